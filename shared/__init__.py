@@ -1,0 +1,1 @@
+"""The library half of the house: nothing in here ever starts a process or a server."""

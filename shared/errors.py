@@ -1,0 +1,232 @@
+"""The one error tree: what may be tried again, and what may not."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GuardianError(Exception):
+    """Something went wrong in Silver Guardian."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        """Take a message; the class docstring is the default."""
+        self.message = message or (self.__doc__ or "").strip().splitlines()[0]
+        super().__init__(self.message)
+
+
+# --- Retryable: the same call may succeed later -------------------------------------------------
+
+
+class Retryable(GuardianError):
+    """A passing fault; the work goes back to its queue and is tried again."""
+
+    code = "retryable"
+
+
+class ServiceUnavailable(Retryable):
+    """An AWS service throttled, timed out or answered with a server error."""
+
+    code = "service_unavailable"
+
+
+class DecoderTimeout(Retryable):
+    """The decoder did not finish inside its wall-clock limit."""
+
+    code = "decoder_timeout"
+
+
+class StaleReceipt(Retryable):
+    """The message is no longer ours: its visibility ran out and another worker may have it."""
+
+    code = "stale_receipt"
+
+
+# --- Permanent: trying again gives the same answer ----------------------------------------------
+
+
+class Permanent(GuardianError):
+    """The input itself is the reason; trying again would not help."""
+
+    code = "permanent"
+
+
+class Rejected(Permanent):
+    """The upload is not accepted for analysis."""
+
+    code = "rejected"
+
+
+class KeyOutsideUploads(Rejected):
+    """Only keys under uploads/ are analysed."""
+
+    code = "key_outside_uploads"
+
+
+class WrongBucket(Rejected):
+    """The object lies in a bucket that this installation does not watch."""
+
+    code = "wrong_bucket"
+
+
+class EmptyObject(Rejected):
+    """The object has no bytes."""
+
+    code = "empty_object"
+
+
+class TooLarge(Rejected):
+    """The object is larger than the limit of 500 MB."""
+
+    code = "too_large"
+
+
+class NotMedia(Rejected):
+    """The content is no video or audio container that can be analysed, whatever its name says."""
+
+    code = "not_media"
+
+
+class ObjectGone(Rejected):
+    """The object is no longer in the bucket."""
+
+    code = "object_gone"
+
+
+class ObjectChanged(Permanent):
+    """The object was overwritten after the job began; the new version is a job of its own."""
+
+    code = "object_changed"
+
+
+class Undecodable(Permanent):
+    """The file could not be decoded."""
+
+    code = "undecodable"
+
+
+class MediaTooComplex(Permanent):
+    """The file asks for more picture, tracks or time than the decoder is allowed."""
+
+    code = "media_too_complex"
+
+
+class UnparsableEvent(Permanent):
+    """The message is no S3 notification in any known wrapping."""
+
+    code = "unparsable_event"
+
+
+class UnknownJob(Permanent):
+    """There is no such job."""
+
+    code = "unknown_job"
+
+
+# --- Typed non-answers: the analysis ran, and honestly has nothing to say -----------------------
+
+
+class NotApplicable(Permanent):
+    """The analysis does not apply to this recording."""
+
+    code = "not_applicable"
+
+
+class NoAudioTrack(NotApplicable):
+    """The recording has no sound."""
+
+    code = "no_audio_track"
+
+
+class UndecodableAudio(NotApplicable):
+    """No sound track could be decoded."""
+
+    code = "undecodable_audio"
+
+
+class NoSpeech(NotApplicable):
+    """No speech was found in the sound."""
+
+    code = "no_speech"
+
+
+class TooLittleSpeech(NotApplicable):
+    """There is too little speech for a statement about the voice."""
+
+    code = "too_little_speech"
+
+
+class NoVideoTrack(NotApplicable):
+    """The recording has no moving picture."""
+
+    code = "no_video_track"
+
+
+class UndecodableVideo(NotApplicable):
+    """No picture track could be decoded."""
+
+    code = "undecodable_video"
+
+
+class TooFewFrames(NotApplicable):
+    """There are too few frames for a statement about the picture."""
+
+    code = "too_few_frames"
+
+
+class NoFace(NotApplicable):
+    """No face was found in the picture."""
+
+    code = "no_face"
+
+
+class FaceTooSmall(NotApplicable):
+    """Faces are too small in the picture for a statement."""
+
+    code = "face_too_small"
+
+
+class FaceTooBlurred(NotApplicable):
+    """Faces are too blurred for a statement."""
+
+    code = "face_too_blurred"
+
+
+class ProfileOnly(NotApplicable):
+    """Faces are only seen from the side."""
+
+    code = "profile_only"
+
+
+# --- Set-up: the installation, not the input, is the reason -------------------------------------
+
+
+class SetupError(GuardianError):
+    """The installation is incomplete."""
+
+    code = "setup"
+
+
+class ModelMissing(SetupError):
+    """A model file named in the registry is missing."""
+
+    code = "model_missing"
+
+
+class ModelCorrupt(SetupError):
+    """A model file does not have the digest that the registry names."""
+
+    code = "model_corrupt"
+
+
+class ToolMissing(SetupError):
+    """ffmpeg, ffprobe and prlimit are needed; install the packages ffmpeg and util-linux."""
+
+    code = "tool_missing"
+
+
+class SettingsInvalid(SetupError):
+    """The settings are not valid."""
+
+    code = "settings_invalid"

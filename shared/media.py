@@ -1,0 +1,488 @@
+"""Probe and decode untrusted media in limited ffmpeg children: PCM blocks and frames with true times.
+
+The demuxer is fixed by the content of the file (`sniff`), so that ffmpeg never guesses: a playlist
+or a concat script in an .mp4 is refused before a decoder sees it. Children have no network
+protocols, limits on CPU time, memory and written bytes, a wall-clock limit, and their own process
+group, which is killed as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import IO, Any
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import (
+    DecoderTimeout,
+    MediaTooComplex,
+    NotMedia,
+    ToolMissing,
+    Undecodable,
+)
+from shared.records import Media, Track
+
+#: Samples a second of all PCM handed to analyses.
+PCM_RATE = 16_000
+#: Bytes of a file that `sniff` wants to see.
+SNIFF_BYTES = 1024
+#: Pictures are scaled down so that the longer side is at most this.
+MAX_SIDE_PX = 1280
+#: Largest coded picture, and most tracks, that are decoded at all.
+MAX_PIXELS = 8192 * 4352
+MAX_TRACKS = 32
+#: Longest stretch of any recording that is decoded (4 h).
+MAX_DECODED_S = 4 * 3600
+#: Videos with more frames than this are sampled at key frames only (5 min at 30/s).
+FULL_DECODE_FRAMES = 9_000
+
+_PROTOCOLS = "file,pipe"
+_BOX_TYPES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"hevx")
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+    (8, b"AVI ", "avi"),
+    (8, b"WAVE", "wav"),
+    (8, b"AIFF", "aiff"),
+    (8, b"AIFC", "aiff"),
+    (0, b"OggS", "ogg"),
+    (0, b"fLaC", "flac"),
+    (0, b"ID3", "mp3"),
+    (0, b"FLV\x01", "flv"),
+    (0, b"#!AMR", "amr"),
+    (0, b"\x00\x00\x01\xba", "mpeg"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "asf"),
+)
+#: Containers that hold sound only.
+AUDIO_CONTAINERS = frozenset({"wav", "aiff", "flac", "mp3", "aac", "amr"})
+_TS_PACKET = 188
+
+
+def sniff(head: bytes) -> str:
+    """Tell the container from the first bytes of a file; names and Content-Type do not count.
+
+    Args:
+        head: The first `SNIFF_BYTES` bytes, or the whole file if shorter.
+
+    Returns:
+        The name of the ffmpeg demuxer for the container.
+
+    Raises:
+        NotMedia: The content is no container that is analysed.
+    """
+    if head[4:8] == b"ftyp":
+        if head[8:12] in _IMAGE_BRANDS:
+            raise NotMedia("The content is a still image, not a video or sound recording.")
+        return "mov"
+    if head[4:8] in _BOX_TYPES:
+        return "mov"
+    for offset, magic, name in _MAGIC:
+        if head[offset : offset + len(magic)] == magic and (offset == 0 or head[:4] in _RIFF_LIKE):
+            return name
+    if len(head) > 2 * _TS_PACKET and head[0] == head[_TS_PACKET] == head[2 * _TS_PACKET] == 0x47:
+        return "mpegts"
+    return _sniff_frame_sync(head)
+
+
+_RIFF_LIKE = (b"RIFF", b"FORM", b"RF64")
+
+
+def _sniff_frame_sync(head: bytes) -> str:
+    """Tell raw MPEG audio (11 sync bits, ISO/IEC 11172-3) from ADTS AAC (12 bits and layer 0)."""
+    if len(head) > 3 and head[0] == 0xFF:
+        layer = (head[1] >> 1) & 3
+        if head[1] & 0xF0 == 0xF0 and layer == 0:
+            return "aac"
+        bitrate_index = head[2] >> 4
+        if head[1] & 0xE0 == 0xE0 and layer != 0 and bitrate_index not in (0, 15):
+            return "mp3"
+    raise NotMedia
+
+
+def sniff_file(path: Path) -> str:
+    """Tell the container of a file from its content; see `sniff`."""
+    with path.open("rb") as file:
+        return sniff(file.read(SNIFF_BYTES))
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What one decoder child may use."""
+
+    wall_s: float = 600
+    cpu_s: int = 900
+    memory_bytes: int = 4 * 1024**3
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
+    """Read container, duration and tracks of a file.
+
+    Raises:
+        NotMedia: The content is no known container.
+        Undecodable: The container cannot be read, or holds neither sound nor moving picture.
+        MediaTooComplex: Too many tracks or too large a picture.
+        DecoderTimeout: The probe did not finish in time.
+    """
+    container = sniff_file(path)
+    command = [
+        *("ffprobe", "-v", "error", "-f", container, "-protocol_whitelist", _PROTOCOLS),
+        *("-show_format", "-show_streams", "-of", "json", f"file:{path}"),
+    ]
+    with _Child(command, limits) as child:
+        out = child.stdout.read()
+        if child.finish() != 0:
+            raise Undecodable(f"The container could not be read: {child.last_error()}.")
+    info: dict[str, Any] = json.loads(out or b"{}")
+    streams = info.get("streams", [])
+    if len(streams) > MAX_TRACKS:
+        raise MediaTooComplex(f"The file has {len(streams)} tracks; {MAX_TRACKS} are allowed.")
+    tracks = tuple(track for stream in streams if (track := _track(stream)))
+    if not tracks:
+        raise Undecodable("The file holds neither sound nor moving picture.")
+    duration = _number(info.get("format", {}).get("duration"))
+    return Media(container=container, duration_s=duration, tracks=tracks)
+
+
+def _track(stream: dict[str, Any]) -> Track | None:
+    """Build the record of one ffprobe stream; None for covers, subtitles and data."""
+    kind = stream.get("codec_type")
+    if kind not in ("audio", "video") or stream.get("disposition", {}).get("attached_pic"):
+        return None
+    width, height = stream.get("width"), stream.get("height")
+    if width and height and width * height > MAX_PIXELS:
+        raise MediaTooComplex(f"The picture has {width} x {height} pixels; that is too large.")
+    rotation = next(
+        (int(item["rotation"]) for item in stream.get("side_data_list", []) if "rotation" in item),
+        0,
+    )
+    return Track(
+        index=stream["index"],
+        kind=kind,
+        codec=stream.get("codec_name", "unknown"),
+        duration_s=_number(stream.get("duration")),
+        frames=_integer(stream.get("nb_frames")),
+        sample_rate=_integer(stream.get("sample_rate")),
+        channels=stream.get("channels"),
+        width=width,
+        height=height,
+        fps=_rate(stream.get("avg_frame_rate")) or _rate(stream.get("r_frame_rate")),
+        rotation_deg=rotation % 360,
+        pixel_format=stream.get("pix_fmt"),
+        bit_rate=_integer(stream.get("bit_rate")),
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text is not None and str(text).isdigit() else None
+
+
+def _rate(text: str | None) -> float | None:
+    try:
+        return float(Fraction(text)) or None if text else None
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+class PcmReader:
+    """Stream one sound track as blocks of mono PCM; iterate once.
+
+    Attributes:
+        decode_errors: Errors that the decoder reported, complete after iteration.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        media: Media,
+        track: Track,
+        *,
+        block_s: float = 10.0,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """Prepare the reader; nothing runs before the first block is asked for."""
+        self._command = _compile(
+            _input(path, media)[str(track.index)].filter(
+                "aresample", PCM_RATE, **{"async": 1, "first_pts": 0}
+            ),
+            format="f32le",
+            acodec="pcm_f32le",
+            ac=1,
+            ar=PCM_RATE,
+            t=MAX_DECODED_S,
+        )
+        self._block_bytes = 4 * max(1, round(block_s * PCM_RATE))
+        self._limits = limits
+        self.decode_errors = 0
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Yield float32 blocks of shape (block_s * 16000,), the last one shorter.
+
+        Raises:
+            Undecodable: Not one sample came out.
+            DecoderTimeout: The decoder did not finish in time.
+        """
+        samples = 0
+        with _Child(self._command, self._limits) as child:
+            while data := child.stdout.read(self._block_bytes):
+                block = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4")
+                samples += block.size
+                yield np.nan_to_num(block)
+            child.finish()
+            self.decode_errors = child.errors
+            if samples == 0:
+                raise Undecodable(f"The sound could not be decoded: {child.last_error()}.")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture.
+
+    Attributes:
+        index: Position among the sampled frames, from 0.
+        pts_s: Presentation time in seconds from the start of the file.
+        image: BGR pixels, uint8, shape (height, width, 3), rotated upright.
+    """
+
+    index: int
+    pts_s: float
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video are looked at."""
+
+    every: int
+    keyframes_only: bool = False
+    min_gap_s: float = 0.0
+    start_s: float = 0.0
+    length_s: float | None = None
+
+
+def plan_sampling(media: Media, track: Track, every: int, max_frames: int) -> Sampling:
+    """Choose every n-th frame, thinned so that at most about `max_frames` are looked at.
+
+    Long videos are sampled at key frames, which bounds the cost of decoding them.
+    """
+    duration = track.duration_s or media.duration_s or 0.0
+    total = track.frames or round(duration * (track.fps or 30.0))
+    if total > FULL_DECODE_FRAMES:
+        gap = max(duration / max_frames, every / (track.fps or 30.0))
+        return Sampling(every=every, keyframes_only=True, min_gap_s=gap * 0.999)
+    return Sampling(every=max(every, ceil(total / max_frames)))
+
+
+_SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+)")
+
+
+class FrameReader:
+    """Stream sampled frames of one picture track with their true times; iterate once.
+
+    Variable frame rates and rotation are honoured: times are the container's, pictures upright.
+
+    Attributes:
+        size: Width and height of the pictures handed out, in pixels.
+        decode_errors: Errors that the decoder reported, complete after iteration.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        media: Media,
+        track: Track,
+        sampling: Sampling,
+        *,
+        max_frames: int = 100_000,
+        max_side_px: int = MAX_SIDE_PX,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """Prepare the reader; nothing runs before the first frame is asked for.
+
+        Raises:
+            Undecodable: The picture has no size.
+        """
+        self.size = scaled_size(track, max_side_px)
+        options: dict[str, Any] = {"skip_frame": "nokey"} if sampling.keyframes_only else {}
+        if sampling.start_s:
+            options["ss"] = sampling.start_s
+        stream = _input(path, media, **options)[str(track.index)]
+        if sampling.keyframes_only:
+            select = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{sampling.min_gap_s:.6f})"
+        else:
+            select = f"not(mod(n,{sampling.every}))"
+        stream = stream.filter("select", select).filter("scale", *self.size)
+        self._command = _compile(
+            stream.filter("showinfo", checksum=0),
+            format="rawvideo",
+            pix_fmt="bgr24",
+            fps_mode="passthrough",
+            t=sampling.length_s or MAX_DECODED_S,
+            **{"frames:v": max_frames},
+        )
+        self._start_s = sampling.start_s
+        self._limits = limits
+        self.decode_errors = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames in presentation order.
+
+        Raises:
+            Undecodable: Not one frame came out.
+            DecoderTimeout: The decoder did not finish in time.
+        """
+        width, height = self.size
+        index = 0
+        with _Child(self._command, self._limits, _SHOWINFO) as child:
+            while len(data := child.stdout.read(width * height * 3)) == width * height * 3:
+                image = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+                pts_s = max(0.0, float(child.next_match())) + self._start_s
+                yield Frame(index, pts_s, image)
+                index += 1
+            child.finish()
+            self.decode_errors = child.errors
+            if index == 0:
+                raise Undecodable(f"The picture could not be decoded: {child.last_error()}.")
+
+
+def scaled_size(track: Track, max_side_px: int) -> tuple[int, int]:
+    """Return width and height (even, upright) after scaling the longer side down to the limit."""
+    if not track.width or not track.height:
+        raise Undecodable("The picture has no size.")
+    width, height = track.width, track.height
+    if track.rotation_deg % 180 == 90:  # noqa: PLR2004  # a quarter turn
+        width, height = height, width
+    scale = min(1.0, max_side_px / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def _input(path: Path, media: Media, **options: Any) -> Any:
+    return ffmpeg.input(
+        f"file:{path}", f=media.container, protocol_whitelist=_PROTOCOLS, **options
+    )
+
+
+def _compile(stream: Any, **output: Any) -> list[str]:
+    """Turn an ffmpeg-python graph into the command line of a quiet child that writes to a pipe."""
+    node = ffmpeg.output(stream, "pipe:1", **output)
+    command: list[str] = node.global_args(
+        *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "repeat+level+info")
+    ).compile()
+    return command
+
+
+@dataclass
+class _Child:
+    """An ffmpeg or ffprobe process in its own group, with limits; killed on leaving the context.
+
+    Resource limits are set by util-linux's `prlimit` before it becomes the tool.
+    """
+
+    command: list[str]
+    limits: DecodeLimits
+    pattern: re.Pattern[bytes] | None = None
+    errors: int = 0
+    _lines: list[bytes] = field(default_factory=list)
+    _matches: queue.SimpleQueue[bytes | None] = field(default_factory=queue.SimpleQueue)
+    _timed_out: bool = False
+
+    def __enter__(self) -> _Child:
+        tools = [shutil.which(tool) for tool in ("prlimit", self.command[0])]
+        if None in tools:
+            raise ToolMissing
+        limits = (
+            f"--cpu={self.limits.cpu_s}",
+            f"--as={self.limits.memory_bytes}",
+            "--fsize=0",
+            "--core=0",
+        )
+        self._process = subprocess.Popen(
+            [str(tools[0]), *limits, "--", str(tools[1]), *self.command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+            env={"LC_ALL": "C"},
+        )
+        assert self._process.stdout
+        self.stdout: IO[bytes] = self._process.stdout
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        self._timer = threading.Timer(self.limits.wall_s, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._kill()
+        self._process.wait()
+        self._reader.join()
+        self.stdout.close()
+
+    def next_match(self) -> bytes:
+        """Return the next value that the pattern found in the log, in order."""
+        value = self._matches.get(timeout=self.limits.wall_s)
+        if value is None:
+            raise Undecodable("The decoder ended without telling the time of a frame.")
+        return value
+
+    def finish(self) -> int:
+        """Wait for the end and return the exit status.
+
+        Raises:
+            DecoderTimeout: The wall-clock limit was reached.
+        """
+        status = self._process.wait()
+        self._reader.join()
+        if self._timed_out:
+            raise DecoderTimeout(f"The decoder ran longer than {self.limits.wall_s:.0f} s.")
+        return status
+
+    def last_error(self) -> str:
+        """Return the last line of the log, without paths."""
+        text = self._lines[-1].decode(errors="replace") if self._lines else "no reason was given"
+        return re.sub(r"file:\S+", "file", text).strip().rstrip(".")
+
+    def _read_log(self) -> None:
+        assert self._process.stderr
+        with self._process.stderr as log:
+            for line in log:
+                found = self.pattern.search(line) if self.pattern else None
+                if found:
+                    self._matches.put(found[1])
+                elif b"[error]" in line or b"[fatal]" in line or self.command[0] == "ffprobe":
+                    self.errors += 1
+                    self._lines = [line]
+        self._matches.put(None)
+
+    def _expire(self) -> None:
+        self._timed_out = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,0 +1,157 @@
+"""The model registry: a manifest of hashed files, and explicit ONNX Runtime sessions."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from shared.errors import ModelCorrupt, ModelMissing, SetupError
+from shared.records import ModelRef
+
+#: The models that come with the package.
+PACKAGED = Path(__file__).with_name("models")
+MANIFEST = "models.toml"
+
+Device = Literal["auto", "cuda", "cpu"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One table of models.toml.
+
+    Attributes:
+        name: Key of the table.
+        version: Version of the weights.
+        file: File name beside the manifest.
+        sha256: Digest of that file, hex.
+        modality: `audio`, `video` or `fusion`.
+        input: Shape, layout and units of the input, in words.
+        licence: Licence of the weights.
+        origin: Where architecture and weights come from.
+        training_data: What it was trained on, in words, with licences.
+        params: Numbers that belong to the weights: calibration, thresholds, normalisation.
+        measured: Error rates, each measured by a command named in the card.
+    """
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    modality: str
+    input: str
+    licence: str
+    origin: str
+    training_data: str
+    params: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> ModelRef:
+        """The name, version and digest that results carry."""
+        return ModelRef(name=self.name, version=self.version, sha256=self.sha256)
+
+
+class Registry:
+    """The models of one directory; every load checks the digest first."""
+
+    def __init__(
+        self, directory: Path | None = None, *, device: Device = "auto", threads: int = 0
+    ) -> None:
+        """Read the manifest.
+
+        Args:
+            directory: Where models.toml and the files lie; None for the packaged ones.
+            device: Where sessions run; `auto` takes CUDA where it works, else the CPU.
+            threads: Threads inside one operator; 0 is all cores.
+
+        Raises:
+            ModelMissing: There is no manifest.
+            SetupError: The manifest cannot be read.
+        """
+        self.directory = directory or PACKAGED
+        self._device = device
+        self._threads = threads
+        manifest = self.directory / MANIFEST
+        try:
+            tables = tomllib.loads(manifest.read_text())
+        except FileNotFoundError as error:
+            raise ModelMissing(f"There is no model manifest at {manifest}.") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SetupError(f"The model manifest {manifest} cannot be read: {error}.") from error
+        try:
+            self.entries = {name: ModelEntry(name=name, **row) for name, row in tables.items()}
+        except TypeError as error:
+            raise SetupError(f"The model manifest {manifest} has a wrong table: {error}.") from error
+
+    def entry(self, name: str) -> ModelEntry:
+        """Return one entry.
+
+        Raises:
+            ModelMissing: The manifest has no such model.
+        """
+        try:
+            return self.entries[name]
+        except KeyError:
+            known = ", ".join(sorted(self.entries))
+            raise ModelMissing(f"There is no model {name!r} in the registry ({known}).") from None
+
+    def verify(self, name: str) -> bytes:
+        """Read a model file and check its digest.
+
+        Raises:
+            ModelMissing: The file is not there.
+            ModelCorrupt: Its SHA-256 is not the one in the manifest.
+        """
+        entry = self.entry(name)
+        path = self.directory / entry.file
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise ModelMissing(f"The model file {path} of {name!r} is missing.") from error
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != entry.sha256:
+            raise ModelCorrupt(
+                f"The model file {path} has SHA-256 {digest[:12]}…, the registry says "
+                f"{entry.sha256[:12]}…; install the package again."
+            )
+        return content
+
+    def session(self, name: str, *, threads: int | None = None) -> Any:
+        """Open an `onnxruntime.InferenceSession` on verified bytes.
+
+        Sequential execution, all graph optimisations, no spinning threads (they steal time from
+        the decoder), deterministic kernels. With CUDA the provider is asserted, because ONNX
+        Runtime silently falls back to the CPU.
+
+        Raises:
+            ModelMissing: The file is not there.
+            ModelCorrupt: Its digest is wrong.
+            SetupError: CUDA was asked for and does not work here.
+        """
+        import onnxruntime as ort  # noqa: PLC0415  # importing this module must stay cheap
+
+        content = self.verify(name)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads if threads is None else threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = ["CPUExecutionProvider"]
+        if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+            providers.insert(0, "CUDAExecutionProvider")
+        session = ort.InferenceSession(content, sess_options=options, providers=providers)
+        if self._device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+            raise SetupError("CUDA was asked for, but ONNX Runtime could not use it here.")
+        return session
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole model set, 16 hex digits; part of every cache key."""
+        lines = sorted(f"{entry.name} {entry.sha256}" for entry in self.entries.values())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,277 @@
+"""What crosses a process border: uploads, jobs, partial results and verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Version of every record below; readers accept their own version and older ones.
+SCHEMA_VERSION = 1
+
+Modality = Literal["audio", "video"]
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0.0)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, strict about unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to the job by itself."""
+        return self in {JobStatus.COMPLETE, JobStatus.REJECTED, JobStatus.FAILED}
+
+
+class Label(StrEnum):
+    """The verdict in one word."""
+
+    LIKELY_AUTHENTIC = "likely_authentic"
+    SUSPICIOUS = "suspicious"
+    LIKELY_MANIPULATED = "likely_manipulated"
+    INCONCLUSIVE = "inconclusive"
+    NOT_APPLICABLE = "not_applicable"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """How one half ended."""
+
+    SCORED = "scored"
+    NOT_APPLICABLE = "not_applicable"
+    FAILED = "failed"
+
+
+class Upload(Record):
+    """One object version in the uploads bucket, as a notification or HeadObject told it."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str = ""
+    size_bytes: int | None = Field(default=None, ge=0)
+    sequencer: str = ""
+
+    @property
+    def job_id(self) -> str:
+        """Digest of bucket, key and version id (ETag where unversioned), 32 hex digits.
+
+        The same upload is the same job, however often and in whatever wrapping its event comes.
+        """
+        version = self.version_id or f"etag:{self.etag.strip(chr(34))}"
+        identity = "\0".join((self.bucket, self.key, version))
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+class Track(Record):
+    """One elementary stream of a recording."""
+
+    index: int = Field(ge=0)
+    kind: Modality
+    codec: str
+    duration_s: Seconds | None = None
+    frames: int | None = Field(default=None, ge=0)
+    sample_rate: int | None = None
+    channels: int | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    rotation_deg: int = 0
+    pixel_format: str | None = None
+    bit_rate: int | None = None
+
+
+class Media(Record):
+    """What a probe found in a file."""
+
+    container: str
+    duration_s: Seconds | None = None
+    tracks: tuple[Track, ...] = ()
+
+    def of_kind(self, kind: Modality) -> tuple[Track, ...]:
+        """Return the tracks of one kind in file order."""
+        return tuple(track for track in self.tracks if track.kind == kind)
+
+
+class ModelRef(Record):
+    """The exact model behind a number."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class TimelinePoint(Record):
+    """The probability of manipulation, at even prior, of one span of the recording."""
+
+    start_s: Seconds
+    end_s: Seconds
+    probability: Probability
+
+
+class Finding(Record):
+    """One located observation with its type."""
+
+    type: str
+    start_s: Seconds
+    end_s: Seconds
+    detail: str
+    strength: Probability = 1.0
+    ruled_out: tuple[str, ...] = ()
+
+
+class Coverage(Record):
+    """What was looked at, and what was dropped and why."""
+
+    analysed_s: Seconds = 0.0
+    speech_s: Seconds | None = None
+    faces: int | None = Field(default=None, ge=0)
+    frames_sampled: int | None = Field(default=None, ge=0)
+    windows: int | None = Field(default=None, ge=0)
+    dropped: dict[str, int] = Field(default_factory=dict)
+
+
+class Person(Record):
+    """One face followed through the recording."""
+
+    person: int = Field(ge=0)
+    start_s: Seconds
+    end_s: Seconds
+    frames: int = Field(ge=1)
+    llr: float
+    probability: Probability
+
+
+class SyncSeries(Record):
+    """A compact series for cross-modal agreement: 8-bit values at a fixed rate."""
+
+    rate_hz: float = Field(gt=0)
+    start_s: Seconds = 0.0
+    values: tuple[int, ...] = ()
+
+
+class EvidenceRef(Record):
+    """A picture behind a score, kept in the reports bucket under evidence/{job_id}/."""
+
+    name: str
+    kind: str
+    start_s: Seconds
+    probability: Probability | None = None
+    key: str | None = None
+
+
+class PartialResult(Record):
+    """One half of the evidence."""
+
+    schema_version: int = SCHEMA_VERSION
+    modality: Modality
+    outcome: Outcome
+    reason: str | None = None
+    message: str | None = None
+    llr: float | None = None
+    llr_interval: tuple[float, float] | None = None
+    probability: Probability | None = None
+    coverage: Coverage = Coverage()
+    timeline: tuple[TimelinePoint, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    persons: tuple[Person, ...] = ()
+    signals: dict[str, float] = Field(default_factory=dict)
+    sync: tuple[SyncSeries, ...] = ()
+    evidence: tuple[EvidenceRef, ...] = ()
+    models: tuple[ModelRef, ...] = ()
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    attempt: int = Field(default=1, ge=1)
+
+
+class Reason(Record):
+    """Why the verdict is what it is, in plain words."""
+
+    code: str
+    text: str
+    weight: float = 0.0
+    start_s: Seconds | None = None
+    end_s: Seconds | None = None
+
+
+class Verdict(Record):
+    """The statement about one upload."""
+
+    schema_version: int = SCHEMA_VERSION
+    label: Label
+    probability: Probability | None = None
+    llr: float | None = None
+    prior: Probability
+    interval: tuple[Probability, Probability] | None = None
+    audio_probability: Probability | None = None
+    video_probability: Probability | None = None
+    modalities_used: tuple[str, ...] = ()
+    manipulated_part: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    persons: tuple[Person, ...] = ()
+    timeline: dict[str, tuple[TimelinePoint, ...]] = Field(default_factory=dict)
+    provenance: dict[str, str] | None = None
+    next_step: str = ""
+    model: ModelRef
+    decided_at: datetime
+
+
+class JobError(Record):
+    """Why a job was rejected or failed."""
+
+    code: str
+    message: str
+
+
+class Job(Record):
+    """One upload and all that is known about it."""
+
+    schema_version: int = SCHEMA_VERSION
+    job_id: str
+    status: JobStatus
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str = ""
+    size_bytes: int | None = None
+    sha256: str | None = None
+    media: Media | None = None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None = None
+    audio: PartialResult | None = None
+    video: PartialResult | None = None
+    aggregation: str | None = None
+    verdict: Verdict | None = None
+    report_key: str | None = None
+    cache_hit: bool = False
+    cache_age_s: Seconds | None = None
+    error: JobError | None = None
+
+    @property
+    def upload(self) -> Upload:
+        """The object version that the job is about."""
+        return Upload(
+            bucket=self.bucket,
+            key=self.key,
+            version_id=self.version_id,
+            etag=self.etag,
+            size_bytes=self.size_bytes,
+        )

@@ -1,0 +1,135 @@
+"""The one frozen Settings object, and the only reader of the environment."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import SettingsInvalid
+
+#: Uploads live under this prefix of the uploads bucket, and nowhere else.
+UPLOADS_PREFIX = "uploads/"
+#: 500 MB, counted in binary megabytes as the S3 console does.
+MAX_UPLOAD_BYTES = 500 * 1024 * 1024
+QUEUES = ("uploads", "audio", "video", "aggregate")
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set, each as `GUARDIAN_<NAME>`.
+
+    AWS credentials are not settings: botocore finds them in the environment or through IRSA.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GUARDIAN_", frozen=True, extra="ignore")
+
+    # Where things are
+    prefix: str = Field("silver-guardian", description="First part of every AWS name.")
+    region: str = Field("ap-northeast-2", description="AWS region of all resources.")
+    endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("GUARDIAN_ENDPOINT_URL", "AWS_ENDPOINT_URL"),
+        description="Endpoint of a stand-in for AWS; empty for AWS itself.",
+    )
+    queue_base_url: str | None = Field(
+        None, description="URL before the queue name (https://sqs.REGION.amazonaws.com/ACCOUNT)."
+    )
+    # What is accepted
+    max_upload_bytes: int = Field(
+        MAX_UPLOAD_BYTES, gt=0, description="Largest object that is analysed, in bytes."
+    )
+    # How it is analysed
+    sample_rate: int = Field(30, ge=1, description="Analyse every n-th video frame.")
+    max_frames: int = Field(
+        240, ge=8, description="Most sampled frames of one video; longer ones are sampled thinner."
+    )
+    prior: float = Field(
+        0.5, gt=0, lt=1, description="Probability of manipulation before looking at the recording."
+    )
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        "auto", description="Where models run: CUDA with fall-back to the CPU, or one of them."
+    )
+    threads: int = Field(0, ge=0, description="Threads of a model session; 0 is all cores.")
+    models_dir: Path | None = Field(
+        None, description="Directory with models.toml; empty for the models in the package."
+    )
+    work_dir: Path = Field(
+        Path(tempfile.gettempdir()) / "silver-guardian",
+        description="Private directory for temporary media; emptied at start and exit.",
+    )
+    decode_timeout_s: float = Field(600, gt=0, description="Wall-clock limit of one decode.")
+    decode_memory_bytes: int = Field(
+        4 * 1024**3, gt=0, description="Address-space limit of the decoder child."
+    )
+    # Delivery
+    visibility_timeout_s: int = Field(
+        150, ge=2, le=43_200, description="SQS visibility; extended while a task runs."
+    )
+    max_receive_count: int = Field(5, ge=1, description="Receives before a message is dead.")
+    receive_wait_s: int = Field(20, ge=0, le=20, description="Long-poll wait of one receive.")
+    intake_concurrency: int = Field(16, ge=1, description="Events handled at once by intake.")
+    sweep_interval_s: float = Field(30, gt=0, description="Pause between two sweeps.")
+    stuck_after_s: float = Field(
+        900, gt=0, description="Age after which an unfinished job is mended by the sweeper."
+    )
+    retention_days: int = Field(90, ge=1, description="Days until a job expires from the table.")
+    # What operators see
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level that is logged."
+    )
+    host: str = Field("127.0.0.1", description="Address that HTTP servers listen on.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of /health, /ready, /metrics; empty: the process's own."
+    )
+    api_token: SecretStr | None = Field(
+        None, description="Bearer token of the HTTP interfaces; empty only on loopback."
+    )
+
+    @property
+    def uploads_bucket(self) -> str:
+        """Bucket that uploads land in, under `uploads/`."""
+        return f"{self.prefix}-uploads"
+
+    @property
+    def reports_bucket(self) -> str:
+        """Bucket for reports and evidence."""
+        return f"{self.prefix}-reports"
+
+    @property
+    def table(self) -> str:
+        """DynamoDB table of the jobs."""
+        return f"{self.prefix}-jobs"
+
+    def queue(self, name: str) -> str:
+        """Return the full name of queue `uploads`, `audio`, `video` or `aggregate`."""
+        if name not in QUEUES:
+            raise SettingsInvalid(f"There is no queue {name!r}; the queues are {', '.join(QUEUES)}.")
+        return f"{self.prefix}-{name}"
+
+    def dead_letter_queue(self, name: str) -> str:
+        """Return the full name of the dead-letter queue behind `name`."""
+        return f"{self.queue(name)}-dlq"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Read the environment once.
+
+    Raises:
+        SettingsInvalid: One or more settings are wrong; the message lists each of them.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        bad = "; ".join(
+            f"GUARDIAN_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise SettingsInvalid(f"These settings are not valid: {bad}.") from error

@@ -1,0 +1,83 @@
+"""Structured logs and Prometheus metrics; every metric name is declared here, once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from typing import Final, Literal
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+EVENTS: Final = Counter(
+    "guardian_events_total", "Event records read by intake, by what became of them.", ["outcome"]
+)
+REJECTED: Final = Counter(
+    "guardian_uploads_rejected_total", "Uploads rejected by intake.", ["reason"]
+)
+TASKS: Final = Counter(
+    "guardian_tasks_total", "Tasks finished, by modality and outcome.", ["task", "outcome"]
+)
+STAGE_SECONDS: Final = Histogram(
+    "guardian_stage_seconds", "Time of one stage of a task.", ["task", "stage"], buckets=_SECONDS
+)
+MEDIA_SECONDS: Final = Counter(
+    "guardian_media_seconds_total", "Seconds of media analysed.", ["modality"]
+)
+HEARTBEATS: Final = Counter(
+    "guardian_visibility_extensions_total", "Visibility extensions, by outcome.", ["outcome"]
+)
+RECEIVE_ERRORS: Final = Counter(
+    "guardian_receive_errors_total", "Failed SQS receives.", ["queue"]
+)
+LAST_RECEIVE: Final = Gauge(
+    "guardian_last_receive_timestamp_seconds",
+    "When a receive last succeeded.",
+    ["queue"],
+    multiprocess_mode="mostrecent",
+)
+VERDICTS: Final = Counter("guardian_verdicts_total", "Verdicts given, by label.", ["label"])
+SWEEPER_REPAIRS: Final = Counter(
+    "guardian_sweeper_repairs_total", "Jobs mended by the sweeper, by what was wrong.", ["kind"]
+)
+CACHE_HITS: Final = Counter("guardian_cache_hits_total", "Verdicts taken from an earlier job.")
+
+
+def configure_logging(
+    log_format: Literal["auto", "json", "console"] = "auto", level: str = "info"
+) -> None:
+    """Send structlog and standard logging through one renderer to standard error."""
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def key_digest(key: str) -> str:
+    """Return a short digest of an object key; keys can carry names and stay out of info logs."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]

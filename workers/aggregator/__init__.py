@@ -1,0 +1,1 @@
+"""The aggregator: from two halves to one verdict."""

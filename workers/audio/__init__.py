@@ -1,0 +1,1 @@
+"""The audio half: is the voice synthetic?"""

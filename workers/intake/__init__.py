@@ -1,0 +1,1 @@
+"""Intake: from S3 notifications to jobs and tasks."""
