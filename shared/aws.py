@@ -1,0 +1,112 @@
+"""boto3 and aiobotocore clients from Settings, and what AWS errors mean to us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import lru_cache
+from typing import Any
+
+import boto3
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import GuardianError, ServiceUnavailable, SetupError
+from shared.settings import Settings
+
+_CONNECT_TIMEOUT_S = 5
+#: Longer than the longest long poll (20 s).
+_READ_TIMEOUT_S = 30
+_ATTEMPTS = 4
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "TransactionConflictException",
+        "SlowDown",
+        "InternalError",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "RequestTimeout",
+        "RequestTimeoutException",
+    }
+)
+_SERVER_ERROR = 500
+_CONFIG: dict[str, Any] = {
+    "connect_timeout": _CONNECT_TIMEOUT_S,
+    "read_timeout": _READ_TIMEOUT_S,
+    "retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    "max_pool_connections": 32,
+    "s3": {"addressing_style": "path"},
+}
+
+
+@lru_cache(maxsize=32)
+def _client(service: str, region: str, endpoint_url: str | None) -> Any:
+    config = _CONFIG if endpoint_url else {**_CONFIG, "s3": {"addressing_style": "auto"}}
+    return boto3.session.Session(region_name=region).client(
+        service,  # type: ignore[call-overload]  # the stubs want a literal
+        endpoint_url=endpoint_url,
+        config=Config(**config),
+    )
+
+
+def client(settings: Settings, service: str) -> Any:
+    """Return the process's thread-safe boto3 client for `s3`, `sqs`, `dynamodb`, …"""
+    return _client(service, settings.region, settings.endpoint_url)
+
+
+def async_client(settings: Settings, service: str) -> AbstractAsyncContextManager[Any]:
+    """Return an asynchronous context manager around a new aiobotocore client."""
+    config = _CONFIG if settings.endpoint_url else {**_CONFIG, "s3": {"addressing_style": "auto"}}
+    manager: AbstractAsyncContextManager[Any] = get_session().create_client(
+        service,
+        region_name=settings.region,
+        endpoint_url=settings.endpoint_url,
+        config=AioConfig(**config),
+    )
+    return manager
+
+
+def error_code(error: ClientError) -> str:
+    """Return the code of an AWS error, such as `NoSuchKey` or `404`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_passing(error: ClientError) -> bool:
+    """Tell whether the same call may succeed later: throttling and server errors."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error_code(error) in _THROTTLED or int(status) >= _SERVER_ERROR
+
+
+@contextmanager
+def translated(
+    what: str, codes: dict[str, type[GuardianError]] | None = None
+) -> Iterator[None]:
+    """Turn botocore errors of the block into our own.
+
+    Args:
+        what: The action, for messages ("reading the object").
+        codes: AWS error codes that have a meaning of their own here.
+
+    Raises:
+        ServiceUnavailable: Throttling, server errors, and connections that fail.
+        SetupError: Everything else, such as a missing right or resource.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = error_code(error)
+        if codes and code in codes:
+            raise codes[code] from error
+        if is_passing(error):
+            raise ServiceUnavailable(f"AWS answered {code} while {what}.") from error
+        raise SetupError(f"AWS refused {what}: {error}.") from error
+    except BotoCoreError as error:
+        raise ServiceUnavailable(f"AWS could not be reached while {what}: {error}.") from error

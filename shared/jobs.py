@@ -1,0 +1,400 @@
+"""The DynamoDB table of jobs: conditional writes, the fan-in, and reads for console and CLI.
+
+One item a job, keyed by `pk` = job_id. Records are JSON strings, so that no float is rounded.
+Two sparse, sharded indexes: `newest` (`feed`, `created`) lists jobs by age without a scan, and
+`pending` (`pending`, `due`) holds only unfinished jobs, for the sweeper.
+"""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+from pydantic import BaseModel
+
+from shared import aws
+from shared.errors import GuardianError, UnknownJob
+from shared.records import (
+    MODALITIES,
+    Job,
+    JobError,
+    JobStatus,
+    Label,
+    Media,
+    Modality,
+    Outcome,
+    PartialResult,
+    Record,
+    Upload,
+    Verdict,
+)
+from shared.settings import Settings
+
+#: Partitions of each index: a single one takes 1,000 writes a second (DynamoDB quotas).
+SHARDS = 4
+_MAX_CURSOR = "9999"
+_DECODE = TypeDeserializer().deserialize
+_ENCODE = TypeSerializer().serialize
+_RECORDS: dict[str, type[BaseModel]] = {
+    "media": Media,
+    "audio": PartialResult,
+    "video": PartialResult,
+    "verdict": Verdict,
+    "error": JobError,
+}
+_CONDITION_FAILED = "ConditionalCheckFailedException"
+
+
+class JobSummary(Record):
+    """One line of a job list."""
+
+    job_id: str
+    status: JobStatus
+    bucket: str
+    key: str
+    size_bytes: int | None = None
+    created_at: datetime
+    updated_at: datetime
+    label: Label | None = None
+    probability: float | None = None
+    error: JobError | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a conditional write found.
+
+    Attributes:
+        job: The job after the write, or as it stands where the condition failed.
+        applied: Whether this very call changed it.
+    """
+
+    job: Job
+    applied: bool
+
+    @property
+    def both_halves(self) -> bool:
+        """Whether the job has all its evidence."""
+        return self.job.audio is not None and self.job.video is not None
+
+
+class JobStore:
+    """Reads and conditional writes of the jobs table; safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take table name, retention and patience from the settings."""
+        self._settings = settings
+        self._dynamodb = aws.client(settings, "dynamodb")
+
+    # --- intake -------------------------------------------------------------------------------
+
+    def create(self, upload: Upload, now: datetime) -> Written:
+        """Create the job of an upload unless it exists."""
+        return self._put(self._new(upload, now, JobStatus.QUEUED), upload.job_id)
+
+    def reject(self, upload: Upload, error: GuardianError, now: datetime) -> Written:
+        """Create the job of an upload as rejected, with its reason code, unless it exists."""
+        item = self._new(upload, now, JobStatus.REJECTED)
+        item["error"] = JobError(code=error.code, message=error.message).model_dump_json()
+        return self._put(item, upload.job_id)
+
+    def mark_dispatched(self, job_id: str, now: datetime) -> Written:
+        """Note that the tasks of the job have been sent."""
+        return self._update(job_id, "SET dispatched = :yes, updated = :now", {":yes": True}, now)
+
+    def is_dispatched(self, job_id: str) -> bool:
+        """Tell whether the tasks of the job have been sent."""
+        return bool(self._item(job_id).get("dispatched"))
+
+    # --- the two halves -----------------------------------------------------------------------
+
+    def begin(self, job_id: str, modality: Modality, now: datetime) -> Written:
+        """Mark a half as running and read the job in one call; final jobs stay as they are."""
+        return self._update(
+            job_id,
+            f"SET #status = :running, {modality}_started = :now, updated = :now",
+            {":running": JobStatus.RUNNING, ":queued": JobStatus.QUEUED},
+            now,
+            "#status IN (:queued, :running)",
+        )
+
+    def save_partial(
+        self,
+        job_id: str,
+        result: PartialResult,
+        now: datetime,
+        *,
+        media: Media | None = None,
+        sha256: str | None = None,
+    ) -> Written:
+        """Store one half unless it is there; a scored half may replace a failed one.
+
+        The answer holds the whole job in either case, so that the caller sees whether both halves
+        are in and a duplicate carries on where the first left off.
+        """
+        half = result.modality
+        sets = [f"{half} = :half", f"{half}_outcome = :outcome", "updated = :now"]
+        values: dict[str, Any] = {
+            ":half": result.model_dump_json(),
+            ":outcome": result.outcome,
+            ":failed": Outcome.FAILED,
+        }
+        if media:
+            sets.append("media = if_not_exists(media, :media)")
+            values[":media"] = media.model_dump_json()
+        if sha256:
+            sets.append("sha256 = if_not_exists(sha256, :sha256)")
+            values[":sha256"] = sha256
+        condition = f"attribute_not_exists({half}) OR {half}_outcome = :failed"
+        return self._update(job_id, f"SET {', '.join(sets)}", values, now, condition)
+
+    # --- the verdict --------------------------------------------------------------------------
+
+    def claim_aggregation(self, job_id: str, now: datetime) -> bool:
+        """Claim the right to send the one aggregation message of a job."""
+        return self._update(
+            job_id,
+            "SET aggregation = :queued, updated = :now",
+            {":queued": "queued"},
+            now,
+            "attribute_not_exists(aggregation)",
+        ).applied
+
+    def finish(
+        self, job_id: str, verdict: Verdict, now: datetime, *, report_key: str | None = None
+    ) -> Written:
+        """Store the verdict, once; the job is complete and leaves the `pending` index."""
+        values: dict[str, Any] = {
+            ":verdict": verdict.model_dump_json(),
+            ":label": verdict.label,
+            ":complete": JobStatus.COMPLETE,
+            ":done": "done",
+        }
+        sets = (
+            "SET verdict = :verdict, label = :label, #status = :complete, aggregation = :done, "
+            "updated = :now"
+        )
+        if verdict.probability is not None:
+            sets += ", probability = :probability"
+            values[":probability"] = repr(verdict.probability)
+        if report_key:
+            sets += ", report_key = :report"
+            values[":report"] = report_key
+        return self._update(
+            job_id, f"{sets} REMOVE pending, due", values, now, "attribute_not_exists(verdict)"
+        )
+
+    def fail(self, job_id: str, error: GuardianError, now: datetime) -> Written:
+        """End a job that has no verdict, with the cause."""
+        return self._update(
+            job_id,
+            "SET #status = :failed, #error = :error, updated = :now REMOVE pending, due",
+            {
+                ":failed": JobStatus.FAILED,
+                ":error": JobError(code=error.code, message=error.message).model_dump_json(),
+            },
+            now,
+            "attribute_not_exists(verdict)",
+        )
+
+    # --- reads --------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job:
+        """Read one job.
+
+        Raises:
+            UnknownJob: There is none with that id.
+        """
+        return _job(self._item(job_id))
+
+    def newest(self, limit: int = 20, before: str | None = None) -> list[JobSummary]:
+        """List jobs, newest first, from the index; `before` is an ISO time to page on from."""
+        rows = [self._feed(shard, limit, before) for shard in range(SHARDS)]
+        merged = heapq.merge(*rows, key=lambda row: row.created_at, reverse=True)
+        return [row for row, _ in zip(merged, range(limit), strict=False)]
+
+    def overdue(self, now: datetime, limit: int = 100) -> Iterator[Job]:
+        """Yield unfinished jobs whose patience has run out, from the `pending` index."""
+        for shard in range(SHARDS):
+            answer = self._call(
+                "query",
+                IndexName="pending",
+                KeyConditionExpression="pending = :shard AND due < :now",
+                ExpressionAttributeValues=_encode(
+                    {":shard": f"pending#{shard}", ":now": int(now.timestamp())}
+                ),
+                Limit=limit,
+            )
+            for row in answer["Items"]:
+                yield self.get(_DECODE(row["pk"]))
+
+    def postpone(self, job_id: str, now: datetime) -> Written:
+        """Give an unfinished job another stretch of patience."""
+        return self._update(
+            job_id,
+            "SET due = :due, updated = :now",
+            {":due": self._due(now)},
+            now,
+            "attribute_exists(due)",
+        )
+
+    # --- plumbing -----------------------------------------------------------------------------
+
+    def _new(self, upload: Upload, now: datetime, status: JobStatus) -> dict[str, Any]:
+        shard = zlib.crc32(upload.job_id.encode()) % SHARDS
+        expires = now + timedelta(days=self._settings.retention_days)
+        item: dict[str, Any] = {
+            "pk": upload.job_id,
+            "status": status,
+            "bucket": upload.bucket,
+            "object_key": upload.key,
+            "version_id": upload.version_id,
+            "etag": upload.etag,
+            "size_bytes": upload.size_bytes,
+            "created": _iso(now),
+            "updated": _iso(now),
+            "expires": int(expires.timestamp()),
+            "feed": f"feed#{shard}",
+        }
+        if not status.final:
+            item |= {"pending": f"pending#{shard}", "due": self._due(now)}
+        return {name: value for name, value in item.items() if value is not None}
+
+    def _due(self, now: datetime) -> int:
+        return int(now.timestamp() + self._settings.stuck_after_s)
+
+    def _put(self, item: dict[str, Any], job_id: str) -> Written:
+        try:
+            self._call(
+                "put_item",
+                Item=_encode(item),
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except _ConditionFailed as failed:
+            return Written(_job(failed.item or self._item(job_id)), applied=False)
+        return Written(_job(item), applied=True)
+
+    def _update(
+        self,
+        job_id: str,
+        expression: str,
+        values: dict[str, Any],
+        now: datetime,
+        condition: str = "",
+    ) -> Written:
+        guard = "attribute_exists(pk)" + (f" AND ({condition})" if condition else "")
+        values = {**values, ":now": _iso(now)}
+        used = {"#status": "status", "#error": "error"}
+        names = {name: real for name, real in used.items() if name in expression + guard}
+        request: dict[str, Any] = {
+            "Key": _encode({"pk": job_id}),
+            "UpdateExpression": expression,
+            "ConditionExpression": guard,
+            "ExpressionAttributeValues": _encode(values),
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if names:
+            request["ExpressionAttributeNames"] = names
+        try:
+            answer = self._call("update_item", **request)
+        except _ConditionFailed as failed:
+            return Written(_job(failed.item or self._item(job_id)), applied=False)
+        return Written(_job(_decode(answer["Attributes"])), applied=True)
+
+    def _item(self, job_id: str) -> dict[str, Any]:
+        answer = self._call("get_item", Key=_encode({"pk": job_id}), ConsistentRead=True)
+        if "Item" not in answer:
+            raise UnknownJob(f"There is no job {job_id!r}.")
+        return _decode(answer["Item"])
+
+    def _feed(self, shard: int, limit: int, before: str | None) -> list[JobSummary]:
+        answer = self._call(
+            "query",
+            IndexName="newest",
+            KeyConditionExpression="feed = :feed AND created < :before",
+            ExpressionAttributeValues=_encode(
+                {":feed": f"feed#{shard}", ":before": before or _MAX_CURSOR}
+            ),
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return [_summary(_decode(row)) for row in answer["Items"]]
+
+    def _call(self, operation: str, **request: Any) -> dict[str, Any]:
+        with aws.translated("using the jobs table"):
+            try:
+                answer: dict[str, Any] = getattr(self._dynamodb, operation)(
+                    TableName=self._settings.table, **request
+                )
+            except ClientError as error:
+                if aws.error_code(error) == _CONDITION_FAILED:
+                    raise _ConditionFailed(error.response.get("Item")) from error
+                raise
+        return answer
+
+
+class _ConditionFailed(Exception):  # noqa: N818  # an answer, not an error
+    """The condition of a write did not hold; `item` is the row as it stands."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = _decode(item) if item else None
+        super().__init__()
+
+
+def _encode(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _ENCODE(value) for name, value in row.items()}
+
+
+def _decode(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _DECODE(value) for name, value in row.items()}
+
+
+def _iso(moment: datetime) -> str:
+    """Format in UTC with fixed width, so that text order is time order."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _common(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "job_id": item["pk"],
+        "status": item["status"],
+        "bucket": item["bucket"],
+        "key": item["object_key"],
+        "size_bytes": item.get("size_bytes"),
+        "created_at": item["created"],
+        "updated_at": item["updated"],
+    }
+
+
+def _job(item: dict[str, Any]) -> Job:
+    """Build the record of a table row."""
+    records = {
+        name: record.model_validate_json(item[name])
+        for name, record in _RECORDS.items()
+        if name in item
+    }
+    plain = ("version_id", "etag", "sha256", "aggregation", "report_key")
+    return Job(
+        **_common(item),
+        **{name: item[name] for name in plain if name in item},
+        expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
+        **records,
+    )
+
+
+def _summary(item: dict[str, Any]) -> JobSummary:
+    probability = item.get("probability")
+    return JobSummary(
+        **_common(item),
+        label=item.get("label"),
+        probability=None if probability is None else float(probability),
+        error=JobError.model_validate_json(item["error"]) if "error" in item else None,
+    )

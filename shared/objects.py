@@ -1,0 +1,152 @@
+"""S3 objects as size-capped, hashed temporary files that are gone afterwards, whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import (
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from shared import aws
+from shared.errors import (
+    GuardianError,
+    ObjectChanged,
+    ObjectGone,
+    ServiceUnavailable,
+    TooLarge,
+)
+from shared.records import Upload
+from shared.settings import Settings
+
+_CHUNK_BYTES = 1024 * 1024
+_PRIVATE = 0o700
+_GONE: dict[str, type[GuardianError]] = {
+    "404": ObjectGone,
+    "NoSuchKey": ObjectGone,
+    "NoSuchVersion": ObjectGone,
+    "412": ObjectChanged,
+    "PreconditionFailed": ObjectChanged,
+}
+_BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A local copy of an object.
+
+    Attributes:
+        path: The temporary file; removed when the context ends.
+        sha256: Digest of its content, hex.
+        size_bytes: Its size.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+def pin(upload: Upload) -> dict[str, str]:
+    """Return the arguments that pin a read to the version of the upload."""
+    if upload.version_id:
+        return {"VersionId": upload.version_id}
+    return {"IfMatch": upload.etag} if upload.etag else {}
+
+
+@contextmanager
+def fetch(settings: Settings, upload: Upload) -> Iterator[Fetched]:
+    """Stream an object into a private temporary file.
+
+    Raises:
+        ObjectGone: It is no longer there.
+        ObjectChanged: It was overwritten since the job began.
+        TooLarge: It is larger than the limit; checked before and during the download.
+        ServiceUnavailable: S3 throttled, failed or broke off.
+    """
+    with workspace(settings) as directory:
+        path = directory / "media"
+        with aws.translated("reading the object", _GONE):
+            answer = aws.client(settings, "s3").get_object(
+                Bucket=upload.bucket, Key=upload.key, **pin(upload)
+            )
+        size = int(answer["ContentLength"])
+        if size > settings.max_upload_bytes:
+            answer["Body"].close()
+            raise TooLarge(f"The object has {size} bytes; {settings.max_upload_bytes} are allowed.")
+        digest = hashlib.sha256()
+        with path.open("wb") as file, _streaming(answer["Body"]) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
+                if file.tell() > settings.max_upload_bytes:
+                    raise TooLarge
+            written = file.tell()
+        yield Fetched(path, digest.hexdigest(), written)
+
+
+@contextmanager
+def _streaming(body: Any) -> Iterator[Iterator[bytes]]:
+    try:
+        yield body.iter_chunks(_CHUNK_BYTES)
+    except _BROKEN as error:
+        raise ServiceUnavailable("The download of the object broke off.") from error
+    finally:
+        body.close()
+
+
+@contextmanager
+def workspace(settings: Settings) -> Iterator[Path]:
+    """Make a private directory of this process and remove it with all it holds."""
+    settings.work_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=settings.work_dir))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def sweep_workspaces(settings: Settings) -> int:
+    """Remove what processes that have died left behind, and return how many directories."""
+    if not settings.work_dir.is_dir():
+        return 0
+    stale = [path for path in settings.work_dir.iterdir() if not _owner_lives(path.name)]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True)  # a process beside us may sweep too
+    return len(stale)
+
+
+def _owner_lives(name: str) -> bool:
+    pid = name.partition("-")[0]
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
+def put_report(settings: Settings, key: str, body: bytes, content_type: str) -> str:
+    """Write one object into the reports bucket and return its key."""
+    with aws.translated("writing a report"):
+        aws.client(settings, "s3").put_object(
+            Bucket=settings.reports_bucket, Key=key, Body=body, ContentType=content_type
+        )
+    return key
+
+
+def get_report(settings: Settings, key: str) -> bytes:
+    """Read one object of the reports bucket.
+
+    Raises:
+        ObjectGone: It is not there.
+    """
+    with aws.translated("reading a report", _GONE):
+        answer = aws.client(settings, "s3").get_object(Bucket=settings.reports_bucket, Key=key)
+        content: bytes = answer["Body"].read()
+    return content
