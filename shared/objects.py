@@ -65,8 +65,8 @@ def pin(upload: Upload) -> dict[str, str]:
 
 
 @contextmanager
-def fetch(settings: Settings, upload: Upload) -> Iterator[Fetched]:
-    """Stream an object into a private temporary file.
+def fetch(settings: Settings, upload: Upload, directory: Path) -> Iterator[Fetched]:
+    """Stream an object into a file of a private directory (see `workspace`).
 
     Raises:
         ObjectGone: It is no longer there.
@@ -74,17 +74,17 @@ def fetch(settings: Settings, upload: Upload) -> Iterator[Fetched]:
         TooLarge: It is larger than the limit; checked before and during the download.
         ServiceUnavailable: S3 throttled, failed or broke off.
     """
-    with workspace(settings) as directory:
-        path = directory / "media"
-        with aws.translated("reading the object", _GONE):
-            answer = aws.client(settings, "s3").get_object(
-                Bucket=upload.bucket, Key=upload.key, **pin(upload)
-            )
-        size = int(answer["ContentLength"])
-        if size > settings.max_upload_bytes:
-            answer["Body"].close()
-            raise TooLarge(f"The object has {size} bytes; {settings.max_upload_bytes} are allowed.")
-        digest = hashlib.sha256()
+    path = directory / "media"
+    with aws.translated("reading the object", _GONE):
+        answer = aws.client(settings, "s3").get_object(
+            Bucket=upload.bucket, Key=upload.key, **pin(upload)
+        )
+    size = int(answer["ContentLength"])
+    if size > settings.max_upload_bytes:
+        answer["Body"].close()
+        raise TooLarge(f"The object has {size} bytes; {settings.max_upload_bytes} are allowed.")
+    digest = hashlib.sha256()
+    try:
         with path.open("wb") as file, _streaming(answer["Body"]) as chunks:
             for chunk in chunks:
                 digest.update(chunk)
@@ -93,6 +93,8 @@ def fetch(settings: Settings, upload: Upload) -> Iterator[Fetched]:
                     raise TooLarge
             written = file.tell()
         yield Fetched(path, digest.hexdigest(), written)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

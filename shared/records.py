@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -199,6 +200,23 @@ class PartialResult(Record):
     models: tuple[ModelRef, ...] = ()
     timings_ms: dict[str, float] = Field(default_factory=dict)
     attempt: int = Field(default=1, ge=1)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A picture behind a score, on its way to the reports bucket."""
+
+    ref: EvidenceRef
+    content: bytes = field(repr=False)
+    content_type: str = "image/jpeg"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a pipeline hands back: the record, and the pictures it refers to."""
+
+    result: PartialResult
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Reason(Record):

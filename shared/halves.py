@@ -1,0 +1,195 @@
+"""The shell around one half of a job: claim, fetch, analyse, save, and pass on when both are in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from shared import objects, queues
+from shared.errors import (
+    GuardianError,
+    NotApplicable,
+    Permanent,
+    Retryable,
+    SetupError,
+)
+from shared.jobs import JobStore, Written
+from shared.media import DecodeLimits, probe
+from shared.records import (
+    Analysis,
+    Evidence,
+    EvidenceRef,
+    Media,
+    Modality,
+    Outcome,
+    PartialResult,
+)
+from shared.settings import Settings
+from shared.telemetry import MEDIA_SECONDS, STAGE_SECONDS, TASKS
+from shared.visibility import Heartbeat, Receipt, give_back
+
+_log = structlog.get_logger()
+
+
+Analyze = Callable[[Path, Media], Analysis]
+
+
+def run_half(
+    settings: Settings,
+    modality: Modality,
+    job_id: str,
+    analyze: Analyze,
+    receipt: Receipt | None = None,
+) -> None:
+    """Do one half of a job; doing it twice equals doing it once.
+
+    Raises:
+        Retryable: A passing fault; the message has been given back with backoff.
+        GuardianError: Anything else that is no property of the input; SQS delivers again, and
+            after the last receive the half is stored as failed and the message is a dead letter.
+    """
+    structlog.contextvars.clear_contextvars()
+    attempt = receipt.attempt if receipt else 1
+    structlog.contextvars.bind_contextvars(job_id=job_id, modality=modality, attempt=attempt)
+    store = JobStore(settings)
+    try:
+        if receipt:
+            with Heartbeat(settings, receipt):
+                _do_half(settings, store, modality, job_id, analyze, attempt)
+        else:
+            _do_half(settings, store, modality, job_id, analyze, attempt)
+    except Exception as error:
+        TASKS.labels(modality, "error").inc()
+        _log.exception("half_failed")
+        if receipt and attempt >= settings.max_receive_count:
+            _give_up(settings, store, modality, job_id, error, attempt)
+        elif receipt and isinstance(error, Retryable):
+            _log.info("given_back", delay_s=give_back(settings, receipt))
+        raise
+
+
+def _do_half(
+    settings: Settings,
+    store: JobStore,
+    modality: Modality,
+    job_id: str,
+    analyze: Analyze,
+    attempt: int,
+) -> None:
+    begun = store.begin(job_id, modality, datetime.now(UTC))
+    half = getattr(begun.job, modality)
+    if half is not None and half.outcome is not Outcome.FAILED:
+        _log.info("half_already_stored")
+        pass_on(settings, store, begun)
+        return
+    started = time.perf_counter()
+    with objects.workspace(settings) as directory:
+        written = _analyze_upload(settings, store, modality, begun, analyze, attempt, directory)
+    STAGE_SECONDS.labels(modality, "total").observe(time.perf_counter() - started)
+    pass_on(settings, store, written)
+
+
+def _analyze_upload(
+    settings: Settings,
+    store: JobStore,
+    modality: Modality,
+    begun: Written,
+    analyze: Analyze,
+    attempt: int,
+    directory: Path,
+) -> Written:
+    """Fetch and analyse; whatever is wrong with the input becomes a typed half."""
+    media: Media | None = None
+    sha256: str | None = None
+    started = time.perf_counter()
+    try:
+        with objects.fetch(settings, begun.job.upload, directory) as fetched:
+            sha256 = fetched.sha256
+            fetched_ms = (time.perf_counter() - started) * 1000
+            STAGE_SECONDS.labels(modality, "fetch").observe(fetched_ms / 1000)
+            media = probe(fetched.path, decode_limits(settings))
+            analysis = analyze(fetched.path, media)
+    except Permanent as error:
+        analysis = Analysis(typed_half(modality, error))
+        fetched_ms = None
+    result = analysis.result.model_copy(update={"attempt": attempt})
+    if fetched_ms is not None:
+        timings = {"fetch": round(fetched_ms, 1), **result.timings_ms}
+        result = result.model_copy(
+            update={
+                "timings_ms": timings,
+                "evidence": _keep(settings, begun.job.job_id, analysis.evidence),
+            }
+        )
+    TASKS.labels(modality, result.outcome).inc()
+    MEDIA_SECONDS.labels(modality).inc(result.coverage.analysed_s)
+    _log.info("half_done", outcome=result.outcome, reason=result.reason, llr=result.llr)
+    return store.save_partial(
+        begun.job.job_id, result, datetime.now(UTC), media=media, sha256=sha256
+    )
+
+
+def typed_half(modality: Modality, error: Permanent) -> PartialResult:
+    """Turn a property of the input into a half without a score."""
+    applicable = not isinstance(error, NotApplicable)
+    return PartialResult(
+        modality=modality,
+        outcome=Outcome.FAILED if applicable else Outcome.NOT_APPLICABLE,
+        reason=error.code,
+        message=error.message,
+    )
+
+
+def decode_limits(settings: Settings) -> DecodeLimits:
+    """Return the decoder's limits from the settings."""
+    return DecodeLimits(
+        wall_s=settings.decode_timeout_s, memory_bytes=settings.decode_memory_bytes
+    )
+
+
+def _keep(
+    settings: Settings, job_id: str, evidence: Iterable[Evidence]
+) -> tuple[EvidenceRef, ...]:
+    """Store evidence under evidence/{job_id}/ and return the references with their keys."""
+    kept = []
+    for item in evidence:
+        key = f"evidence/{job_id}/{item.ref.name}"
+        objects.put_report(settings, key, item.content, item.content_type)
+        kept.append(item.ref.model_copy(update={"key": key}))
+    return tuple(kept)
+
+
+def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
+    """Ask for the verdict, once, when both halves are stored."""
+    job = written.job
+    if written.both_halves and not job.status.final:
+        if store.claim_aggregation(job.job_id, datetime.now(UTC)):
+            queues.send_decision(settings, job.job_id)
+            _log.info("decision_asked_for")
+
+
+def _give_up(
+    settings: Settings,
+    store: JobStore,
+    modality: Modality,
+    job_id: str,
+    error: Exception,
+    attempt: int,
+) -> None:
+    """After the last receive: the half is failed, the other one still counts."""
+    code = error.code if isinstance(error, GuardianError) else "internal_error"
+    half = PartialResult(
+        modality=modality,
+        outcome=Outcome.FAILED,
+        reason=code,
+        message=f"Given up after {attempt} attempts: {error}",
+        attempt=attempt,
+    )
+    try:
+        pass_on(settings, store, store.save_partial(job_id, half, datetime.now(UTC)))
+    except (Retryable, SetupError, Permanent):
+        _log.exception("giving_up_not_stored")  # the sweeper mends it

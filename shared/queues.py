@@ -1,0 +1,145 @@
+"""The Celery app: queue and task names, delivery policy, and one typed function a message.
+
+Delivery is at least once. A message is acknowledged when its result is stored, a failing task
+leaves its message to SQS and its dead-letter queue, and visibility is extended by
+`shared.visibility` while a task runs.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
+
+from shared import aws
+from shared.errors import ServiceUnavailable, SetupError
+from shared.records import SCHEMA_VERSION, Modality
+from shared.settings import QUEUES, Settings, get_settings
+from shared.telemetry import configure_logging
+
+TRANSPORT_ALIASES["guardian-sqs"] = "shared.sqs_transport:Transport"
+
+AUDIO_TASK = "audio.analyze"
+VIDEO_TASK = "video.analyze"
+DECIDE_TASK = "aggregator.decide"
+
+Role = Literal["audio", "video", "aggregator"]
+#: Which queue each kind of Celery worker consumes.
+ROLE_QUEUES: dict[Role, str] = {"audio": "audio", "video": "video", "aggregator": "aggregate"}
+_TASK_QUEUES = {AUDIO_TASK: "audio", VIDEO_TASK: "video", DECIDE_TASK: "aggregate"}
+_TASK_MODULES: dict[Role, str] = {role: f"workers.{role}.task" for role in ROLE_QUEUES}
+#: Pause after an empty or full look at the queue; kombu's default of 1 s caps a worker at 1 task/s.
+_POLLING_INTERVAL_S = 0.1
+#: A pool child loads models before it is ready.
+_CHILD_START_S = 180.0
+
+app = Celery("silver-guardian", set_as_current=True)
+
+
+@lru_cache(maxsize=16)
+def queue_url(settings: Settings, queue: str) -> str:
+    """Return the URL of a queue by its full name.
+
+    Raises:
+        SetupError: There is no such queue, or no right to look it up.
+        ServiceUnavailable: SQS could not be asked.
+    """
+    if settings.queue_base_url:
+        return f"{settings.queue_base_url.rstrip('/')}/{queue}"
+    with aws.translated(f"looking up queue {queue}"):
+        url: str = aws.client(settings, "sqs").get_queue_url(QueueName=queue)["QueueUrl"]
+    return url
+
+
+def configure(settings: Settings, role: Role | None = None) -> Celery:
+    """Apply the delivery policy to the app; `role` is the worker that this process will be."""
+    names = [settings.queue(name) for name in QUEUES if name != "uploads"]
+    app.conf.update(
+        broker_url="guardian-sqs://",
+        broker_transport_options={
+            "region": settings.region,
+            "predefined_queues": {name: {"url": queue_url(settings, name)} for name in names},
+            "wait_time_seconds": settings.receive_wait_s,
+            "polling_interval": _POLLING_INTERVAL_S,
+            "sqs_base64_encoding": False,
+        },
+        broker_connection_retry_on_startup=True,
+        task_queues=[Queue(name, routing_key=name) for name in names],
+        task_default_queue=settings.queue("aggregate"),
+        task_routes={task: {"queue": settings.queue(name)} for task, name in _TASK_QUEUES.items()},
+        task_create_missing_queues=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_acks_on_failure_or_timeout=False,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=1,
+        worker_pool="prefork",
+        worker_pool_start_method="spawn",
+        worker_proc_alive_timeout=_CHILD_START_S,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        imports=[_TASK_MODULES[role]] if role else [],
+    )
+    return app
+
+
+@setup_logging.connect
+def _use_our_logging(**_: object) -> None:
+    """Keep Celery from installing its own log handlers, in parents and in pool children."""
+    settings = get_settings()
+    configure_logging(settings.log_format, settings.log_level)
+
+
+def send_analysis(settings: Settings, modality: Modality, job_id: str) -> None:
+    """Ask for one half of a job.
+
+    Raises:
+        ServiceUnavailable: SQS did not take the message; send it again later.
+    """
+    _send(settings, AUDIO_TASK if modality == "audio" else VIDEO_TASK, job_id)
+
+
+def send_decision(settings: Settings, job_id: str) -> None:
+    """Ask for the verdict of a job.
+
+    Raises:
+        ServiceUnavailable: SQS did not take the message; send it again later.
+    """
+    _send(settings, DECIDE_TASK, job_id)
+
+
+def _send(settings: Settings, task: str, job_id: str) -> None:
+    _configured(settings)
+    message: dict[str, Any] = {"job_id": job_id, "schema_version": SCHEMA_VERSION}
+    try:
+        with aws.translated(f"sending {task}"):
+            app.send_task(task, kwargs=message, retry=False)
+    except OperationalError as error:
+        raise ServiceUnavailable(f"SQS did not take {task}: {error}.") from error
+
+
+@lru_cache(maxsize=1)
+def _configured(settings: Settings) -> None:
+    """Configure a process that only sends."""
+    if not app.conf.broker_transport_options.get("predefined_queues"):
+        configure(settings)
+
+
+def check_schema(version: int) -> None:
+    """Refuse a task message of a newer release; it waits for workers that know it.
+
+    Raises:
+        SetupError: The message was written by a newer release.
+    """
+    if version > SCHEMA_VERSION:
+        raise SetupError(f"The message has schema {version}; this worker knows {SCHEMA_VERSION}.")

@@ -1,0 +1,80 @@
+"""Kombu's SQS transport, made to survive what SQS answers on a bad day.
+
+Kombu 5.7.0's asynchronous consumer ends the worker on a single 5xx or 4xx of ReceiveMessage and
+needs pycurl. This one receives through botocore (own time-outs and retries), and a failed receive
+is logged, counted and followed by a pause, nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.transport import SQS
+
+from shared import aws
+from shared.settings import get_settings
+from shared.telemetry import LAST_RECEIVE, RECEIVE_ERRORS
+
+_MIN_PAUSE_S = 0.5
+_MAX_PAUSE_S = 30.0
+_log = structlog.get_logger()
+
+#: When a receive last succeeded, by queue name, on the monotonic clock; read by readiness.
+last_receive: dict[str, float] = {}
+
+
+class Channel(SQS.Channel):
+    """A channel whose receives never raise and whose clients come from our settings."""
+
+    _pause_s = _MIN_PAUSE_S
+
+    def sqs(self, queue: str | None = None) -> Any:  # noqa: ARG002  # kombu's signature
+        """Return the process's SQS client; credentials are botocore's business."""
+        return aws.client(get_settings(), "sqs")
+
+    def _has_redrive_policy(self, *_: object) -> bool:
+        """Every queue of ours has dead letters behind it, so rejected messages are left to SQS."""
+        return True
+
+    def _receive_message(self, queue: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = super()._receive_message(  # type: ignore[misc]  # not in the stubs
+                queue, *args, **kwargs
+            )
+        except (ClientError, BotoCoreError) as error:
+            RECEIVE_ERRORS.labels(queue).inc()
+            _log.warning("receive_failed", queue=queue, error=str(error), pause_s=self._pause_s)
+            time.sleep(self._pause_s)
+            self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
+            return {}
+        self._pause_s = _MIN_PAUSE_S
+        last_receive[queue] = time.monotonic()
+        LAST_RECEIVE.labels(queue).set_to_current_time()
+        return answer
+
+    def _messages_to_python(self, messages: list[dict[str, Any]], queue: str) -> list[Any]:
+        """Decode messages; one that is no task at all is left for the dead-letter queue."""
+        payloads = []
+        for message in messages:
+            try:
+                (payload,) = super()._messages_to_python(  # type: ignore[misc]  # not in the stubs
+                    [message], queue
+                )
+                if not isinstance(payload.get("body"), str | bytes | dict | list):
+                    raise TypeError("the message has no body")  # noqa: TRY301  # one handler
+            except (TypeError, ValueError, KeyError, AttributeError) as error:
+                RECEIVE_ERRORS.labels(queue).inc()
+                _log.error("message_unreadable", queue=queue, error=str(error))
+            else:
+                payloads.append(payload)
+        return payloads
+
+
+class Transport(SQS.Transport):
+    """SQS over botocore, synchronous."""
+
+    Channel = Channel
+    implements = SQS.Transport.implements.extend(asynchronous=False)

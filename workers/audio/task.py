@@ -1,0 +1,48 @@
+"""Celery glue of the audio half."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from celery.signals import worker_process_init
+
+from shared.halves import decode_limits, run_half
+from shared.models import Registry
+from shared.queues import AUDIO_TASK, app, check_schema
+from shared.records import Analysis, Media
+from shared.settings import get_settings
+from shared.visibility import Receipt
+from workers.audio import pipeline
+
+
+@lru_cache(maxsize=1)
+def _detector() -> pipeline.AudioDetector:
+    settings = get_settings()
+    return pipeline.load(
+        Registry(settings.models_dir, device=settings.device, threads=settings.threads)
+    )
+
+
+@worker_process_init.connect
+def _load(**_: object) -> None:
+    """Load once in the pool child, before it takes a task."""
+    _detector()
+
+
+@app.task(name=AUDIO_TASK, bind=True)
+def analyze(self: Any, job_id: str, schema_version: int) -> None:
+    """Score the voices of one upload."""
+    check_schema(schema_version)
+    settings = get_settings()
+
+    def score(path: Path, media: Media) -> Analysis:
+        limits = decode_limits(settings)
+        result = pipeline.analyze(
+            path, media, _detector(), limits=limits, clock=time.perf_counter
+        )
+        return Analysis(result)
+
+    run_half(settings, "audio", job_id, score, Receipt.of_request(self.request.properties))

@@ -1,0 +1,65 @@
+"""A small HTTP thread for /health, /ready and /metrics, for processes that serve nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+#: Where a process with pool children collects their metrics; prometheus_client's own variable.
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> ThreadingHTTPServer:
+    """Serve from a daemon thread; `ready` is asked at each /ready.
+
+    Returns:
+        The server; its `server_port` tells the port where 0 was asked for.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802  # http.server's name
+            if self.path == "/health":
+                self._answer(200, {"status": "alive"})
+            elif self.path == "/ready":
+                is_ready = ready()
+                status = "ready" if is_ready else "not_ready"
+                self._answer(200 if is_ready else 503, {"status": status})
+            elif self.path == "/metrics":
+                self._send(200, CONTENT_TYPE_LATEST, metrics())
+            else:
+                self._answer(404, {"status": "not_found"})
+
+        def _answer(self, status: int, body: dict[str, str]) -> None:
+            self._send(status, "application/json", json.dumps(body).encode())
+
+        def _send(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes come every few seconds; they are not logged."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
+
+
+def metrics() -> bytes:
+    """Render all metrics, those of pool children included."""
+    if _MULTIPROCESS not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped upstream
+    return generate_latest(registry)

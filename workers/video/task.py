@@ -1,0 +1,52 @@
+"""Celery glue of the video half."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from celery.signals import worker_process_init
+
+from shared.halves import decode_limits, run_half
+from shared.models import Registry
+from shared.queues import VIDEO_TASK, app, check_schema
+from shared.records import Analysis, Media
+from shared.settings import get_settings
+from shared.visibility import Receipt
+from workers.video import pipeline
+
+
+@lru_cache(maxsize=1)
+def _detector() -> pipeline.VideoDetector:
+    settings = get_settings()
+    return pipeline.load(
+        Registry(settings.models_dir, device=settings.device, threads=settings.threads)
+    )
+
+
+@worker_process_init.connect
+def _load(**_: object) -> None:
+    """Load once in the pool child, before it takes a task."""
+    _detector()
+
+
+@app.task(name=VIDEO_TASK, bind=True)
+def analyze(self: Any, job_id: str, schema_version: int) -> None:
+    """Score the faces and the sequence of frames of one upload."""
+    check_schema(schema_version)
+    settings = get_settings()
+
+    def score(path: Path, media: Media) -> Analysis:
+        return pipeline.analyze(
+            path,
+            media,
+            _detector(),
+            sample_every=settings.sample_rate,
+            max_frames=settings.max_frames,
+            limits=decode_limits(settings),
+            clock=time.perf_counter,
+        )
+
+    run_half(settings, "video", job_id, score, Receipt.of_request(self.request.properties))
