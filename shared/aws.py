@@ -86,9 +86,7 @@ def is_passing(error: ClientError) -> bool:
 
 
 @contextmanager
-def translated(
-    what: str, codes: dict[str, type[GuardianError]] | None = None
-) -> Iterator[None]:
+def translated(what: str, codes: dict[str, type[GuardianError]] | None = None) -> Iterator[None]:
     """Turn botocore errors of the block into our own.
 
     Args:

@@ -86,10 +86,8 @@ def _do_half(
         _log.info("half_already_stored")
         pass_on(settings, store, begun)
         return
-    started = time.perf_counter()
     with objects.workspace(settings) as directory:
         written = _analyze_upload(settings, store, modality, begun, analyze, attempt, directory)
-    STAGE_SECONDS.labels(modality, "total").observe(time.perf_counter() - started)
     pass_on(settings, store, written)
 
 
@@ -102,35 +100,48 @@ def _analyze_upload(
     attempt: int,
     directory: Path,
 ) -> Written:
-    """Fetch and analyse; whatever is wrong with the input becomes a typed half."""
+    """Fetch, analyse and save; whatever is wrong with the input becomes a typed half."""
+    job = begun.job
+    started = time.perf_counter()
     media: Media | None = None
     sha256: str | None = None
-    started = time.perf_counter()
+    timings: dict[str, float] = {}
     try:
-        with objects.fetch(settings, begun.job.upload, directory) as fetched:
+        with objects.fetch(settings, job.upload, directory) as fetched:
             sha256 = fetched.sha256
-            fetched_ms = (time.perf_counter() - started) * 1000
-            STAGE_SECONDS.labels(modality, "fetch").observe(fetched_ms / 1000)
-            media = probe(fetched.path, decode_limits(settings))
-            analysis = analyze(fetched.path, media)
+            timings["fetch"] = round((time.perf_counter() - started) * 1000, 1)
+            analysis, media = examine(fetched.path, modality, analyze, decode_limits(settings))
     except Permanent as error:
         analysis = Analysis(typed_half(modality, error))
-        fetched_ms = None
-    result = analysis.result.model_copy(update={"attempt": attempt})
-    if fetched_ms is not None:
-        timings = {"fetch": round(fetched_ms, 1), **result.timings_ms}
-        result = result.model_copy(
-            update={
-                "timings_ms": timings,
-                "evidence": _keep(settings, begun.job.job_id, analysis.evidence),
-            }
-        )
-    TASKS.labels(modality, result.outcome).inc()
-    MEDIA_SECONDS.labels(modality).inc(result.coverage.analysed_s)
-    _log.info("half_done", outcome=result.outcome, reason=result.reason, llr=result.llr)
-    return store.save_partial(
-        begun.job.job_id, result, datetime.now(UTC), media=media, sha256=sha256
+    result = analysis.result.model_copy(
+        update={
+            "attempt": attempt,
+            "evidence": _keep(settings, job.job_id, analysis.evidence),
+            "timings_ms": timings | analysis.result.timings_ms,
+        }
     )
+    _observe(result)
+    return store.save_partial(job.job_id, result, datetime.now(UTC), media=media, sha256=sha256)
+
+
+def examine(
+    path: Path, modality: Modality, analyze: Analyze, limits: DecodeLimits
+) -> tuple[Analysis, Media | None]:
+    """Probe and analyse one file; the fleet and the one-file command both come through here."""
+    media: Media | None = None
+    try:
+        media = probe(path, limits)
+        return analyze(path, media), media
+    except Permanent as error:
+        return Analysis(typed_half(modality, error)), media
+
+
+def _observe(result: PartialResult) -> None:
+    TASKS.labels(result.modality, result.outcome).inc()
+    MEDIA_SECONDS.labels(result.modality).inc(result.coverage.analysed_s)
+    for stage, duration_ms in result.timings_ms.items():
+        STAGE_SECONDS.labels(result.modality, stage).observe(duration_ms / 1000)
+    _log.info("half_done", outcome=result.outcome, reason=result.reason, llr=result.llr)
 
 
 def typed_half(modality: Modality, error: Permanent) -> PartialResult:
@@ -146,14 +157,10 @@ def typed_half(modality: Modality, error: Permanent) -> PartialResult:
 
 def decode_limits(settings: Settings) -> DecodeLimits:
     """Return the decoder's limits from the settings."""
-    return DecodeLimits(
-        wall_s=settings.decode_timeout_s, memory_bytes=settings.decode_memory_bytes
-    )
+    return DecodeLimits(wall_s=settings.decode_timeout_s, memory_bytes=settings.decode_memory_bytes)
 
 
-def _keep(
-    settings: Settings, job_id: str, evidence: Iterable[Evidence]
-) -> tuple[EvidenceRef, ...]:
+def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tuple[EvidenceRef, ...]:
     """Store evidence under evidence/{job_id}/ and return the references with their keys."""
     kept = []
     for item in evidence:

@@ -21,7 +21,6 @@ from pydantic import BaseModel
 from shared import aws
 from shared.errors import GuardianError, UnknownJob
 from shared.records import (
-    MODALITIES,
     Job,
     JobError,
     JobStatus,
@@ -341,7 +340,7 @@ class JobStore:
         return answer
 
 
-class _ConditionFailed(Exception):  # noqa: N818  # an answer, not an error
+class _ConditionFailed(Exception):  # an answer, not an error
     """The condition of a write did not hold; `item` is the row as it stands."""
 
     def __init__(self, item: Any) -> None:

@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 
 from shared.errors import (
     DecoderTimeout,
+    EmptyObject,
     MediaTooComplex,
     NotMedia,
+    TooLarge,
     ToolMissing,
     Undecodable,
 )
@@ -96,6 +98,21 @@ def sniff(head: bytes) -> str:
     if len(head) > 2 * _TS_PACKET and head[0] == head[_TS_PACKET] == head[2 * _TS_PACKET] == 0x47:
         return "mpegts"
     return _sniff_frame_sync(head)
+
+
+def admit(size_bytes: int, head: bytes, max_bytes: int) -> str:
+    """Decide from size and first bytes whether a file is analysed, and return its container.
+
+    Raises:
+        EmptyObject: It has no bytes.
+        TooLarge: It has more than `max_bytes`.
+        NotMedia: Its content is no container that is analysed.
+    """
+    if size_bytes == 0:
+        raise EmptyObject
+    if size_bytes > max_bytes:
+        raise TooLarge(f"The file has {size_bytes} bytes; at most {max_bytes} are analysed.")
+    return sniff(head)
 
 
 _RIFF_LIKE = (b"RIFF", b"FORM", b"RF64")
@@ -373,16 +390,14 @@ def scaled_size(track: Track, max_side_px: int) -> tuple[int, int]:
     if not track.width or not track.height:
         raise Undecodable("The picture has no size.")
     width, height = track.width, track.height
-    if track.rotation_deg % 180 == 90:  # noqa: PLR2004  # a quarter turn
+    if track.rotation_deg % 180 == 90:  # a quarter turn
         width, height = height, width
     scale = min(1.0, max_side_px / max(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def _input(path: Path, media: Media, **options: Any) -> Any:
-    return ffmpeg.input(
-        f"file:{path}", f=media.container, protocol_whitelist=_PROTOCOLS, **options
-    )
+    return ffmpeg.input(f"file:{path}", f=media.container, protocol_whitelist=_PROTOCOLS, **options)
 
 
 def _compile(stream: Any, **output: Any) -> list[str]:

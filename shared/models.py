@@ -84,7 +84,9 @@ class Registry:
         try:
             self.entries = {name: ModelEntry(name=name, **row) for name, row in tables.items()}
         except TypeError as error:
-            raise SetupError(f"The model manifest {manifest} has a wrong table: {error}.") from error
+            raise SetupError(
+                f"The model manifest {manifest} has a wrong table: {error}."
+            ) from error
 
     def entry(self, name: str) -> ModelEntry:
         """Return one entry.

@@ -38,7 +38,22 @@ _POLLING_INTERVAL_S = 0.1
 #: A pool child loads models before it is ready.
 _CHILD_START_S = 180.0
 
-app = Celery("silver-guardian", set_as_current=True)
+
+class _App(Celery):
+    """An app that pool children, which are spawned, find again in this module, configured."""
+
+    role: Role | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the call that configures the child's own app."""
+        return _configured_from_environment, (self.role,)
+
+
+def _configured_from_environment(role: Role | None) -> Celery:
+    return configure(get_settings(), role)
+
+
+app = _App("silver-guardian", set_as_current=True)
 
 
 @lru_cache(maxsize=16)
@@ -59,6 +74,7 @@ def queue_url(settings: Settings, queue: str) -> str:
 def configure(settings: Settings, role: Role | None = None) -> Celery:
     """Apply the delivery policy to the app; `role` is the worker that this process will be."""
     names = [settings.queue(name) for name in QUEUES if name != "uploads"]
+    app.role = role
     app.conf.update(
         broker_url="guardian-sqs://",
         broker_transport_options={

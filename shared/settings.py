@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         Path(tempfile.gettempdir()) / "silver-guardian",
         description="Private directory for temporary media; emptied at start and exit.",
     )
+    state_dir: Path = Field(
+        Path.home() / ".local" / "state" / "silver-guardian",
+        description="Where `guardian local` keeps its logs and the note that it runs.",
+    )
     decode_timeout_s: float = Field(600, gt=0, description="Wall-clock limit of one decode.")
     decode_memory_bytes: int = Field(
         4 * 1024**3, gt=0, description="Address-space limit of the decoder child."
@@ -86,7 +90,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address that HTTP servers listen on.")
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Port of /health, /ready, /metrics; empty: the process's own."
+        None, ge=0, le=65535, description="Port of /health, /ready and /metrics; empty: the role's."
     )
     api_token: SecretStr | None = Field(
         None, description="Bearer token of the HTTP interfaces; empty only on loopback."
@@ -110,7 +114,8 @@ class Settings(BaseSettings):
     def queue(self, name: str) -> str:
         """Return the full name of queue `uploads`, `audio`, `video` or `aggregate`."""
         if name not in QUEUES:
-            raise SettingsInvalid(f"There is no queue {name!r}; the queues are {', '.join(QUEUES)}.")
+            known = ", ".join(QUEUES)
+            raise SettingsInvalid(f"There is no queue {name!r}; the queues are {known}.")
         return f"{self.prefix}-{name}"
 
     def dead_letter_queue(self, name: str) -> str:

@@ -30,9 +30,7 @@ MEDIA_SECONDS: Final = Counter(
 HEARTBEATS: Final = Counter(
     "guardian_visibility_extensions_total", "Visibility extensions, by outcome.", ["outcome"]
 )
-RECEIVE_ERRORS: Final = Counter(
-    "guardian_receive_errors_total", "Failed SQS receives.", ["queue"]
-)
+RECEIVE_ERRORS: Final = Counter("guardian_receive_errors_total", "Failed SQS receives.", ["queue"])
 LAST_RECEIVE: Final = Gauge(
     "guardian_last_receive_timestamp_seconds",
     "When a receive last succeeded.",

@@ -24,7 +24,11 @@ from shared.telemetry import HEARTBEATS
 MAX_INVISIBLE_S = 12 * 3600
 #: The visibility is renewed when this part of it has passed.
 _RENEW_AFTER = 1 / 3
-_GONE = ("ReceiptHandleIsInvalid", "InvalidParameterValue", "AWS.SimpleQueueService.NonExistentQueue")
+_GONE = (
+    "ReceiptHandleIsInvalid",
+    "InvalidParameterValue",
+    "AWS.SimpleQueueService.NonExistentQueue",
+)
 _MAX_BACKOFF_S = 900
 _log = structlog.get_logger()
 

@@ -1,0 +1,85 @@
+"""From a job with its halves to one stored verdict and its report, however often it is asked."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import datetime
+
+import structlog
+
+from shared import objects
+from shared.errors import Retryable
+from shared.jobs import JobStore
+from shared.records import Job, JobStatus
+from shared.settings import Settings
+from shared.telemetry import VERDICTS
+from shared.visibility import Heartbeat, Receipt, give_back
+from workers.aggregator import fusion, report
+
+_log = structlog.get_logger()
+
+
+def conclude(
+    settings: Settings,
+    store: JobStore,
+    job_id: str,
+    model: fusion.FusionModel,
+    now: datetime,
+    *,
+    receipt: Receipt | None = None,
+) -> Job:
+    """Decide, store the verdict once, and write the report from what is stored.
+
+    A second call changes nothing but writes the report again, in case the first died before it.
+
+    Raises:
+        Retryable: A passing fault; the message has been given back with backoff.
+    """
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(job_id=job_id, modality="verdict")
+    with Heartbeat(settings, receipt) if receipt else nullcontext():
+        try:
+            job = _decide(settings, store, store.get(job_id), model, now)
+            write_report(settings, job)
+        except Retryable:
+            if receipt:
+                give_back(settings, receipt)
+            raise
+    return job
+
+
+def _decide(
+    settings: Settings, store: JobStore, job: Job, model: fusion.FusionModel, now: datetime
+) -> Job:
+    if job.status in (JobStatus.COMPLETE, JobStatus.REJECTED):
+        return job
+    verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
+    written = store.finish(job.job_id, verdict, now, report_key=report_key(job.job_id, "json"))
+    if written.applied:
+        VERDICTS.labels(verdict.label).inc()
+        _log.info("verdict", label=verdict.label, probability=verdict.probability)
+    return written.job
+
+
+def report_key(job_id: str, suffix: str) -> str:
+    """Return the key of a report in the reports bucket; `suffix` is json, en.html or ko.html."""
+    return f"reports/{job_id}/report.{suffix}"
+
+
+def write_report(settings: Settings, job: Job) -> None:
+    """Write the report of a decided job as JSON and as a page in each language."""
+    if job.verdict is None:
+        return
+    evidence = report.gather_evidence(job, lambda key: objects.get_report(settings, key))
+    body = report.render_json(job)
+    objects.put_report(
+        settings, report_key(job.job_id, "json"), report.encode(body), "application/json"
+    )
+    for language in report.LANGUAGES:
+        page = report.render_html(job, language, evidence)
+        objects.put_report(
+            settings,
+            report_key(job.job_id, f"{language}.html"),
+            page.encode(),
+            "text/html; charset=utf-8",
+        )

@@ -1,0 +1,312 @@
+"""The `guardian` command: the composition root that every process starts from."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+from shared.errors import GuardianError
+from shared.settings import Settings, get_settings
+
+_err = Console(stderr=True, highlight=False)
+_WAIT_S = 900.0
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+class _Group(click.Group):
+    """A group whose errors are one sentence, or one JSON document with --json."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GuardianError as error:
+            if "--json" in sys.argv:
+                document = {"error": {"code": error.code, "message": error.message}}
+                click.echo(json.dumps(document), err=True)
+            else:
+                _err.print(f"[red]{error.code}[/red]: {error.message}")
+            context.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="silver-guardian")
+def main() -> None:
+    """Find synthetic voices and manipulated pictures in uploaded recordings."""
+
+
+def emit(document: Any) -> None:
+    """Print the one JSON document that ends standard output."""
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def client_settings() -> Settings:
+    """Return settings for commands that only ask: a local system is found by itself."""
+    from workers import local
+
+    settings = get_settings()
+    if settings.endpoint_url is not None:
+        return settings
+    found = local.find(settings)
+    if found is None:
+        return settings
+    _err.print(f"[dim]local system at {found.endpoint_url}[/dim]")
+    return found
+
+
+def logged(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Set up logging before a command that runs as a process."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from shared.telemetry import configure_logging
+
+        settings = get_settings()
+        configure_logging(settings.log_format, settings.log_level)
+        return command(*args, **kwargs)
+
+    return wrapper
+
+
+@main.command()
+@file_argument
+@json_option
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
+@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+def analyze(file: Path, as_json: bool, html: Path | None, language: str) -> None:
+    """Analyse one FILE here, without AWS; same pipelines, same verdict."""
+    from workers import show
+    from workers.aggregator import report
+    from workers.onefile import analyze_file
+
+    job, analyses = analyze_file(get_settings(), file)
+    if html:
+        evidence = {
+            item.ref.name: item.content
+            for analysis in analyses.values()
+            for item in analysis.evidence
+        }
+        html.write_text(report.render_html(job, language, evidence), encoding="utf-8")
+    if as_json:
+        parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
+        emit({"file": str(file), "sha256": job.sha256, **parts})
+    else:
+        show.job(Console(), job)
+    if job.verdict and job.verdict.label == "failed":
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("role", type=click.Choice(["intake", "audio", "video", "aggregator"]))
+def worker(role: Any) -> None:
+    """Run one process of the fleet until SIGTERM."""
+    if role == "intake":
+        from workers.intake import service
+
+        logged(service.run)(get_settings())
+        return
+    from workers import fleet
+
+    raise SystemExit(logged(fleet.run)(get_settings(), role))
+
+
+@main.command()
+@click.option("--port", default=4566, show_default=True, help="Port of the stand-in for AWS.")
+def local(port: int) -> None:
+    """Run the whole system on this machine until Ctrl-C; nothing is kept."""
+    from workers import local as system
+
+    stop = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())
+    with _err.status("starting …"), system.running(get_settings(), port) as here:
+        bucket = here.settings.uploads_bucket
+        _err.print(f"[green]ready[/green] at {here.endpoint_url}; upload with any S3 client:")
+        click.echo(f"  export AWS_ENDPOINT_URL={here.endpoint_url} AWS_ACCESS_KEY_ID=local \\")
+        click.echo(
+            f"         AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={here.settings.region}"
+        )
+        click.echo(f"  aws s3 cp VIDEO.mp4 s3://{bucket}/uploads/")
+        click.echo(
+            "  guardian jobs list        # in another shell; then: guardian jobs show JOB_ID"
+        )
+        _err.print(f"[dim]logs in {here.settings.state_dir / 'logs'}; Ctrl-C to stop[/dim]")
+        sys.stdout.flush()
+        while not stop.wait(1.0):
+            ended = here.dead()
+            if ended:
+                raise SystemExit(f"The {ended.name} process ended: {system.tail(ended.log)}")
+
+
+@main.command()
+@json_option
+def demo(as_json: bool) -> None:
+    """Start the local system, upload the samples through S3, and show their verdicts."""
+    from shared.jobs import JobStore
+    from workers import local as system
+    from workers import show, submit
+    from workers.samples import SAMPLES
+
+    console = Console(stderr=as_json)
+    with _err.status("starting S3, SQS, DynamoDB and the workers on this machine …"):
+        context = system.running(get_settings())
+        here = context.__enter__()
+    try:
+        uploads = [submit.put(here.settings, path, lambda _: None) for path in SAMPLES]
+        for path, upload in zip(SAMPLES, uploads, strict=True):
+            console.print(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}")
+        with _err.status("analysing …"):
+            for upload in uploads:
+                for _ in submit.follow(here.settings, upload.job_id, _WAIT_S):
+                    pass
+        jobs = [JobStore(here.settings).get(upload.job_id) for upload in uploads]
+    finally:
+        context.__exit__(None, None, None)
+    for job in jobs:
+        show.job(console, job)
+    if as_json:
+        emit({"jobs": [job.model_dump(mode="json") for job in jobs]})
+    if any(job.status != "complete" for job in jobs):
+        raise SystemExit(1)
+
+
+@main.command("submit")
+@file_argument
+@click.option("--wait/--no-wait", default=True, help="Follow the job to its verdict.")
+@click.option("--timeout", default=_WAIT_S, show_default=True, help="Seconds to wait at most.")
+@json_option
+def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> None:
+    """Upload FILE to uploads/ in parts, then follow its job."""
+    from workers import show, submit
+
+    if not file.is_file():
+        raise click.BadParameter(f"{file} is no file.")
+    settings = client_settings()
+    columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), console=_err) as bar:
+        task = bar.add_task(file.name, total=file.stat().st_size)
+        upload = submit.put(settings, file, lambda sent: bar.advance(task, sent))
+    if not wait:
+        document = {"job_id": upload.job_id, "bucket": upload.bucket, "key": upload.key}
+        emit(document) if as_json else click.echo(upload.job_id)
+        return
+    job = None
+    with _err.status("queued …") as status:
+        for job in submit.follow(settings, upload.job_id, timeout):
+            done = [name for name in ("audio", "video") if getattr(job, name)]
+            status.update(f"{job.status} … {', '.join(done)}")
+    assert job
+    emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job)
+    if job.status != "complete":
+        raise SystemExit(1)
+
+
+@main.group()
+def jobs() -> None:
+    """List and show jobs."""
+
+
+@jobs.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--before", help="List jobs created before this ISO time.")
+@json_option
+def jobs_list(limit: int, before: str | None, as_json: bool) -> None:
+    """List the newest jobs."""
+    from shared.jobs import JobStore
+    from workers import show
+
+    rows = JobStore(client_settings()).newest(limit, before)
+    if as_json:
+        emit({"jobs": [row.model_dump(mode="json") for row in rows]})
+    else:
+        show.jobs(Console(), rows)
+
+
+@jobs.command("show")
+@click.argument("job_id")
+@json_option
+def jobs_show(job_id: str, as_json: bool) -> None:
+    """Show one job with its verdict."""
+    from shared.jobs import JobStore
+    from workers import show
+
+    job = JobStore(client_settings()).get(job_id)
+    emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job)
+
+
+@main.command()
+@json_option
+def queues(as_json: bool) -> None:
+    """Show how deep each queue is, and its dead letters."""
+    from workers import depths, show
+
+    rows = depths.measure(client_settings())
+    if as_json:
+        emit({"queues": [row.model_dump() for row in rows]})
+    else:
+        show.queues(Console(), rows)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be made.")
+@json_option
+def provision(dry_run: bool, as_json: bool) -> None:
+    """Make buckets, notifications, queues, dead letters and table from deploy/aws/stack.yaml."""
+    from workers.provision import provision as make
+
+    plan = make(get_settings(), dry_run=dry_run)
+    emit(plan.document()) if as_json else click.echo(plan.text())
+
+
+@main.group()
+def models() -> None:
+    """List and verify the models."""
+
+
+@models.command("list")
+@json_option
+def models_list(as_json: bool) -> None:
+    """List models with versions, licences and measured error rates."""
+    from dataclasses import asdict
+
+    from shared.models import Registry
+    from workers import show
+
+    registry = Registry(get_settings().models_dir)
+    if as_json:
+        emit({"models": [asdict(entry) for entry in registry.entries.values()]})
+    else:
+        show.models(Console(), registry)
+
+
+@models.command("verify")
+@json_option
+def models_verify(as_json: bool) -> None:
+    """Check every model file against its digest, and load it."""
+    from shared.models import Registry
+
+    settings = get_settings()
+    registry = Registry(settings.models_dir, device=settings.device, threads=1)
+    for entry in registry.entries.values():
+        registry.verify(entry.name)
+        if entry.file.endswith(".onnx"):
+            registry.session(entry.name)
+    if as_json:
+        emit({"verified": sorted(registry.entries), "model_set": registry.digest})
+    else:
+        click.echo(f"{len(registry.entries)} models are as the registry says ({registry.digest}).")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What the commands print: rich tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from shared.jobs import JobSummary
+from shared.models import Registry
+from shared.records import Job, Label, PartialResult
+from workers.depths import QueueDepth
+
+LABELS = {
+    Label.LIKELY_AUTHENTIC: ("No sign of manipulation found", "green"),
+    Label.SUSPICIOUS: ("Suspicious", "yellow"),
+    Label.LIKELY_MANIPULATED: ("Probably manipulated", "red"),
+    Label.INCONCLUSIVE: ("No clear answer", "yellow"),
+    Label.NOT_APPLICABLE: ("Nothing that can be judged", "cyan"),
+    Label.FAILED: ("The analysis failed", "red"),
+}
+_SIZE_STEP = 1024
+
+
+def job(console: Console, item: Job) -> None:
+    """Print one job: verdict, halves, reasons, next step."""
+    console.print(f"[bold]Job {item.job_id}[/bold]  {item.status}  {item.key}", highlight=False)
+    if item.error:
+        console.print(f"[red]{item.error.code}[/red]: {item.error.message}", highlight=False)
+    for half in (item.audio, item.video):
+        if half:
+            console.print(f"  {half.modality}: {_half(half)}", highlight=False)
+    if not item.verdict:
+        return
+    words, colour = LABELS[item.verdict.label]
+    lines = [f"[bold {colour}]{words}[/]  ({item.verdict.label}{_sure(item)})"]
+    lines += [f"• {reason.text}" for reason in item.verdict.reasons]
+    if item.verdict.next_step:
+        lines += ["", f"[bold]What to do:[/bold] {item.verdict.next_step}"]
+    console.print(Panel("\n".join(lines), title="Verdict", border_style=colour), highlight=False)
+
+
+def _sure(item: Job) -> str:
+    verdict = item.verdict
+    if verdict is None or verdict.probability is None:
+        return ""
+    text = f", probability {verdict.probability:.2f}"
+    if verdict.interval:
+        text += f" [{verdict.interval[0]:.2f}-{verdict.interval[1]:.2f}]".replace("[", "\\[")
+    return f"{text} at prior {verdict.prior:.2f}"
+
+
+def _half(half: PartialResult) -> str:
+    if half.probability is None:
+        return f"{half.outcome} ({half.reason}: {half.message})"
+    return f"{half.outcome}, probability {half.probability:.2f}, LLR {half.llr:+.2f}"
+
+
+def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
+    """Print a job list, newest first."""
+    table = Table("job", "status", "label", "probability", "size", "created (UTC)", "key")
+    for row in rows:
+        table.add_row(
+            row.job_id,
+            row.status,
+            row.label or (row.error.code if row.error else ""),
+            "" if row.probability is None else f"{row.probability:.2f}",
+            size(row.size_bytes),
+            f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+            row.key,
+        )
+    console.print(table)
+
+
+def queues(console: Console, rows: Iterable[QueueDepth]) -> None:
+    """Print the depth of each queue."""
+    table = Table("queue", "visible", "in flight", "delayed", "dead letters")
+    for row in rows:
+        dead = f"[red]{row.dead}[/red]" if row.dead else "0"
+        table.add_row(row.name, str(row.visible), str(row.in_flight), str(row.delayed), dead)
+    console.print(table)
+
+
+def models(console: Console, registry: Registry) -> None:
+    """Print the models of a registry."""
+    table = Table("model", "version", "half", "sha256", "licence", "measured")
+    for entry in registry.entries.values():
+        measured = ", ".join(f"{name} {value}" for name, value in entry.measured.items())
+        table.add_row(
+            entry.name, entry.version, entry.modality, entry.sha256[:12], entry.licence, measured
+        )
+    console.print(table)
+
+
+def size(count: int | None) -> str:
+    """Format a number of bytes."""
+    if count is None:
+        return ""
+    value, units = float(count), ("B", "kB", "MB", "GB")
+    for unit in units[:-1]:
+        if value < _SIZE_STEP:
+            return f"{value:.0f} {unit}"
+        value /= _SIZE_STEP
+    return f"{value:.1f} {units[-1]}"
