@@ -1,0 +1,210 @@
+"""The meta-learner: what it concludes, what it refuses to conclude, and that it is monotone."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.models import Registry
+from shared.records import Coverage, Finding, Label, Outcome, PartialResult, TimelinePoint
+from workers.aggregator import fusion
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+MODEL = fusion.load(Registry())
+NATS = st.floats(-12, 12)
+
+
+def half(modality, llr, **more):
+    cover = Coverage(speech_s=20.0) if modality == "audio" else Coverage(faces=30)
+    return PartialResult(
+        modality=modality, outcome=Outcome.SCORED, llr=llr, **{"coverage": cover, **more}
+    )
+
+
+def unexamined(modality, reason, outcome=Outcome.NOT_APPLICABLE):
+    return PartialResult(modality=modality, outcome=outcome, reason=reason)
+
+
+def decide(audio, video, prior=0.5, **more):
+    return fusion.decide(audio, video, prior=prior, decided_at=NOW, model=MODEL, **more)
+
+
+def codes(verdict):
+    return [reason.code for reason in verdict.reasons]
+
+
+NO_SOUND = unexamined("audio", "no_audio_track")
+NO_FACE = unexamined("video", "no_face")
+
+
+@pytest.mark.parametrize(
+    ("audio_llr", "video_llr", "label", "part"),
+    [
+        (-5, -5, Label.LIKELY_AUTHENTIC, None),
+        (6, -5, Label.LIKELY_MANIPULATED, "voice"),
+        (-5, 6, Label.LIKELY_MANIPULATED, "picture"),
+        (6, 6, Label.LIKELY_MANIPULATED, "both"),
+        (0, 0, Label.INCONCLUSIVE, None),
+    ],
+)
+def test_the_label_and_the_manipulated_part_follow_the_halves(audio_llr, video_llr, label, part):
+    verdict = decide(half("audio", audio_llr), half("video", video_llr))
+
+    assert (label, part) == (verdict.label, verdict.manipulated_part)
+
+
+def test_an_authentic_voice_does_not_outweigh_a_manipulated_picture():
+    verdict = decide(half("audio", -9), half("video", 9))
+
+    assert verdict.probability > MODEL.bands.manipulated
+
+
+@given(NATS, NATS, NATS)
+def test_more_evidence_of_manipulation_never_lowers_the_probability(fixed, one, other):
+    low, high = sorted((one, other))
+
+    assert decide(half("audio", low), half("video", fixed)).llr <= (
+        decide(half("audio", high), half("video", fixed)).llr + 1e-12
+    )
+    assert decide(half("audio", fixed), half("video", low)).llr <= (
+        decide(half("audio", fixed), half("video", high)).llr + 1e-12
+    )
+
+
+@given(NATS, NATS)
+def test_the_interval_contains_the_probability(audio_llr, video_llr):
+    verdict = decide(half("audio", audio_llr), half("video", video_llr))
+    low, high = verdict.interval
+
+    assert low <= verdict.probability <= high
+
+
+def test_a_missing_half_is_left_out_not_imputed():
+    verdict = decide(NO_SOUND, half("video", 6))
+
+    assert verdict.modalities_used == ("video", "sequence")
+    assert verdict.audio_probability is None
+    assert Label.LIKELY_MANIPULATED is verdict.label
+    assert "no_audio_track" in codes(verdict)
+
+
+@pytest.mark.parametrize(
+    ("audio", "video", "label"),
+    [
+        (NO_SOUND, NO_FACE, Label.NOT_APPLICABLE),
+        (
+            unexamined("audio", "undecodable", Outcome.FAILED),
+            unexamined("video", "undecodable", Outcome.FAILED),
+            Label.FAILED,
+        ),
+        (NO_SOUND, unexamined("video", "internal_error", Outcome.FAILED), Label.FAILED),
+        (None, None, Label.FAILED),
+    ],
+)
+def test_with_nothing_to_go_on_there_is_a_typed_answer_and_no_number(audio, video, label):
+    verdict = decide(audio, video)
+
+    assert label is verdict.label
+    assert verdict.probability is None
+    assert verdict.llr is None
+    assert verdict.reasons
+    assert verdict.next_step
+
+
+def test_nothing_reassuring_is_said_when_half_of_the_recording_failed():
+    verdict = decide(half("audio", -6), unexamined("video", "internal_error", Outcome.FAILED))
+
+    assert Label.INCONCLUSIVE is verdict.label
+    assert codes(verdict)[0] == "half_unexamined"
+
+
+def test_strong_evidence_counts_even_when_the_other_half_failed():
+    verdict = decide(half("audio", 6), None)
+
+    assert Label.LIKELY_MANIPULATED is verdict.label
+    assert "picture_failed" in codes(verdict)
+
+
+def test_a_wide_interval_is_inconclusive():
+    verdict = decide(half("audio", 2, llr_interval=(-4, 6)), NO_FACE)
+
+    assert Label.INCONCLUSIVE is verdict.label
+    assert codes(verdict)[0] == "evidence_straddles"
+
+
+@pytest.mark.parametrize(
+    ("audio", "code"),
+    [
+        (half("audio", 8, coverage=Coverage(speech_s=1.0)), "voice_thin"),
+        (half("audio", 8, signals={"out_of_distribution": 1.0}), "voice_unfamiliar"),
+    ],
+)
+def test_thin_or_unfamiliar_evidence_alone_is_inconclusive(audio, code):
+    verdict = decide(audio, NO_FACE)
+
+    assert Label.INCONCLUSIVE is verdict.label
+    assert "evidence_weak" in codes(verdict)
+    assert code in codes(verdict)
+
+
+def test_halves_that_disagree_without_either_being_clear_are_inconclusive():
+    verdict = decide(half("audio", 2), half("video", -6))
+
+    assert Label.INCONCLUSIVE is verdict.label
+    assert "halves_disagree" in codes(verdict)
+
+
+def test_the_prior_moves_the_probability_and_not_the_evidence():
+    rare, even = (decide(half("audio", 2), NO_FACE, prior=prior) for prior in (0.01, 0.5))
+
+    assert rare.llr == even.llr
+    assert rare.probability < even.probability
+    assert rare.prior == 0.01
+
+
+def test_reasons_come_in_order_of_weight_with_time_codes():
+    timeline = (
+        TimelinePoint(start_s=0, end_s=4, probability=0.1),
+        TimelinePoint(start_s=4, end_s=8, probability=0.9),
+        TimelinePoint(start_s=8, end_s=12, probability=0.8),
+    )
+    verdict = decide(half("audio", 5, timeline=timeline), half("video", 1))
+    weights = [reason.weight for reason in verdict.reasons]
+    first = verdict.reasons[0]
+
+    assert all(left >= right for left, right in pairwise(weights))
+    assert first.code == "voice_strong_signs"
+    assert (first.start_s, first.end_s) == (4, 12)
+    assert "0:04" in first.text
+
+
+def test_findings_in_the_sequence_count_where_no_face_was_found():
+    finding = Finding(type="duplicated_run", start_s=3, end_s=5, detail="48 frames repeat")
+    verdict = decide(NO_SOUND, NO_FACE.model_copy(update={"findings": (finding,)}))
+
+    assert verdict.manipulated_part == "sequence"
+    assert verdict.modalities_used == ("sequence",)
+
+
+def test_a_valid_declaration_of_ai_decides_by_itself():
+    verdict = decide(half("audio", -3), NO_FACE, provenance={"status": "declared_ai"})
+
+    assert Label.LIKELY_MANIPULATED is verdict.label
+    assert verdict.manipulated_part == "declared"
+    assert codes(verdict)[0] == "declared_ai"
+
+
+def test_a_signature_without_such_a_declaration_moves_nothing():
+    bare = decide(half("audio", 1), NO_FACE)
+    signed = decide(half("audio", 1), NO_FACE, provenance={"status": "valid"})
+
+    assert bare.llr == signed.llr
+    assert "provenance_valid" in codes(signed)
+
+
+def test_the_verdict_names_the_parameters_it_was_made_with():
+    verdict = decide(half("audio", 1), half("video", 1))
+
+    assert Registry().entry("fusion").ref == verdict.model

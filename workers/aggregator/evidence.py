@@ -1,0 +1,230 @@
+"""The pieces of evidence in two halves: what each weighs, how far, and which are weak."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.records import ModelRef, Outcome, PartialResult, Probability, Record
+from workers.aggregator import crossmodal
+
+Weight = Annotated[float, Field(ge=0.0)]
+Kind = Literal["voice", "picture", "both", "mismatch", "sequence"]
+Source = Literal["audio", "video", "sync", "sequence"]
+
+#: Which sources speak for each kind of manipulation.
+SPEAKS_FOR: dict[Kind, tuple[Source, ...]] = {
+    "voice": ("audio",),
+    "picture": ("video",),
+    "both": ("audio", "video"),
+    "mismatch": ("sync",),
+    "sequence": ("sequence",),
+}
+
+
+class Calibration(Record):
+    """Affine map of one LLR, monotone by construction.
+
+    Attributes:
+        scale: Factor, at least 0; below 1 it discounts a detector that is surer than it is right.
+        shift: Added after scaling, in nats.
+        limit: Largest magnitude that the result may have, in nats.
+        spread: Half width of the interval in nats where a detector gives none.
+    """
+
+    scale: Weight
+    shift: float
+    limit: Weight
+    spread: Weight
+
+    def apply(self, llr: float) -> float:
+        """Map a detector's LLR to evidence, in nats."""
+        return max(-self.limit, min(self.limit, self.scale * llr + self.shift))
+
+
+class SequenceWeight(Record):
+    """What findings about the order of frames weigh: `none` without one, up to `limit`, in nats."""
+
+    weight: Weight
+    none: float
+    limit: Weight
+
+
+class Declaration(Record):
+    """What a valid signed statement "made with AI" weighs: prior share and LLR in nats."""
+
+    kind: Probability
+    llr: Weight
+
+
+class Bands(Record):
+    """Edges of the labels, as probabilities of manipulation at the configured prior."""
+
+    authentic: Probability
+    suspicious: Probability
+    manipulated: Probability
+
+
+class Gates(Record):
+    """When evidence is weak, and what is left of it.
+
+    Attributes:
+        min_speech_s: Speech below this makes the voice's evidence weak, in seconds.
+        min_faces: Fewer scored faces make the picture's evidence weak.
+        out_of_distribution: Signal of that name at or above this makes a half's evidence weak.
+        weak_limit: Largest magnitude of weak evidence, in nats.
+        disagreement: Difference between the halves that counts as strong, in nats.
+    """
+
+    min_speech_s: Weight
+    min_faces: int
+    out_of_distribution: float
+    weak_limit: Weight
+    disagreement: Weight
+
+
+class FusionModel(Record):
+    """Parameters of the fusion, as they lie in the registry.
+
+    Attributes:
+        kinds: Prior share of each kind of manipulation among manipulated recordings.
+        trained: Whether the numbers were fitted; false means that they follow from theory.
+    """
+
+    model_ref: ModelRef
+    trained: bool
+    kinds: dict[Kind, Probability]
+    audio: Calibration
+    video: Calibration
+    sync: Calibration
+    sequence: SequenceWeight
+    declared: Declaration
+    bands: Bands
+    gates: Gates
+
+
+class Piece(Record):
+    """One piece of evidence.
+
+    Attributes:
+        llr: Weight in nats; positive speaks for manipulation.
+        low: Lower end of its interval, in nats.
+        high: Upper end.
+        weak: Why little is made of it (`thin`, `unfamiliar`), or None.
+    """
+
+    llr: float
+    low: float
+    high: float
+    weak: str | None = None
+
+
+def collect(
+    audio: PartialResult | None, video: PartialResult | None, model: FusionModel
+) -> dict[Source, Piece]:
+    """Return the evidence there is; what was not measured is absent, never imputed."""
+    pieces: dict[Source, Piece] = {}
+    if audio is not None and scored(audio):
+        pieces["audio"] = _half_piece(audio, model.audio, model.gates)
+    if video is not None and scored(video):
+        pieces["video"] = _half_piece(video, model.video, model.gates)
+    agreement = crossmodal.compare(audio, video)
+    if agreement is not None and model.sync.scale > 0:
+        llr = model.sync.apply(agreement.mismatch)
+        spread = model.sync.spread
+        pieces["sync"] = Piece(llr=llr, low=llr - spread, high=llr + spread)
+    sequence = _sequence_piece(video, model.sequence)
+    if sequence is not None:
+        pieces["sequence"] = sequence
+    return pieces
+
+
+def scored(half: PartialResult) -> bool:
+    """Tell whether a half has a score."""
+    return half.outcome is Outcome.SCORED and half.llr is not None
+
+
+def combine(values: Mapping[Source, float], model: FusionModel, *, declared: bool) -> float:
+    """Combine evidence to one LLR of "manipulated in at least one way", in nats.
+
+    A recording is manipulated if the voice is, or the picture, or both, or its sequence, or if
+    sound and picture come from different sources. So the likelihood ratio is the average over
+    these kinds, weighted by their prior shares, of the product of the ratios that speak for each.
+    A kind that nothing was measured for is left out and the shares are scaled to 1. An authentic
+    voice hence does not outweigh a manipulated picture. Increasing in every piece of evidence.
+    """
+    terms = kind_terms(values, model)
+    if declared:
+        terms = {
+            **{kind: term + math.log1p(-model.declared.kind) for kind, term in terms.items()},
+            "declared": math.log(model.declared.kind) + model.declared.llr,
+        }
+    return _log_sum_exp(tuple(terms.values()))
+
+
+def kind_terms(values: Mapping[Source, float], model: FusionModel) -> dict[str, float]:
+    """Return log(prior share x likelihood ratio) of every kind that something was measured for."""
+    shares: dict[Kind, float] = {
+        kind: model.kinds.get(kind, 0.0)
+        for kind, sources in SPEAKS_FOR.items()
+        if all(source in values for source in sources) and model.kinds.get(kind, 0.0) > 0
+    }
+    total = sum(shares.values())
+    return {
+        kind: math.log(share / total) + sum(values[source] for source in SPEAKS_FOR[kind])
+        for kind, share in shares.items()
+    }
+
+
+def to_probability(llr: float, prior: float) -> float:
+    """Turn a log-likelihood ratio in nats into a probability at a prior."""
+    log_odds = llr + math.log(prior) - math.log1p(-prior)
+    return 1 / (1 + math.exp(-log_odds)) if log_odds > 0 else 1 - 1 / (1 + math.exp(log_odds))
+
+
+def _half_piece(half: PartialResult, calibration: Calibration, gates: Gates) -> Piece:
+    assert half.llr is not None
+    low, high = half.llr_interval or (half.llr, half.llr)
+    llr = calibration.apply(half.llr)
+    low = min(calibration.apply(low), llr) - (0 if half.llr_interval else calibration.spread)
+    high = max(calibration.apply(high), llr) + (0 if half.llr_interval else calibration.spread)
+    weak = _weakness(half, gates)
+    if weak:
+        llr = max(-gates.weak_limit, min(gates.weak_limit, llr))
+        low, high = min(low, llr), max(high, llr)
+    return Piece(llr=llr, low=low, high=high, weak=weak)
+
+
+def _weakness(half: PartialResult, gates: Gates) -> str | None:
+    if half.signals.get("out_of_distribution", 0.0) >= gates.out_of_distribution:
+        return "unfamiliar"
+    if half.modality == "audio":
+        thin = _below(half.coverage.speech_s, gates.min_speech_s)
+    else:
+        thin = _below(half.coverage.faces, gates.min_faces)
+    return "thin" if thin else None
+
+
+def _below(value: float | None, least: float) -> bool:
+    return value is not None and value < least
+
+
+def _sequence_piece(video: PartialResult | None, weights: SequenceWeight) -> Piece | None:
+    """Weigh the findings about the order of frames; absent where frames were not looked at."""
+    if video is None or video.outcome is Outcome.FAILED:
+        return None
+    if not video.findings:
+        if video.outcome is not Outcome.SCORED:
+            return None
+        return Piece(llr=weights.none, low=weights.none, high=weights.none)
+    strength = sum(finding.strength for finding in video.findings)
+    llr = min(weights.limit, weights.none + weights.weight * strength)
+    return Piece(llr=llr, low=max(weights.none, llr - 1), high=min(weights.limit, llr + 1))
+
+
+def _log_sum_exp(terms: tuple[float, ...]) -> float:
+    top = max(terms)
+    return top + math.log(sum(math.exp(term - top) for term in terms))

@@ -1,0 +1,131 @@
+"""Why a verdict is what it is: its reasons in order of weight, and which part they point at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from shared.records import Outcome, PartialResult, Reason, TimelinePoint
+from workers.aggregator import reasons as registry
+from workers.aggregator.evidence import FusionModel, Piece, Source, kind_terms, to_probability
+
+Side = Literal["voice", "picture"]
+_SIDES: dict[Source, Side] = {"audio": "voice", "video": "picture"}
+#: Provenance states that are reasons; `absent` and `unsupported` are only reported.
+_PROVENANCE_CODES = {
+    "declared_ai": "declared_ai",
+    "valid": "provenance_valid",
+    "invalid": "provenance_invalid",
+}
+
+
+def doubt(code: str) -> Reason:
+    """Return the reason of an abstention; it outweighs every other."""
+    return registry.make(code)
+
+
+def reasons(
+    pieces: Mapping[Source, Piece],
+    audio: PartialResult | None,
+    video: PartialResult | None,
+    model: FusionModel,
+    prior: float,
+    provenance: Mapping[str, str] | None,
+) -> tuple[Reason, ...]:
+    """Return what speaks for and against, heaviest first, then what was not examined."""
+    found: list[Reason] = []
+    halves: tuple[tuple[Source, PartialResult | None], ...] = (("audio", audio), ("video", video))
+    for source, half in halves:
+        if source in pieces and half is not None:
+            found += _half_reasons(source, pieces[source], half, model, prior)
+    if "sequence" in pieces and video is not None and video.findings:
+        strongest = max(video.findings, key=lambda finding: finding.strength)
+        llr = pieces["sequence"].llr
+        found.append(registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s))
+    if "sync" in pieces:
+        llr = pieces["sync"].llr
+        code = "sync_mismatch" if llr > 0 else "sync_agrees"
+        if abs(llr) >= 1:
+            found.append(registry.make(code, llr))
+    found += provenance_reasons(provenance, model)
+    found.sort(key=lambda reason: -reason.weight)
+    return (*found, *unexamined(audio, video))
+
+
+def unexamined(audio: PartialResult | None, video: PartialResult | None) -> tuple[Reason, ...]:
+    """Return why each half without a score has none."""
+    sides: tuple[tuple[Side, PartialResult | None], ...] = (("voice", audio), ("picture", video))
+    return tuple(
+        registry.make(_unexamined_code(side, half))
+        for side, half in sides
+        if half is None or half.outcome is not Outcome.SCORED
+    )
+
+
+def provenance_reasons(
+    provenance: Mapping[str, str] | None, model: FusionModel
+) -> tuple[Reason, ...]:
+    """Return what the file's signed note of origin adds, if it has one."""
+    code = _PROVENANCE_CODES.get((provenance or {}).get("status", ""))
+    if code is None:
+        return ()
+    return (registry.make(code, model.declared.llr if code == "declared_ai" else 0.0),)
+
+
+def manipulated_part(pieces: Mapping[Source, Piece], model: FusionModel, *, declared: bool) -> str:
+    """Name the likeliest kind of manipulation.
+
+    Returns:
+        `voice`, `picture`, `both`, `sequence`, `mismatch` (sound and picture from different
+        sources), or `declared` where only the signed note says so.
+    """
+    terms = kind_terms({source: piece.llr for source, piece in pieces.items()}, model)
+    if declared:
+        terms["declared"] = math.log(model.declared.kind) + model.declared.llr
+    return max(terms, key=lambda kind: terms[kind])
+
+
+def peak(timeline: Sequence[TimelinePoint], threshold: float = 0.5) -> tuple[float, float] | None:
+    """Return the span around the highest point that stays at or above a probability."""
+    if not timeline:
+        return None
+    top = max(range(len(timeline)), key=lambda index: timeline[index].probability)
+    if timeline[top].probability < threshold:
+        return None
+    first = last = top
+    while first > 0 and timeline[first - 1].probability >= threshold:
+        first -= 1
+    while last < len(timeline) - 1 and timeline[last + 1].probability >= threshold:
+        last += 1
+    return timeline[first].start_s, timeline[last].end_s
+
+
+def _half_reasons(
+    source: Source, piece: Piece, half: PartialResult, model: FusionModel, prior: float
+) -> list[Reason]:
+    side = _SIDES[source]
+    probability = to_probability(piece.llr, prior)
+    bands = model.bands
+    span: tuple[float, float] | None = None
+    if probability >= bands.suspicious:
+        strong = probability >= bands.manipulated
+        code = f"{side}_strong_signs" if strong else f"{side}_signs"
+        span = peak(half.timeline)
+    elif probability <= bands.authentic:
+        code = f"{side}_no_signs"
+    else:
+        code = f"{side}_unclear"
+    start_s, end_s = span or (None, None)
+    found = [registry.make(code, piece.llr, start_s, end_s)]
+    if piece.weak:
+        found.append(registry.make(f"{side}_{piece.weak}", piece.llr))
+    return found
+
+
+def _unexamined_code(side: Side, half: PartialResult | None) -> str:
+    if half is None or half.outcome is Outcome.FAILED:
+        return f"{side}_failed"
+    if half.reason in registry.REGISTRY:
+        return half.reason
+    return f"{side}_not_examined"

@@ -1,0 +1,168 @@
+"""The meta-learner: from two halves to one verdict, as far as the evidence goes and no further."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from shared.errors import SetupError
+from shared.models import Registry
+from shared.records import Label, Outcome, PartialResult, Reason, Verdict
+from workers.aggregator import evidence, explain
+from workers.aggregator.evidence import FusionModel, Piece, Source, to_probability
+from workers.aggregator.wording import NEXT_STEPS
+
+__all__ = ["FusionModel", "decide", "load"]
+
+#: Name of the parameters in the registry.
+MODEL = "fusion"
+DECLARED_AI = "declared_ai"
+
+
+def load(registry: Registry, name: str = MODEL) -> FusionModel:
+    """Load and check the parameters.
+
+    Raises:
+        ModelMissing: The registry or the file is not there.
+        ModelCorrupt: The file does not have the registered digest.
+        SetupError: The parameters are not valid.
+    """
+    parameters = json.loads(registry.verify(name))
+    parameters.pop("schema", None)
+    try:
+        return FusionModel(model_ref=registry.entry(name).ref, **parameters)
+    except (ValidationError, TypeError) as error:
+        raise SetupError(f"The parameters of {name!r} are not valid: {error}") from error
+
+
+def decide(
+    audio: PartialResult | None,
+    video: PartialResult | None,
+    *,
+    prior: float,
+    decided_at: datetime,
+    model: FusionModel,
+    provenance: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Give the verdict on one recording.
+
+    Args:
+        audio: The voice's half; None where it never arrived.
+        video: The picture's half; None where it never arrived.
+        prior: Probability of manipulation before looking at the recording, 0 to 1, exclusive.
+        decided_at: Time of the decision.
+        model: Parameters.
+        provenance: What `provenance.inspect` said; None where nobody looked.
+
+    Returns:
+        The verdict; without a probability where there is nothing to go on.
+    """
+    pieces = evidence.collect(audio, video, model)
+    declared = bool(provenance) and (provenance or {}).get("status") == DECLARED_AI
+    fields = {
+        "prior": prior,
+        "persons": video.persons if video else (),
+        "timeline": {half.modality: half.timeline for half in (audio, video) if half},
+        "provenance": dict(provenance) if provenance else None,
+        "model": model.model_ref,
+        "decided_at": decided_at,
+    }
+    if not _has_ground(pieces) and not declared:
+        label = _without_ground(audio, video)
+        reasons = explain.unexamined(audio, video) + explain.provenance_reasons(provenance, model)
+        return Verdict(label=label, reasons=reasons, next_step=NEXT_STEPS[label]["en"], **fields)
+    fused = _Fused(pieces, model, prior, declared=declared)
+    label, doubts = _label(fused, audio, video)
+    part = explain.manipulated_part(pieces, model, declared=declared)
+    reasons = explain.reasons(pieces, audio, video, model, prior, provenance)
+    return Verdict(
+        label=label,
+        probability=fused.probability,
+        llr=fused.llr,
+        interval=fused.interval,
+        audio_probability=_alone(pieces, "audio", prior),
+        video_probability=_alone(pieces, "video", prior),
+        modalities_used=(*pieces, *(("provenance",) if declared else ())),
+        manipulated_part=part if label in _ACCUSING else None,
+        reasons=doubts + reasons,
+        next_step=NEXT_STEPS[label]["en"],
+        **fields,
+    )
+
+
+_ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
+
+
+class _Fused:
+    """The combined evidence with its interval."""
+
+    def __init__(
+        self, pieces: Mapping[Source, Piece], model: FusionModel, prior: float, *, declared: bool
+    ) -> None:
+        self.pieces = pieces
+        self.model = model
+        self.declared = declared
+
+        def total(end: str) -> float:
+            values = {source: getattr(piece, end) for source, piece in pieces.items()}
+            return evidence.combine(values, model, declared=declared)
+
+        self.llr = total("llr")
+        self.probability = to_probability(self.llr, prior)
+        self.interval = (
+            to_probability(total("low"), prior),
+            to_probability(total("high"), prior),
+        )
+
+
+def _alone(pieces: Mapping[Source, Piece], source: Source, prior: float) -> float | None:
+    return to_probability(pieces[source].llr, prior) if source in pieces else None
+
+
+def _has_ground(pieces: Mapping[Source, Piece]) -> bool:
+    """Tell whether anything was measured; an undisturbed sequence of frames alone is not enough."""
+    return "audio" in pieces or "video" in pieces or any(p.llr > 0 for p in pieces.values())
+
+
+def _without_ground(audio: PartialResult | None, video: PartialResult | None) -> Label:
+    """Label a recording with no evidence: something broke, or there was nothing to examine."""
+    if any(half is None or half.outcome is Outcome.FAILED for half in (audio, video)):
+        return Label.FAILED
+    return Label.NOT_APPLICABLE
+
+
+def _label(
+    fused: _Fused, audio: PartialResult | None, video: PartialResult | None
+) -> tuple[Label, tuple[Reason, ...]]:
+    """Place the probability in a band, unless a doubt forbids it.
+
+    Returns:
+        The label, and the reasons of an abstention, first ones first.
+    """
+    bands, gates = fused.model.bands, fused.model.gates
+    low, high = fused.interval
+    halves = [fused.pieces[source] for source in ("audio", "video") if source in fused.pieces]
+    doubts = []
+    if not fused.declared:
+        if halves and all(piece.weak for piece in halves):
+            doubts.append(explain.doubt("evidence_weak"))
+        if low <= bands.authentic and high >= bands.suspicious:
+            doubts.append(explain.doubt("evidence_straddles"))
+        opposed = len(halves) > 1 and abs(halves[0].llr - halves[1].llr) >= gates.disagreement
+        if opposed and bands.authentic < fused.probability < bands.manipulated:
+            doubts.append(explain.doubt("halves_disagree"))
+        failed = any(half is None or half.outcome is Outcome.FAILED for half in (audio, video))
+        if failed and fused.probability <= bands.authentic:
+            doubts.append(explain.doubt("half_unexamined"))
+    if doubts:
+        return Label.INCONCLUSIVE, tuple(doubts)
+    if fused.probability >= bands.manipulated:
+        return Label.LIKELY_MANIPULATED, ()
+    if fused.probability >= bands.suspicious:
+        return Label.SUSPICIOUS, ()
+    if fused.probability <= bands.authentic:
+        return Label.LIKELY_AUTHENTIC, ()
+    return Label.INCONCLUSIVE, (explain.doubt("evidence_straddles"),)

@@ -1,0 +1,275 @@
+"""The registry of reason codes: each with its text in English and Korean, and when it arises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.records import Reason
+from workers.aggregator.wording import Language
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One reason code.
+
+    Attributes:
+        en: English text; `{at}` becomes the time span, or nothing.
+        ko: Korean text, alike.
+        when: The condition under which a verdict carries the code.
+    """
+
+    en: str
+    ko: str
+    when: str
+
+
+_ENTRIES: dict[str, tuple[str, str, str]] = {
+    # --- the voice -------------------------------------------------------------------------------
+    "voice_strong_signs": (
+        "The voice has strong signs of having been made or changed by a computer{at}.",
+        "목소리를 컴퓨터로 만들었거나 바꾼 흔적이 뚜렷합니다{at}.",
+        "The voice alone reaches the band `likely_manipulated`.",
+    ),
+    "voice_signs": (
+        "The voice has some signs of having been made or changed by a computer{at}.",
+        "목소리를 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
+        "The voice alone reaches the band `suspicious`.",
+    ),
+    "voice_no_signs": (
+        "The voice shows no signs of having been made by a computer.",
+        "목소리에서는 컴퓨터로 만든 흔적을 찾지 못했습니다.",
+        "The voice alone lies in the band `likely_authentic`.",
+    ),
+    "voice_unclear": (
+        "The voice gives no clear answer either way.",
+        "목소리만으로는 어느 쪽인지 분명하지 않습니다.",
+        "The voice alone lies between the bands.",
+    ),
+    "voice_thin": (
+        "There is little speech, so little is made of the voice.",
+        "말하는 부분이 짧아 목소리 분석 결과는 조금만 반영했습니다.",
+        "Less speech than the model's gate `min_speech_s`.",
+    ),
+    "voice_unfamiliar": (
+        "The sound is unlike anything the detector was tested on, so little is made of the voice.",
+        "검증해 본 적이 없는 종류의 소리여서 목소리 분석 결과는 조금만 반영했습니다.",
+        "The audio half says that its input is out of distribution.",
+    ),
+    "voice_not_examined": (
+        "The voice could not be examined.",
+        "목소리는 분석하지 못했습니다.",
+        "The audio half has no score, for a cause that has no text of its own.",
+    ),
+    "voice_failed": (
+        "The voice could not be examined because of a technical problem.",
+        "기술적인 문제로 목소리를 분석하지 못했습니다.",
+        "The audio half failed, or never arrived.",
+    ),
+    "no_audio_track": (
+        "The recording has no sound, so there is no voice to examine.",
+        "소리가 없는 영상이어서 목소리는 분석하지 않았습니다.",
+        "The file has no sound track.",
+    ),
+    "undecodable_audio": (
+        "The sound could not be read, so the voice was not examined.",
+        "소리를 읽을 수 없어 목소리를 분석하지 못했습니다.",
+        "No sound track could be decoded.",
+    ),
+    "no_speech": (
+        "Nobody was heard speaking, so there is no voice to examine.",
+        "말하는 소리가 없어 목소리는 분석하지 않았습니다.",
+        "No speech was found in the sound.",
+    ),
+    "too_little_speech": (
+        "There is too little speech to say anything about the voice.",
+        "말하는 부분이 너무 짧아 목소리는 판단하지 않았습니다.",
+        "Speech below the audio half's minimum.",
+    ),
+    # --- the picture -----------------------------------------------------------------------------
+    "picture_strong_signs": (
+        "The face has strong signs of having been made or changed by a computer{at}.",
+        "얼굴을 컴퓨터로 만들었거나 바꾼 흔적이 뚜렷합니다{at}.",
+        "The faces alone reach the band `likely_manipulated`.",
+    ),
+    "picture_signs": (
+        "The face has some signs of having been made or changed by a computer{at}.",
+        "얼굴을 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
+        "The faces alone reach the band `suspicious`.",
+    ),
+    "picture_no_signs": (
+        "The face shows no signs of having been made by a computer.",
+        "얼굴에서는 컴퓨터로 만든 흔적을 찾지 못했습니다.",
+        "The faces alone lie in the band `likely_authentic`.",
+    ),
+    "picture_unclear": (
+        "The face gives no clear answer either way.",
+        "얼굴만으로는 어느 쪽인지 분명하지 않습니다.",
+        "The faces alone lie between the bands.",
+    ),
+    "picture_thin": (
+        "Faces are seen only briefly, so little is made of the picture.",
+        "얼굴이 나오는 부분이 적어 얼굴 분석 결과는 조금만 반영했습니다.",
+        "Fewer scored faces than the model's gate `min_faces`.",
+    ),
+    "picture_unfamiliar": (
+        "The picture is unlike anything the detector was tested on, so little is made of it.",
+        "검증해 본 적이 없는 종류의 화면이어서 얼굴 분석 결과는 조금만 반영했습니다.",
+        "The video half says that its input is out of distribution.",
+    ),
+    "picture_not_examined": (
+        "The picture could not be examined.",
+        "화면은 분석하지 못했습니다.",
+        "The video half has no score, for a cause that has no text of its own.",
+    ),
+    "picture_failed": (
+        "The picture could not be examined because of a technical problem.",
+        "기술적인 문제로 화면을 분석하지 못했습니다.",
+        "The video half failed, or never arrived.",
+    ),
+    "no_video_track": (
+        "The recording has no moving picture, so there is no face to examine.",
+        "화면이 없는 녹음이어서 얼굴은 분석하지 않았습니다.",
+        "The file has no picture track.",
+    ),
+    "undecodable_video": (
+        "The picture could not be read, so no face was examined.",
+        "화면을 읽을 수 없어 얼굴을 분석하지 못했습니다.",
+        "No picture track could be decoded.",
+    ),
+    "too_few_frames": (
+        "There are too few pictures to say anything about a face.",
+        "화면 수가 너무 적어 얼굴은 판단하지 않았습니다.",
+        "Fewer frames than the video half's minimum.",
+    ),
+    "no_face": (
+        "No face was found in the picture.",
+        "화면에서 얼굴을 찾지 못했습니다.",
+        "No face was found in any sampled frame.",
+    ),
+    "face_too_small": (
+        "The faces are too small in the picture to be examined.",
+        "얼굴이 너무 작게 나와 분석할 수 없습니다.",
+        "All faces are below the video half's minimum size.",
+    ),
+    "face_too_blurred": (
+        "The faces are too blurred to be examined.",
+        "얼굴이 너무 흐릿해 분석할 수 없습니다.",
+        "All faces are below the video half's minimum sharpness.",
+    ),
+    "profile_only": (
+        "The faces are only seen from the side and could not be examined.",
+        "얼굴이 옆모습만 나와 분석할 수 없습니다.",
+        "All faces are turned away.",
+    ),
+    # --- both together ---------------------------------------------------------------------------
+    "sequence_findings": (
+        "The order of the pictures looks as if it had been changed{at}.",
+        "화면의 순서나 길이를 바꾼 것으로 의심되는 부분이 있습니다{at}.",
+        "The video half reports repeated, frozen, missing or inserted frames.",
+    ),
+    "sync_mismatch": (
+        "The sound does not fit the mouth that is seen speaking.",
+        "들리는 소리가 화면 속 입 모양과 맞지 않습니다.",
+        "Speech and mouth agree clearly better at a wrong offset than at the right one.",
+    ),
+    "sync_agrees": (
+        "The mouth moves in time with the voice.",
+        "입 모양이 목소리와 잘 맞습니다.",
+        "Speech and mouth agree clearly better at the right offset than at any other.",
+    ),
+    "halves_disagree": (
+        "Voice and picture point in opposite directions, and neither clearly enough.",
+        "목소리와 화면의 분석 결과가 서로 다르고, 어느 쪽도 충분히 분명하지 않습니다.",
+        "The halves differ by more than the gate `disagreement` and neither is strong alone.",
+    ),
+    "evidence_straddles": (
+        "What was found fits both a genuine and a manipulated recording.",
+        "찾아낸 내용만으로는 진짜일 수도, 조작되었을 수도 있습니다.",
+        "The interval of the probability reaches from one side's band to the other's.",
+    ),
+    "evidence_weak": (
+        "There is too little usable material for a statement.",
+        "판단하기에는 쓸 수 있는 자료가 너무 적습니다.",
+        "All evidence there is, is thin or unfamiliar.",
+    ),
+    "half_unexamined": (
+        "Because part of the recording could not be examined, nothing reassuring is said about it.",
+        "일부를 분석하지 못했으므로 문제가 없다고 말씀드릴 수 없습니다.",
+        "One half failed and the other shows no signs.",
+    ),
+    # --- provenance ------------------------------------------------------------------------------
+    "declared_ai": (
+        "The file carries a valid signed note that it was made or changed with AI.",
+        "AI로 만들었거나 고쳤다는 유효한 서명 기록이 파일에 들어 있습니다.",
+        "A valid C2PA manifest asserts that the content is AI-generated.",
+    ),
+    "provenance_valid": (
+        (
+            "The file carries a valid signed note about its origin. It says who signed it, not "
+            "that what is shown is true."
+        ),
+        (
+            "파일에 출처를 밝히는 유효한 서명 기록이 있습니다. 누가 서명했는지를 알려 줄 뿐, "
+            "내용이 사실이라는 뜻은 아닙니다."
+        ),
+        "A valid C2PA manifest without an assertion of AI.",
+    ),
+    "provenance_invalid": (
+        (
+            "The signed note about the file's origin does not fit the file: it was changed "
+            "afterwards, or the note was copied from elsewhere."
+        ),
+        (
+            "파일의 출처 서명 기록이 파일과 맞지 않습니다. 나중에 파일을 고쳤거나 다른 파일의 "
+            "기록을 옮겨 왔을 수 있습니다."
+        ),
+        "A C2PA manifest is there and its validation fails.",
+    ),
+}
+
+REGISTRY: dict[str, Entry] = {code: Entry(*texts) for code, texts in _ENTRIES.items()}
+
+
+def make(
+    code: str, weight: float = 0.0, start_s: float | None = None, end_s: float | None = None
+) -> Reason:
+    """Build a reason with its English text.
+
+    Args:
+        code: A code of the registry.
+        weight: How much it moved the verdict, in nats, by magnitude.
+        start_s: Where in the recording it begins, in seconds.
+        end_s: Where it ends.
+
+    Raises:
+        KeyError: The registry has no such code.
+    """
+    REGISTRY[code]
+    bare = Reason(code=code, text="", weight=round(abs(weight), 4), start_s=start_s, end_s=end_s)
+    return bare.model_copy(update={"text": text(bare, "en")})
+
+
+def text(reason: Reason, language: Language) -> str:
+    """Return the text of a reason in a language; its stored text where the code is unknown."""
+    entry = REGISTRY.get(reason.code)
+    if entry is None:
+        return reason.text
+    template = entry.en if language == "en" else entry.ko
+    return template.replace("{at}", _at(reason, language))
+
+
+def clock(seconds: float) -> str:
+    """Write a time as people read it on a player: 0:07, 12:34, 1:02:03."""
+    whole = int(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _at(reason: Reason, language: Language) -> str:
+    if reason.start_s is None or reason.end_s is None:
+        return ""
+    start, end = clock(reason.start_s), clock(reason.end_s)
+    if start == end:
+        return f", at {start}" if language == "en" else f"({start} 부근)"
+    return f", from {start} to {end}" if language == "en" else f"({start}~{end})"
