@@ -1,0 +1,257 @@
+"""Probing and decoding, on files that the real ffmpeg makes here."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import (
+    DecoderTimeout,
+    EmptyObject,
+    MediaTooComplex,
+    NotMedia,
+    TooLarge,
+    Undecodable,
+)
+from shared.media import (
+    DecodeLimits,
+    FrameReader,
+    PcmReader,
+    Sampling,
+    admit,
+    plan_sampling,
+    probe,
+    scaled_size,
+    sniff,
+    sniff_file,
+)
+from shared.records import Media, Track
+
+
+def make(path: Path, *arguments: str) -> Path:
+    subprocess.run(["ffmpeg", "-y", "-v", "error", *arguments, str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """Two seconds, 50 frames at 25/s, with a 440 Hz tone."""
+    return make(
+        tmp_path_factory.mktemp("media") / "clip.mp4",
+        *("-f", "lavfi", "-i", "testsrc=size=320x240:rate=25:duration=2"),
+        *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100:duration=2"),
+        *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"),
+    )
+
+
+def frames_of(path: Path, sampling: Sampling, **options):
+    media = probe(path)
+    return list(FrameReader(path, media, media.of_kind("video")[0], sampling, **options))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container", "arguments"),
+    [
+        ("mp4", "mov", ("-c:a", "aac")),
+        ("mov", "mov", ("-c:a", "aac")),
+        ("mkv", "matroska", ("-c:a", "aac")),
+        ("webm", "matroska", ("-c:a", "libopus")),
+        ("avi", "avi", ("-c:a", "mp3")),
+        ("wav", "wav", ()),
+        ("flac", "flac", ()),
+        ("mp3", "mp3", ()),
+        ("ogg", "ogg", ("-c:a", "libvorbis")),
+        ("aac", "aac", ()),
+        ("ts", "mpegts", ("-c:a", "aac")),
+        ("aiff", "aiff", ()),
+        ("flv", "flv", ("-c:a", "mp3")),
+    ],
+)
+def test_the_container_is_told_by_content(tmp_path, suffix, container, arguments):
+    path = make(
+        tmp_path / f"sound.{suffix}",
+        *("-f", "lavfi", "-i", "sine=frequency=300:sample_rate=44100:duration=0.5", *arguments),
+    )
+    disguised = path.rename(tmp_path / "name.that.says.nothing")
+
+    assert sniff_file(disguised) == container
+    assert probe(disguised).container == container
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"just some text, named clip.mp4",
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile secret\n",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x00\x00\x00\x00WEBP",
+        b"\x00\x00\x00\x18ftypavif",
+        b"%PDF-1.7",
+        b"PK\x03\x04",
+        b"<html>",
+    ],
+)
+def test_what_is_no_recording_is_refused(head):
+    with pytest.raises(NotMedia):
+        sniff(head)
+
+
+def test_admission_checks_size_before_content():
+    with pytest.raises(EmptyObject):
+        admit(0, b"", 10)
+    with pytest.raises(TooLarge):
+        admit(11, b"not even media", 10)
+    with pytest.raises(NotMedia):
+        admit(10, b"not media", 10)
+    assert admit(10, b"fLaC", 10) == "flac"
+
+
+def test_probe_tells_tracks(clip):
+    media = probe(clip)
+
+    (picture,), (sound,) = media.of_kind("video"), media.of_kind("audio")
+    assert (picture.width, picture.height, picture.fps, picture.frames) == (320, 240, 25.0, 50)
+    assert (sound.codec, sound.sample_rate) == ("aac", 44_100)
+    assert media.duration_s == pytest.approx(2.0, abs=0.1)
+
+
+def test_pcm_is_mono_16_khz_of_the_right_length_and_pitch(clip):
+    media = probe(clip)
+    reader = PcmReader(clip, media, media.of_kind("audio")[0], block_s=0.5)
+
+    blocks = list(reader)
+
+    samples = np.concatenate(blocks)
+    assert {block.size for block in blocks[:-1]} == {8000}
+    assert samples.size == pytest.approx(32_000, abs=1200)
+    spectrum = np.abs(np.fft.rfft(samples[8000:24_000]))
+    assert spectrum.argmax() * 16_000 / 16_000 == pytest.approx(440, abs=2)
+    assert reader.decode_errors == 0
+
+
+def test_every_nth_frame_comes_with_its_true_time(clip):
+    frames = frames_of(clip, Sampling(every=10))
+
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.pts_s for frame in frames] == pytest.approx([0.0, 0.4, 0.8, 1.2, 1.6])
+    assert frames[0].image.shape == (240, 320, 3)
+
+
+def test_variable_frame_rate_keeps_the_times_of_the_file(tmp_path):
+    path = make(
+        tmp_path / "vfr.mp4",
+        *("-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=2"),
+        *("-vf", "select='not(eq(n,3)+eq(n,4)+eq(n,5))'", "-fps_mode", "vfr"),
+        *("-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    )
+
+    times = [round(frame.pts_s, 2) for frame in frames_of(path, Sampling(every=1))]
+
+    assert times[:5] == [0.0, 0.1, 0.2, 0.6, 0.7]
+
+
+def test_rotated_video_is_handed_out_upright(tmp_path, clip):
+    copy = ("-i", str(clip), "-c", "copy")
+    try:
+        path = make(tmp_path / "turned.mp4", "-display_rotation", "90", *copy)
+    except subprocess.CalledProcessError:  # ffmpeg before 6.0 sets it by metadata
+        path = make(tmp_path / "turned.mp4", *copy, "-metadata:s:v", "rotate=90")
+
+    frames = frames_of(path, Sampling(every=25))
+
+    assert frames[0].image.shape == (320, 240, 3)
+
+
+def test_long_videos_are_sampled_at_key_frames():
+    track = Track(index=0, kind="video", codec="h264", fps=30, duration_s=3600, frames=108_000)
+    media = Media(container="mov", duration_s=3600, tracks=(track,))
+
+    sampling = plan_sampling(media, track, every=30, max_frames=240)
+
+    assert sampling.keyframes_only
+    assert sampling.min_gap_s == pytest.approx(15, rel=0.01)
+
+
+def test_the_cap_thins_the_sampling():
+    track = Track(index=0, kind="video", codec="h264", fps=30, duration_s=100, frames=3000)
+    media = Media(container="mov", duration_s=100, tracks=(track,))
+
+    assert plan_sampling(media, track, every=30, max_frames=240) == Sampling(every=30)
+    assert plan_sampling(media, track, every=30, max_frames=10) == Sampling(every=300)
+
+
+def test_key_frames_only_reads_fewer_frames(clip):
+    frames = frames_of(clip, Sampling(every=1, keyframes_only=True, min_gap_s=0.5))
+
+    assert len(frames) == 1  # x264 puts one key frame at the start of a short clip
+
+
+def test_large_pictures_are_scaled_down_to_even_sizes():
+    track = Track(index=0, kind="video", codec="h264", width=3840, height=2161, rotation_deg=270)
+
+    assert scaled_size(track, 1280) == (720, 1280)
+
+
+def test_a_truncated_file_ends_in_a_typed_error(tmp_path, clip):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip.read_bytes()[:600])
+
+    with pytest.raises(Undecodable) as caught:
+        probe(broken)
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_damaged_data_is_counted(tmp_path, clip):
+    data = bytearray(make(tmp_path / "clip.mkv", "-i", str(clip), "-c", "copy").read_bytes())
+    rng = np.random.default_rng(1)
+    for position in rng.integers(3000, len(data) - 2000, 60):
+        data[position] ^= 0xFF
+    path = tmp_path / "damaged.mkv"
+    path.write_bytes(data)
+    media = probe(path)
+    reader = FrameReader(path, media, media.of_kind("video")[0], Sampling(every=1))
+
+    frames = list(reader)
+
+    assert frames
+    assert reader.decode_errors > 0
+
+
+def test_too_many_tracks_are_refused(tmp_path):
+    maps = [argument for _ in range(33) for argument in ("-map", "0:a")]
+    path = make(
+        tmp_path / "tracks.mkv",
+        *("-f", "lavfi", "-i", "sine=frequency=300:duration=0.2", *maps, "-c:a", "pcm_s16le"),
+    )
+
+    with pytest.raises(MediaTooComplex):
+        probe(path)
+
+
+def test_a_decoder_that_takes_too_long_is_killed_with_its_group(clip):
+    media = probe(clip)
+    track = media.of_kind("video")[0]
+    limits = DecodeLimits(wall_s=0.3)
+    reader = FrameReader(clip, media, track, Sampling(every=1), limits=limits)
+    started = time.monotonic()
+
+    with pytest.raises(DecoderTimeout):
+        for _ in reader:
+            time.sleep(0.1)
+
+    assert time.monotonic() - started < 10
+
+
+def test_leaving_early_leaves_no_child(clip):
+    media = probe(clip)
+    for _ in FrameReader(clip, media, media.of_kind("video")[0], Sampling(every=1)):
+        break
+
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

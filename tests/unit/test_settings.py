@@ -1,0 +1,62 @@
+"""Settings: names, and errors that list every bad key."""
+
+import pytest
+
+from shared.errors import GuardianError, SettingsInvalid
+from shared.settings import Settings, get_settings
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def test_aws_names_come_from_one_prefix(monkeypatch):
+    monkeypatch.setenv("GUARDIAN_PREFIX", "acme")
+
+    settings = get_settings()
+
+    assert settings.uploads_bucket == "acme-uploads"
+    assert settings.reports_bucket == "acme-reports"
+    assert settings.table == "acme-jobs"
+    assert settings.queue("aggregate") == "acme-aggregate"
+    assert settings.dead_letter_queue("audio") == "acme-audio-dlq"
+
+
+def test_the_endpoint_is_found_under_both_names(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert Settings().endpoint_url == "http://127.0.0.1:1"
+    monkeypatch.setenv("GUARDIAN_ENDPOINT_URL", "http://127.0.0.1:2")
+    assert Settings().endpoint_url == "http://127.0.0.1:2"
+
+
+def test_every_bad_key_is_listed(monkeypatch):
+    monkeypatch.setenv("GUARDIAN_PRIOR", "2")
+    monkeypatch.setenv("GUARDIAN_SAMPLE_RATE", "often")
+
+    with pytest.raises(SettingsInvalid, match=r"GUARDIAN_SAMPLE_RATE.*GUARDIAN_PRIOR"):
+        get_settings()
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().prior = 0.1
+
+
+def test_an_unknown_queue_is_named():
+    with pytest.raises(SettingsInvalid, match="'mail'"):
+        Settings().queue("mail")
+
+
+def _tree(cls):
+    return [cls, *(leaf for child in cls.__subclasses__() for leaf in _tree(child))]
+
+
+def test_every_error_has_a_docstring_and_a_code_of_its_own():
+    classes = _tree(GuardianError)
+    assert all(cls.__doc__ for cls in classes)
+    codes = [cls.code for cls in classes]
+    assert len(codes) == len(set(codes))
+    assert classes[1]().message == classes[1].__doc__.splitlines()[0]
