@@ -58,7 +58,7 @@ def _client(service: str, region: str, endpoint_url: str | None) -> Any:
 
 
 def client(settings: Settings, service: str) -> Any:
-    """Return the process's thread-safe boto3 client for `s3`, `sqs`, `dynamodb`, …"""
+    """Return the process's thread-safe boto3 client for a service such as `s3` or `sqs`."""
     return _client(service, settings.region, settings.endpoint_url)
 
 

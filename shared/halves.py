@@ -173,10 +173,11 @@ def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tupl
 def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
     """Ask for the verdict, once, when both halves are stored."""
     job = written.job
-    if written.both_halves and not job.status.final:
-        if store.claim_aggregation(job.job_id, datetime.now(UTC)):
-            queues.send_decision(settings, job.job_id)
-            _log.info("decision_asked_for")
+    if not written.both_halves or job.status.final:
+        return
+    if store.claim_aggregation(job.job_id, datetime.now(UTC)):
+        queues.send_decision(settings, job.job_id)
+        _log.info("decision_asked_for")
 
 
 def _give_up(

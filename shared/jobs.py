@@ -233,14 +233,17 @@ class JobStore:
             for row in answer["Items"]:
                 yield self.get(_DECODE(row["pk"]))
 
-    def postpone(self, job_id: str, now: datetime) -> Written:
-        """Give an unfinished job another stretch of patience."""
+    def postpone(self, job: Job, now: datetime) -> Written:
+        """Give an unfinished job another stretch of patience and count it.
+
+        Of several sweepers that found the job, one gets `applied`.
+        """
         return self._update(
-            job_id,
-            "SET due = :due, updated = :now",
-            {":due": self._due(now)},
+            job.job_id,
+            "SET due = :due, sweeps = :next, updated = :now",
+            {":due": self._due(now), ":next": job.sweeps + 1, ":seen": job.sweeps},
             now,
-            "attribute_exists(due)",
+            "attribute_exists(due) AND (attribute_not_exists(sweeps) OR sweeps = :seen)",
         )
 
     # --- plumbing -----------------------------------------------------------------------------
@@ -384,6 +387,7 @@ def _job(item: dict[str, Any]) -> Job:
     return Job(
         **_common(item),
         **{name: item[name] for name in plain if name in item},
+        sweeps=int(item.get("sweeps", 0)),
         expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
         **records,
     )

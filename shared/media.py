@@ -1,4 +1,4 @@
-"""Probe and decode untrusted media in limited ffmpeg children: PCM blocks and frames with true times.
+"""Probe and decode untrusted media in limited ffmpeg children: PCM and frames with true times.
 
 The demuxer is fixed by the content of the file (`sniff`), so that ffmpeg never guesses: a playlist
 or a concat script in an .mp4 is refused before a decoder sees it. Children have no network

@@ -78,7 +78,7 @@ class Upload(Record):
         The same upload is the same job, however often and in whatever wrapping its event comes.
         """
         version = self.version_id or f"etag:{self.etag.strip(chr(34))}"
-        identity = "\0".join((self.bucket, self.key, version))
+        identity = f"{self.bucket}\0{self.key}\0{version}"
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
@@ -281,6 +281,7 @@ class Job(Record):
     report_key: str | None = None
     cache_hit: bool = False
     cache_age_s: Seconds | None = None
+    sweeps: int = Field(default=0, ge=0)
     error: JobError | None = None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -57,9 +58,15 @@ def run(settings: Settings, role: Role) -> int:
         quiet=True,
     )
     _log.info("worker_starting", role=role, queue=queue, port=server.server_port)
+    stop = threading.Event()
+    if role == "aggregator":
+        from workers.aggregator import sweeper  # noqa: PLC0415  # the other roles do not need it
+
+        threading.Thread(target=sweeper.run, args=(settings, stop), daemon=True).start()
     try:
         worker.start()
     finally:
+        stop.set()
         server.shutdown()
         shutil.rmtree(_METRICS_DIR, ignore_errors=True)  # figures of a process that is gone
     return int(worker.exitcode or 0)

@@ -96,8 +96,7 @@ def running(
         environment = {**_LOCAL_SETTINGS, **_as_environment(here)}
         workers: list[Process] = []
         stack.callback(_stop, workers)
-        for role in roles:
-            workers.append(_spawn_worker(role, logs, environment))
+        workers.extend(_spawn_worker(role, logs, environment) for role in roles)
         for worker in workers:
             _wait(worker, f"http://{HOST}:{worker.health_port}/ready")
         system = LocalSystem(here, endpoint, (stand_in, *workers))
