@@ -233,15 +233,15 @@ class JobStore:
             for row in answer["Items"]:
                 yield self.get(_DECODE(row["pk"]))
 
-    def postpone(self, job: Job, now: datetime) -> Written:
-        """Give an unfinished job another stretch of patience and count it.
+    def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
+        """Give an unfinished job another stretch of patience; `counts` it as a sweep.
 
         Of several sweepers that found the job, one gets `applied`.
         """
         return self._update(
             job.job_id,
             "SET due = :due, sweeps = :next, updated = :now",
-            {":due": self._due(now), ":next": job.sweeps + 1, ":seen": job.sweeps},
+            {":due": self._due(now), ":next": job.sweeps + counts, ":seen": job.sweeps},
             now,
             "attribute_exists(due) AND (attribute_not_exists(sweeps) OR sweeps = :seen)",
         )

@@ -249,7 +249,8 @@ def jobs_show(job_id: str, as_json: bool) -> None:
 @json_option
 def queues(as_json: bool) -> None:
     """Show how deep each queue is, and its dead letters."""
-    from workers import depths, show
+    from shared import depths
+    from workers import show
 
     rows = depths.measure(client_settings())
     if as_json:

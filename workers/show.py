@@ -11,7 +11,7 @@ from rich.table import Table
 from shared.jobs import JobSummary
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
-from workers.depths import QueueDepth
+from shared.depths import QueueDepth
 
 LABELS = {
     Label.LIKELY_AUTHENTIC: ("No sign of manipulation found", "green"),

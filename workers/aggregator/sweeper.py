@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import structlog
 
-from shared import queues
+from shared import depths, queues
 from shared.errors import GuardianError
 from shared.halves import pass_on
 from shared.jobs import JobStore
-from shared.records import MODALITIES, Job, Outcome, PartialResult
+from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
 from shared.settings import Settings
 from shared.telemetry import SWEEPER_REPAIRS
 
@@ -31,20 +31,34 @@ def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:
     """Mend every overdue job once, and return how many of each kind.
 
     Safe to run twice at once: only the sweeper whose conditional write counts the sweep acts.
+    A job whose queue still holds messages may simply be waiting its turn; it is only postponed.
     """
     repairs: dict[str, int] = {}
-    for job in store.overdue(now):
-        if not store.postpone(job, now).applied:
+    overdue = list(store.overdue(now))
+    waiting = _backlogs(settings) if overdue else frozenset()
+    for job in overdue:
+        missing = [modality for modality in MODALITIES if getattr(job, modality) is None]
+        waits = not waiting.isdisjoint(missing)
+        if not store.postpone(job, now, counts=not waits).applied or waits:
             continue
-        kind = _mend(settings, store, job, now)
+        kind = _mend(settings, store, job, missing, now)
         SWEEPER_REPAIRS.labels(kind).inc()
         repairs[kind] = repairs.get(kind, 0) + 1
         _log.warning("job_mended", job_id=job.job_id, kind=kind, sweeps=job.sweeps + 1)
     return repairs
 
 
-def _mend(settings: Settings, store: JobStore, job: Job, now: datetime) -> str:
-    missing = [modality for modality in MODALITIES if getattr(job, modality) is None]
+def _backlogs(settings: Settings) -> frozenset[str]:
+    """Return the modalities whose queues hold messages that no worker has taken."""
+    names = {settings.queue(modality): modality for modality in MODALITIES}
+    return frozenset(
+        names[row.name] for row in depths.measure(settings) if row.visible and row.name in names
+    )
+
+
+def _mend(
+    settings: Settings, store: JobStore, job: Job, missing: list[Modality], now: datetime
+) -> str:
     if not missing:
         store.claim_aggregation(job.job_id, now)
         queues.send_decision(settings, job.job_id)
