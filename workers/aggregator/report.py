@@ -1,0 +1,308 @@
+"""The report of one job: a versioned JSON document, and a page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from shared.errors import Permanent
+from shared.models import Registry
+from shared.records import (
+    EvidenceRef,
+    Job,
+    Label,
+    Media,
+    ModelRef,
+    PartialResult,
+    Record,
+    Verdict,
+)
+from workers.aggregator import charts, page_words, reasons
+from workers.aggregator.wording import HEADLINES, LANGUAGES, NEXT_STEPS, Language
+
+__all__ = ["LANGUAGES", "Report", "encode", "gather_evidence", "render_html", "render_json"]
+
+SCHEMA = "silver-guardian/report"
+SCHEMA_VERSION = 1
+#: Pictures on a page; more would make it too large to send.
+MAX_PICTURES = 12
+_TEMPLATE = "report.html.j2"
+_LIMITS = ("limit_statistics", "limit_new", "limit_quality", "limit_use")
+_OMITTED = ("omitted_words", "omitted_parts", "omitted_between")
+_PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
+#: Each label's mark: a shape for those who do not see the colour.
+_MARKS = {
+    Label.LIKELY_AUTHENTIC: "✓",
+    Label.SUSPICIOUS: "!",
+    Label.LIKELY_MANIPULATED: "!!",
+    Label.INCONCLUSIVE: "?",
+    Label.NOT_APPLICABLE: "-",
+    Label.FAILED: "✕",
+}
+
+
+class ReportedFile(Record):
+    """The file that the report is about."""
+
+    name: str
+    size_bytes: int | None
+    sha256: str | None
+    media: Media | None
+
+
+class ReportedModel(ModelRef):
+    """A model behind the report, with what its registry says."""
+
+    modality: str | None = None
+    licence: str | None = None
+    training_data: str | None = None
+
+
+class Wording(Record):
+    """What the report says in one language."""
+
+    headline: str
+    next_step: str
+    reasons: tuple[str, ...]
+    not_examined: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+class Report(Record):
+    """The document `report.json`; its JSON schema is published beside this file."""
+
+    schema_name: Literal["silver-guardian/report"] = "silver-guardian/report"
+    schema_version: Literal[1] = 1
+    job_id: str
+    received_at: datetime
+    file: ReportedFile
+    verdict: Verdict
+    audio: PartialResult | None
+    video: PartialResult | None
+    models: tuple[ReportedModel, ...]
+    text: dict[Language, Wording]
+    cache_hit: bool
+    cache_age_s: float | None
+
+
+def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
+    """Build the document of a decided job.
+
+    Args:
+        job: A job with a verdict.
+        registry: Where the models' licences are looked up; None for the packaged one.
+
+    Raises:
+        Permanent: The job has no verdict.
+    """
+    verdict = _verdict(job)
+    report = Report(
+        job_id=job.job_id,
+        received_at=job.created_at,
+        file=ReportedFile(
+            name=job.key.rsplit("/", 1)[-1],
+            size_bytes=job.size_bytes,
+            sha256=job.sha256,
+            media=job.media,
+        ),
+        verdict=verdict,
+        audio=job.audio,
+        video=job.video,
+        models=_models(job, registry or Registry()),
+        text={language: _wording(verdict, language) for language in LANGUAGES},
+        cache_hit=job.cache_hit,
+        cache_age_s=job.cache_age_s,
+    )
+    return report.model_dump(mode="json")
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Write a document as canonical JSON: sorted names, no spaces, UTF-8, one line."""
+    return json.dumps(
+        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def gather_evidence(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]:
+    """Fetch the pictures behind a job.
+
+    Args:
+        job: The job.
+        fetch: Returns the object under a key of the reports bucket.
+
+    Returns:
+        Content by name of the evidence; what is gone by now is left out, and the page says how
+        many pictures it shows of how many.
+    """
+    pictures: dict[str, bytes] = {}
+    for reference in evidence_of(job)[:MAX_PICTURES]:
+        if reference.key is None:
+            continue
+        try:
+            pictures[reference.name] = fetch(reference.key)
+        except Permanent:
+            continue  # expired or erased: counted by the page
+    return pictures
+
+
+def evidence_of(job: Job) -> list[EvidenceRef]:
+    """Return the references of both halves, most telling first."""
+    references = [ref for half in (job.audio, job.video) if half for ref in half.evidence]
+    return sorted(references, key=lambda ref: -(ref.probability or 0.0))
+
+
+def render_html(
+    job: Job,
+    language: Language,
+    evidence: Mapping[str, bytes],
+    registry: Registry | None = None,
+) -> str:
+    """Render the page of a decided job: one file, no outside requests, prints on A4.
+
+    Args:
+        job: A job with a verdict.
+        language: `en` or `ko`.
+        evidence: Pictures by name, as `gather_evidence` returns them.
+        registry: Where the models' licences are looked up; None for the packaged one.
+
+    Raises:
+        Permanent: The job has no verdict.
+    """
+    verdict = _verdict(job)
+    body = render_json(job, registry)
+    page = {
+        "language": language,
+        "w": page_words.words(language),
+        "job": job,
+        "verdict": verdict,
+        "label": str(verdict.label),
+        "mark": _MARKS[verdict.label],
+        "text": Report.model_validate(body).text[language],
+        "models": _models(job, registry or Registry()),
+        "estimate": _estimate(verdict, language),
+        "chart": charts.timeline(verdict, _duration_s(job)),
+        "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
+        "pictures": _pictures(job, evidence),
+        "pictures_in_all": len(evidence_of(job)),
+        "coverage": _coverage(job, language),
+        "report_sha256": hashlib.sha256(encode(body)).hexdigest(),
+        "clock": reasons.clock,
+        "code": lambda code: page_words.of_code(code, language),
+        "percent": percent,
+    }
+    return _environment().get_template(_TEMPLATE).render(page)
+
+
+def percent(probability: float) -> int:
+    """Round to whole percent, never to 0 or 100: nothing is that sure."""
+    return max(1, min(99, round(100 * probability)))
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _verdict(job: Job) -> Verdict:
+    if job.verdict is None:
+        raise Permanent(f"The job {job.job_id} has no verdict to report.")
+    return job.verdict
+
+
+def _duration_s(job: Job) -> float | None:
+    return job.media.duration_s if job.media else None
+
+
+def _wording(verdict: Verdict, language: Language) -> Wording:
+    words = page_words.words(language)
+    return Wording(
+        headline=HEADLINES[verdict.label][language],
+        next_step=NEXT_STEPS[verdict.label][language],
+        reasons=tuple(reasons.text(reason, language) for reason in verdict.reasons),
+        not_examined=tuple(words[name] for name in _OMITTED),
+        limits=tuple(words[name] for name in _LIMITS),
+    )
+
+
+def _models(job: Job, registry: Registry) -> tuple[ReportedModel, ...]:
+    """Return every model behind the job; its licence only where the registry has that very file."""
+    used = [ref for half in (job.audio, job.video) if half for ref in half.models]
+    rows = []
+    for ref in (*used, _verdict(job).model):
+        entry = registry.entries.get(ref.name)
+        known = entry is not None and entry.sha256 == ref.sha256
+        rows.append(
+            ReportedModel(
+                **ref.model_dump(),
+                modality=entry.modality if entry and known else None,
+                licence=entry.licence if entry and known else None,
+                training_data=entry.training_data if entry and known else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _estimate(verdict: Verdict, language: Language) -> list[str]:
+    words = page_words.words(language)
+    if verdict.probability is None or verdict.interval is None:
+        return [words["no_estimate"]]
+    low, high = (percent(end) for end in verdict.interval)
+    return [
+        words["of_100"].format(n=percent(verdict.probability), low=low, high=high),
+        words["prior"].format(n=percent(verdict.prior)),
+    ]
+
+
+def _pictures(job: Job, evidence: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    shown = []
+    for reference in evidence_of(job):
+        content = evidence.get(reference.name, b"")
+        kind = _PICTURE_TYPES.get(content[:3])
+        if kind:
+            data = base64.b64encode(content).decode()
+            shown.append({"ref": reference, "source": f"data:{kind};base64,{data}"})
+    return shown
+
+
+def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:
+    """Return, for each half, rows of what was looked at and what was left out."""
+    words = page_words.words(language)
+    rows = []
+    for title, half in ((words["voice"], job.audio), (words["picture"], job.video)):
+        facts: list[tuple[str, str]] = []
+        if half is not None:
+            cover = half.coverage
+            facts.append((words["analysed_s"], _length(cover.analysed_s, _duration_s(job), words)))
+            if cover.speech_s is not None:
+                facts.append(
+                    (words["speech_s"], words["seconds"].format(n=f"{cover.speech_s:.1f}"))
+                )
+            for name in ("windows", "frames_sampled", "faces"):
+                count = getattr(cover, name)
+                if count is not None:
+                    facts.append((words[name], f"{count}"))
+            facts += [
+                (f"{words['dropped']}: {page_words.of_code(cause, language)}", f"{count}")
+                for cause, count in cover.dropped.items()
+                if count
+            ]
+        rows.append({"title": title, "facts": facts})
+    return rows
+
+
+def _length(analysed_s: float, total_s: float | None, words: Mapping[str, str]) -> str:
+    if total_s is None:
+        return words["seconds"].format(n=f"{analysed_s:.1f}")
+    return words["out_of"].format(n=f"{analysed_s:.1f}", total=f"{total_s:.1f}")
