@@ -1,0 +1,292 @@
+"""The whole system on this machine: real S3, SQS and DynamoDB calls over HTTP, real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+import boto3
+import pytest
+from boto3.s3.transfer import TransferConfig
+
+from shared import aws, depths
+from shared.jobs import JobStore
+from shared.queues import queue_url
+from shared.records import JobStatus, Upload
+from shared.settings import Settings
+from workers import local, submit
+from workers.samples import SAMPLES
+
+pytestmark = pytest.mark.integration
+GUARDIAN = Path(sys.executable).with_name("guardian")
+_WAIT_S = 120
+MB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    """One running local system for all tests of this file."""
+    state = tmp_path_factory.mktemp("state")
+    work = tmp_path_factory.mktemp("work")
+    settings = Settings(state_dir=state, work_dir=work / "private", max_upload_bytes=40 * MB)
+    with local.running(settings) as running:
+        yield running
+
+
+def outcome(system, upload: Upload):
+    *_, job = submit.follow(system.settings, upload.job_id, _WAIT_S)
+    return job
+
+
+def put_bytes(system, name: str, content: bytes) -> Upload:
+    s3 = aws.client(system.settings, "s3")
+    bucket, key = system.settings.uploads_bucket, f"uploads/{uuid.uuid4().hex[:8]}/{name}"
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
+    return uploaded(system, key)
+
+
+def uploaded(system, key: str) -> Upload:
+    bucket = system.settings.uploads_bucket
+    head = aws.client(system.settings, "s3").head_object(Bucket=bucket, Key=key)
+    version = head.get("VersionId")
+    return Upload(
+        bucket=bucket,
+        key=key,
+        version_id=None if version == "null" else version,
+        etag=head["ETag"].strip('"'),
+    )
+
+
+def guardian(system, *arguments, status: int = 0):
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": system.endpoint_url,
+        "GUARDIAN_STATE_DIR": str(system.settings.state_dir),
+    }
+    done = subprocess.run(
+        [GUARDIAN, *arguments], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def make(path: Path, *arguments: str) -> Path:
+    subprocess.run(["ffmpeg", "-y", "-v", "error", *arguments, str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sample_job(system):
+    """The verdict on the first sample, uploaded by the command."""
+    done = guardian(system, "submit", str(SAMPLES[0]), "--json")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_an_upload_becomes_a_verdict_with_a_report(system, sample_job):
+    assert sample_job["status"] == "complete"
+    assert {"label", "probability", "llr", "prior", "interval", "reasons"} <= set(
+        sample_job["verdict"]
+    )
+    s3 = aws.client(system.settings, "s3")
+    for suffix in ("json", "en.html", "ko.html"):
+        key = f"reports/{sample_job['job_id']}/report.{suffix}"
+        body = s3.get_object(Bucket=system.settings.reports_bucket, Key=key)["Body"].read()
+        assert body
+
+
+def test_one_file_alone_gives_the_numbers_of_the_fleet(system, sample_job):
+    done = guardian(system, "analyze", str(SAMPLES[0]), "--json")
+    alone = json.loads(done.stdout.splitlines()[-1])
+
+    changing = {"timings_ms", "attempt", "evidence"}
+    for half in ("audio", "video"):
+        fleet = {name: value for name, value in sample_job[half].items() if name not in changing}
+        assert fleet == {name: alone[half][name] for name in fleet}
+    assert {**alone["verdict"], "decided_at": ""} == {**sample_job["verdict"], "decided_at": ""}
+
+
+def test_multipart_by_a_plain_client_is_one_job(system, tmp_path):
+    noise = make(
+        tmp_path / "large.wav",
+        *("-f", "lavfi", "-i", "anoisesrc=amplitude=0.05:sample_rate=48000:duration=160"),
+        *("-ac", "2"),
+    )
+    assert noise.stat().st_size > 29 * MB
+    s3 = boto3.client("s3", endpoint_url=system.endpoint_url, region_name=system.settings.region)
+    key = f"uploads/{uuid.uuid4().hex[:8]}/large file+ü.wav"
+    config = TransferConfig(multipart_threshold=5 * MB, multipart_chunksize=5 * MB)
+    s3.upload_file(str(noise), system.settings.uploads_bucket, key, Config=config)
+
+    job = outcome(system, uploaded(system, key))
+
+    assert job.status is JobStatus.COMPLETE
+    assert job.audio.outcome == "not_applicable"
+    assert job.video.reason == "no_video_track"
+    assert job.verdict.label == "not_applicable"
+
+
+def test_a_duplicate_event_changes_nothing(system, sample_job):
+    event = {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {
+                    "bucket": {"name": sample_job["bucket"]},
+                    "object": {
+                        "key": sample_job["key"],
+                        "size": sample_job["size_bytes"],
+                        "eTag": sample_job["etag"],
+                        **(
+                            {"versionId": sample_job["version_id"]}
+                            if sample_job["version_id"]
+                            else {}
+                        ),
+                    },
+                },
+            }
+        ]
+    }
+    sqs = aws.client(system.settings, "sqs")
+    url = queue_url(system.settings, system.settings.queue("uploads"))
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
+    settle(system)
+
+    again = JobStore(system.settings).get(sample_job["job_id"])
+
+    assert again.model_dump(mode="json") == sample_job
+
+
+def settle(system) -> None:
+    """Wait until no queue holds a message."""
+    end = time.monotonic() + _WAIT_S
+    while time.monotonic() < end:
+        rows = depths.measure(system.settings)
+        if not any(row.visible + row.in_flight + row.delayed for row in rows):
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"the queues did not empty: {rows}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("letter.mp4", b"Dear sir or madam,\n" * 50, "not_media"),
+        ("empty.mp4", b"", "empty_object"),
+        ("list.mp4", b"#EXTM3U\nfile:///etc/passwd\n", "not_media"),
+    ],
+)
+def test_what_is_no_recording_is_rejected_with_a_reason(system, name, content, reason):
+    job = outcome(system, put_bytes(system, name, content))
+
+    assert (job.status, job.error.code) == (JobStatus.REJECTED, reason)
+
+
+def test_too_large_an_object_is_rejected(system):
+    job = outcome(system, put_bytes(system, "large.mp4", bytes(41 * MB)))
+
+    assert (job.status, job.error.code) == (JobStatus.REJECTED, "too_large")
+
+
+def test_a_video_without_sound_and_sound_without_picture_get_half_an_answer(system, tmp_path):
+    silent = make(tmp_path / "silent.mp4", "-i", str(SAMPLES[0]), "-an", "-c", "copy")
+    sound = make(tmp_path / "sound.m4a", "-i", str(SAMPLES[0]), "-vn", "-c", "copy")
+
+    muted = outcome(system, submit.put(system.settings, silent, lambda _: None))
+    heard = outcome(system, submit.put(system.settings, sound, lambda _: None))
+
+    assert muted.audio.reason == "no_audio_track"
+    assert muted.video.outcome == "scored"
+    assert muted.verdict.modalities_used == ("video",)
+    assert heard.video.reason == "no_video_track"
+    assert heard.audio.outcome == "scored"
+    assert heard.verdict.modalities_used == ("audio",)
+
+
+def test_a_damaged_video_ends_in_a_typed_answer(system):
+    data = SAMPLES[0].read_bytes()
+    job = outcome(system, put_bytes(system, "cut.mp4", data[: len(data) // 50]))
+
+    assert job.status is JobStatus.COMPLETE
+    assert job.verdict.label in ("failed", "not_applicable")
+    assert job.audio.reason
+
+
+def test_what_cannot_be_parsed_is_kept_as_a_dead_letter(system):
+    sqs = aws.client(system.settings, "sqs")
+    url = queue_url(system.settings, system.settings.queue("uploads"))
+    sqs.send_message(QueueUrl=url, MessageBody="hello, this is no event")
+    end = time.monotonic() + _WAIT_S
+    while time.monotonic() < end:
+        row = next(r for r in depths.measure(system.settings) if r.name.endswith("-uploads"))
+        if row.dead:
+            break
+        time.sleep(0.5)
+
+    assert row.dead == 1
+
+
+def test_jobs_are_listed_newest_first(system, sample_job):
+    listed = json.loads(guardian(system, "jobs", "list", "--json").stdout.splitlines()[-1])["jobs"]
+
+    times = [row["created_at"] for row in listed]
+    assert times == sorted(times, reverse=True)
+    assert sample_job["job_id"] in {row["job_id"] for row in listed}
+    assert sample_job["job_id"] in guardian(system, "jobs", "show", sample_job["job_id"]).stdout
+
+
+def test_an_unknown_job_is_one_sentence(system):
+    done = guardian(system, "jobs", "show", "nothing", status=1)
+    assert done.stderr.strip().splitlines()[-1] == "unknown_job: There is no job 'nothing'."
+
+    done = guardian(system, "jobs", "show", "nothing", "--json", status=1)
+    assert json.loads(done.stderr)["error"]["code"] == "unknown_job"
+
+
+def test_the_other_shell_finds_the_system_by_itself(system, sample_job, monkeypatch):
+    monkeypatch.setenv("GUARDIAN_STATE_DIR", str(system.settings.state_dir))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    done = subprocess.run(
+        [GUARDIAN, "jobs", "show", sample_job["job_id"], "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout)["job_id"] == sample_job["job_id"]
+
+
+def test_queues_command_agrees_with_sqs(system):
+    settle(system)
+    rows = json.loads(guardian(system, "queues", "--json").stdout.splitlines()[-1])["queues"]
+
+    assert [row["name"].rpartition("-")[2] for row in rows] == [
+        "uploads",
+        "audio",
+        "video",
+        "aggregate",
+    ]
+
+
+def test_every_process_serves_its_metrics(system):
+    for process in system.processes:
+        if process.health_port is None:
+            continue
+        url = f"http://127.0.0.1:{process.health_port}"
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        assert "guardian_" in text
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            assert json.load(answer) == {"status": "alive"}
+
+
+def test_nothing_is_left_on_disk(system):
+    settle(system)
+    time.sleep(1)
+
+    assert [path for path in system.settings.work_dir.rglob("*") if path.is_file()] == []
