@@ -11,15 +11,16 @@ from rich.table import Table
 from shared.jobs import JobSummary
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
+from workers.aggregator.wording import HEADLINES
 from shared.depths import QueueDepth
 
-LABELS = {
-    Label.LIKELY_AUTHENTIC: ("No sign of manipulation found", "green"),
-    Label.SUSPICIOUS: ("Suspicious", "yellow"),
-    Label.LIKELY_MANIPULATED: ("Probably manipulated", "red"),
-    Label.INCONCLUSIVE: ("No clear answer", "yellow"),
-    Label.NOT_APPLICABLE: ("Nothing that can be judged", "cyan"),
-    Label.FAILED: ("The analysis failed", "red"),
+_COLOURS = {
+    Label.LIKELY_AUTHENTIC: "green",
+    Label.SUSPICIOUS: "yellow",
+    Label.LIKELY_MANIPULATED: "red",
+    Label.INCONCLUSIVE: "yellow",
+    Label.NOT_APPLICABLE: "cyan",
+    Label.FAILED: "red",
 }
 _SIZE_STEP = 1024
 
@@ -34,7 +35,7 @@ def job(console: Console, item: Job) -> None:
             console.print(f"  {half.modality}: {_half(half)}", highlight=False)
     if not item.verdict:
         return
-    words, colour = LABELS[item.verdict.label]
+    words, colour = HEADLINES[item.verdict.label]["en"], _COLOURS[item.verdict.label]
     lines = [f"[bold {colour}]{words}[/]  ({item.verdict.label}{_sure(item)})"]
     lines += [f"• {reason.text}" for reason in item.verdict.reasons]
     if item.verdict.next_step:
