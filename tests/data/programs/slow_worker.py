@@ -1,0 +1,37 @@
+"""A real worker of the fleet whose one task sleeps and notes each start in a file.
+
+Usage: slow_worker.py NOTES SECONDS
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from shared import queues
+from shared.queues import DECIDE_TASK, app
+from shared.settings import get_settings
+from shared.visibility import Heartbeat, Receipt
+
+queues._TASK_MODULES["aggregator"] = "slow_worker"
+NOTES, SECONDS = Path(sys.argv[1]), float(sys.argv[2])
+
+
+@app.task(name=DECIDE_TASK, bind=True)
+def decide(self, job_id, schema_version):
+    receipt = Receipt.of_request(self.request.properties)
+    with Heartbeat(get_settings(), receipt):
+        with NOTES.open("a") as notes:
+            notes.write(f"start {receipt.attempt}\n")
+        time.sleep(SECONDS)
+        with NOTES.open("a") as notes:
+            notes.write("end\n")
+    if job_id == "fails":
+        raise RuntimeError("as asked")
+
+
+if __name__ == "__main__":
+    from shared.telemetry import configure_logging
+    from workers import fleet
+
+    configure_logging("json", "info")
+    sys.exit(fleet.run(get_settings(), "aggregator"))
