@@ -29,7 +29,7 @@ from workers.aggregator.wording import HEADLINES, LANGUAGES, NEXT_STEPS, Languag
 
 __all__ = ["LANGUAGES", "Report", "encode", "gather_evidence", "render_html", "render_json"]
 
-SCHEMA = "silver-guardian/report"
+SCHEMA = "silver-guardian:report"
 SCHEMA_VERSION = 1
 #: Pictures on a page; more would make it too large to send.
 MAX_PICTURES = 12
@@ -78,7 +78,7 @@ class Wording(Record):
 class Report(Record):
     """The document `report.json`; its JSON schema is published beside this file."""
 
-    schema_name: Literal["silver-guardian/report"] = "silver-guardian/report"
+    schema_name: Literal["silver-guardian:report"] = "silver-guardian:report"
     schema_version: Literal[1] = 1
     job_id: str
     received_at: datetime
@@ -121,6 +121,15 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
         cache_age_s=job.cache_age_s,
     )
     return report.model_dump(mode="json")
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the document, as published in report.schema.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{SCHEMA}:{SCHEMA_VERSION}",
+        **Report.model_json_schema(mode="serialization"),
+    }
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from shared.records import Label
@@ -9,6 +10,14 @@ from shared.records import Label
 Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = ("en", "ko")
 Text = dict[Language, str]
+
+#: Words that claim more than an estimate can; a test keeps them out of everything people read.
+OVERCLAIMS = re.compile(
+    r"\b(proves?|proof|proven|definitely|certainly|certain that|100 ?%|guaranteed|undoubtedly|"
+    r"without doubt|is fake|is real|is genuine|criminal|forgery)\b|\b100 ?%"
+    r"|증명|확실히|틀림없|분명히 (가짜|조작)|위조|확정",
+    re.IGNORECASE,
+)
 
 HEADLINES: dict[Label, Text] = {
     Label.LIKELY_AUTHENTIC: {

@@ -1,0 +1,279 @@
+"""The report: complete, in both languages, self-contained, and safe against hostile names."""
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from shared.errors import ObjectGone, Permanent
+from shared.models import Registry
+from shared.records import (
+    Coverage,
+    EvidenceRef,
+    Finding,
+    Job,
+    JobStatus,
+    Label,
+    Media,
+    ModelRef,
+    Outcome,
+    PartialResult,
+    TimelinePoint,
+    Track,
+)
+from workers.aggregator import charts, fusion, page_words, report
+from workers.aggregator.wording import OVERCLAIMS
+
+NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+HANGUL = re.compile("[가-힣]")
+JPEG = b"\xff\xd8\xff\xe0 a picture"
+MODEL = fusion.load(Registry())
+
+
+def half(modality, llr=3.0, **more):
+    timeline = tuple(
+        TimelinePoint(start_s=2.0 * n, end_s=2.0 * n + 4, probability=0.1 * n) for n in range(10)
+    )
+    return PartialResult(
+        modality=modality,
+        outcome=Outcome.SCORED,
+        llr=llr,
+        coverage=Coverage(analysed_s=20, speech_s=12, faces=9, dropped={"silence": 3}),
+        timeline=timeline,
+        models=(ModelRef(name=f"{modality}-model", version="1", sha256="ab" * 32),),
+        **more,
+    )
+
+
+def unexamined(modality, reason):
+    return PartialResult(modality=modality, outcome=Outcome.NOT_APPLICABLE, reason=reason)
+
+
+def job_of(audio, video, key="uploads/clip.mp4", provenance=None):
+    verdict = fusion.decide(
+        audio, video, prior=0.5, decided_at=NOW, model=MODEL, provenance=provenance
+    )
+    tracks = (Track(index=0, kind="video", codec="h264"),)
+    return Job(
+        job_id="0f" * 16,
+        status=JobStatus.COMPLETE,
+        bucket="uploads",
+        key=key,
+        size_bytes=1234,
+        sha256="cd" * 32,
+        media=Media(container="mp4", duration_s=24, tracks=tracks),
+        created_at=NOW,
+        updated_at=NOW,
+        audio=audio,
+        video=video,
+        verdict=verdict,
+    )
+
+
+def evidence(count):
+    return tuple(
+        EvidenceRef(name=f"{n}.jpg", kind="face_crop", start_s=n, probability=n / 20, key=f"e/{n}")
+        for n in range(count)
+    )
+
+
+FINDING = Finding(type="duplicated_run", start_s=3, end_s=5, detail="48 frames", strength=0.6)
+CASES = {
+    "manipulated": job_of(half("audio", 6), half("video", -6)),
+    "authentic": job_of(half("audio", -6), half("video", -6)),
+    "with findings": job_of(half("audio", 0), half("video", -2, findings=(FINDING,))),
+    "nothing": job_of(unexamined("audio", "no_speech"), unexamined("video", "no_face")),
+    "half": job_of(half("audio", 2), None),
+    "declared": job_of(half("audio"), half("video"), provenance={"status": "declared_ai"}),
+    "absent": job_of(half("audio"), half("video"), provenance={"status": "absent"}),
+}
+EVERY = [(name, language) for name in CASES for language in report.LANGUAGES]
+
+
+class Page(HTMLParser):
+    """Collects what a browser would show, and what it would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.shown, self._hidden = [], [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self._hidden = tag == "style"
+        names = ("src", "href", "srcset", "action", "data")
+        self.links += [value for name, value in attributes if name in names]
+
+    def handle_endtag(self, tag):
+        self._hidden = False
+
+    def handle_data(self, data):
+        if not self._hidden and data.strip():
+            self.shown.append(data.strip())
+
+    @property
+    def text(self):
+        return " ".join(self.shown)
+
+
+@pytest.mark.parametrize(("name", "language"), EVERY)
+def test_a_page_fetches_nothing_and_runs_nothing(name, language):
+    page = Page(report.render_html(CASES[name], language, {}))
+
+    assert all(link.startswith("data:") for link in page.links)
+    assert not {"script", "iframe", "link", "form", "object"} & set(page.tags)
+
+
+@pytest.mark.parametrize(("name", "language"), EVERY)
+def test_a_page_never_overclaims(name, language):
+    shown = Page(report.render_html(CASES[name], language, {})).text
+
+    assert OVERCLAIMS.search(shown) is None
+
+
+@pytest.mark.parametrize(("name", "language"), EVERY)
+def test_a_page_says_the_verdict_its_reasons_and_the_next_step(name, language):
+    job = CASES[name]
+    shown = Page(report.render_html(job, language, {})).text
+    text = report.render_json(job)["text"][language]
+
+    assert text["headline"] in shown
+    assert text["next_step"] in shown
+    assert all(reason in shown for reason in text["reasons"])
+    assert all(limit in shown for limit in text["limits"])
+    assert (HANGUL.search(shown) is not None) == (language == "ko")
+
+
+def test_a_page_names_hashes_models_and_what_was_left_out():
+    shown = Page(report.render_html(CASES["manipulated"], "en", {})).text
+
+    for fact in ("cd" * 32, "ab" * 32, MODEL.model_ref.sha256, "audio-model", "Left out: silence"):
+        assert fact in shown
+
+
+def test_markup_in_a_file_name_is_text():
+    job = job_of(half("audio"), None, key="uploads/<script>alert(1)</script><img src=x>.mp4")
+    page = Page(report.render_html(job, "en", {}))
+
+    assert not {"script", "img"} & set(page.tags)
+    assert "img src=x" in page.text
+
+
+def test_pictures_are_embedded_and_counted():
+    job = job_of(half("audio"), half("video", evidence=evidence(15)))
+    fetched = report.gather_evidence(job, lambda _: JPEG)
+    page = Page(report.render_html(job, "en", fetched))
+
+    assert len(fetched) == report.MAX_PICTURES
+    assert page.tags.count("img") == report.MAX_PICTURES
+    assert f"({report.MAX_PICTURES} / 15)" in page.text
+
+
+def test_pictures_that_are_gone_are_left_out_and_counted():
+    def fetch(key):
+        if key == "e/1":
+            raise ObjectGone
+        return JPEG
+
+    job = job_of(half("audio"), half("video", evidence=evidence(3)))
+    page = Page(report.render_html(job, "en", report.gather_evidence(job, fetch)))
+
+    assert page.tags.count("img") == 2
+    assert "(2 / 3)" in page.text
+
+
+def test_evidence_that_is_no_picture_is_not_embedded():
+    job = job_of(half("audio"), half("video", evidence=evidence(1)))
+    page = Page(report.render_html(job, "en", {"0.jpg": b"<svg onload=alert(1)>"}))
+
+    assert "img" not in page.tags
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_document_fits_the_published_schema(name):
+    schema = json.loads(Path(report.__file__).with_name("report.schema.json").read_text())
+    body = json.loads(report.encode(report.render_json(CASES[name])))
+
+    Draft202012Validator(schema).validate(body)
+    assert report.Report.model_validate(body).verdict == CASES[name].verdict
+
+
+def test_the_published_schema_is_that_of_the_records():
+    published = json.loads(Path(report.__file__).with_name("report.schema.json").read_text())
+
+    assert published == report.schema()
+
+
+def test_the_same_job_gives_the_same_bytes():
+    first, second = (report.encode(report.render_json(CASES["manipulated"])) for _ in range(2))
+
+    assert first == second
+
+
+def test_a_licence_is_only_told_of_the_very_file_in_the_registry():
+    models = {model["name"]: model for model in report.render_json(CASES["half"])["models"]}
+
+    assert models["fusion"]["licence"] == "MIT"
+    assert models["audio-model"]["licence"] is None
+
+
+@pytest.mark.parametrize(
+    "render", [report.render_json, lambda job: report.render_html(job, "en", {})]
+)
+def test_a_job_without_a_verdict_has_no_report(render):
+    with pytest.raises(Permanent, match="no verdict"):
+        render(CASES["half"].model_copy(update={"verdict": None}))
+
+
+@pytest.mark.parametrize(("probability", "shown"), [(0.0, 1), (0.004, 1), (0.5, 50), (1.0, 99)])
+def test_no_percentage_claims_certainty(probability, shown):
+    assert report.percent(probability) == shown
+
+
+@pytest.mark.parametrize(("name", "text"), list(page_words.tables()["words"].items()))
+def test_every_phrase_is_in_both_languages_with_the_same_blanks(name, text):
+    blanks = [sorted(set(re.findall(r"{\w+}", text[language]))) for language in ("en", "ko")]
+
+    assert blanks[0] == blanks[1]
+    assert HANGUL.search(text["ko"])
+
+
+def test_unknown_codes_read_as_words():
+    assert page_words.of_code("brand_new_thing", "ko") == "brand new thing"
+
+
+def test_a_timeline_lies_inside_its_drawing():
+    chart = charts.timeline(CASES["manipulated"].verdict, 24)
+
+    assert [row.name for row in chart.rows] == ["voice", "picture"]
+    assert chart.ticks[0] == "0:00"
+    assert chart.ticks[-1] == "0:24"
+    for row in chart.rows:
+        assert row.bars
+        for bar in row.bars:
+            assert 0 <= bar.x <= bar.x + bar.width <= charts.WIDTH
+            assert 0 < bar.height <= charts.HEIGHT
+
+
+def test_a_long_timeline_is_thinned_and_keeps_its_highest_point():
+    points = tuple(
+        TimelinePoint(start_s=n, end_s=n + 1, probability=0.9 if n == 1234 else 0.1)
+        for n in range(3600)
+    )
+    verdict = CASES["nothing"].verdict.model_copy(update={"timeline": {"audio": points}})
+    chart = charts.timeline(verdict, 3600)
+
+    assert len(chart.rows[0].bars) <= charts.MAX_BARS
+    assert max(bar.height for bar in chart.rows[0].bars) == 90
+
+
+def test_without_any_timeline_there_is_no_drawing():
+    assert charts.timeline(CASES["nothing"].verdict, 24) is None
+
+
+def test_all_labels_have_a_mark():
+    assert set(report._MARKS) == set(Label)
