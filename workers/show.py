@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from shared.depths import QueueDepth
 from shared.jobs import JobSummary
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
 from workers.aggregator.wording import HEADLINES
-from shared.depths import QueueDepth
 
 _COLOURS = {
     Label.LIKELY_AUTHENTIC: "green",
