@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from shared.records import (
     Verdict,
 )
 from workers.aggregator import charts, page_words, reasons
+from workers.aggregator.signing import canonical
 from workers.aggregator.wording import HEADLINES, LANGUAGES, NEXT_STEPS, Language
 
 __all__ = ["LANGUAGES", "Report", "encode", "gather_evidence", "render_html", "render_json"]
@@ -134,9 +134,7 @@ def schema() -> dict[str, Any]:
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """Write a document as canonical JSON: sorted names, no spaces, UTF-8, one line."""
-    return json.dumps(
-        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return canonical(body)
 
 
 def gather_evidence(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]:

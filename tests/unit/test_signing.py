@@ -1,0 +1,140 @@
+"""Signatures: any change is found, formatting is none, and foreign keys are refused."""
+
+import json
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import SetupError
+from workers.aggregator import signing
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+BODY = {"label": "suspicious", "probability": 0.1 + 0.2, "text": {"ko": "확인"}, "rows": [1, None]}
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+def signed(body=BODY, key=KEY):
+    return json.dumps(signing.sign(body, key)).encode()
+
+
+def pem(key):
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def test_a_signed_document_verifies_and_names_its_key():
+    signature = signing.verify(signed(), KEY.public_key())
+
+    assert signature.key_id == signing.key_id(KEY.public_key())
+
+
+@given(st.dictionaries(st.text().filter(lambda name: name != signing.FIELD), JSON))
+def test_any_document_verifies_after_a_round_trip_through_a_pretty_printer(body):
+    pretty = json.dumps(json.loads(signed(body)), indent=3, ensure_ascii=True).encode()
+
+    signing.verify(pretty, KEY.public_key())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.update(label="likely_authentic"),
+        lambda body: body.update(probability=0.3),
+        lambda body: body.update(extra=1),
+        lambda body: body.pop("rows"),
+        lambda body: body["text"].update(ko="확인됨"),
+        lambda body: body["rows"].reverse(),
+    ],
+)
+def test_any_change_is_found(change):
+    body = json.loads(signed())
+    change(body)
+
+    with pytest.raises(signing.NotVerified, match="changed"):
+        signing.verify(json.dumps(body).encode())
+
+
+def test_another_key_is_refused():
+    with pytest.raises(signing.NotVerified, match="another key"):
+        signing.verify(signed(key=OTHER), KEY.public_key())
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (b"{}", "not signed"),
+        (b"[]", "not a JSON object"),
+        (b"no json", "not JSON"),
+        (b'{"a":1,"a":2}', "twice"),
+        (b'{"signature":1}', "cannot be read"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_what_is_no_signed_document_says_so(document, message):
+    with pytest.raises(signing.NotVerified, match=message):
+        signing.verify(document)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("value", "AAAA", "changed"),
+        ("value", "%%%", "cannot be read"),
+        ("public_key", "AAAA", "cannot be read"),
+        ("key_id", "0" * 16, "contradicts"),
+        ("algorithm", "none", "contradicts"),
+    ],
+)
+def test_a_damaged_signature_is_refused(field, value, message):
+    body = json.loads(signed())
+    body["signature"][field] = value
+
+    with pytest.raises(signing.NotVerified, match=message):
+        signing.verify(json.dumps(body).encode())
+
+
+def test_signing_again_replaces_the_signature():
+    twice = signing.sign(signing.sign(BODY, OTHER), KEY)
+
+    assert twice == signing.sign(BODY, KEY)
+
+
+def test_keys_are_read_from_pem():
+    public = KEY.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+    assert signing.key_id(signing.load_key(pem(KEY)).public_key()) == signing.key_id(
+        signing.load_public_key(public)
+    )
+
+
+def test_a_key_that_openssl_makes_is_read(tmp_path):
+    path = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], check=True)
+
+    assert signing.verify(signed(key=signing.load_key(path.read_bytes())))
+
+
+@pytest.mark.parametrize("load", [signing.load_key, signing.load_public_key])
+@pytest.mark.parametrize("content", [b"", b"no key", pem(generate_private_key(SECP256R1()))])
+def test_what_is_no_ed25519_key_is_a_setup_error(load, content):
+    with pytest.raises(SetupError):
+        load(content)
