@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Make the two sample clips of the demo from a public-domain portrait and freely licensed speech.
 
     scripts/make_samples.py PORTRAIT.png SPEECH.wav OUT_DIR

@@ -1,0 +1,32 @@
+"""What is written twice is the same twice."""
+
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import shared
+import workers
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_lists_the_settings_as_they_are():
+    program = ROOT / "scripts" / "render_readme.py"
+    done = subprocess.run([sys.executable, str(program), "--check"])
+
+    assert done.returncode == 0, "run scripts/render_readme.py"
+
+
+def test_every_script_has_its_line():
+    listed = (ROOT / "scripts" / "README.md").read_text()
+    programs = [path.name for path in (ROOT / "scripts").iterdir() if path.is_file()]
+
+    assert [name for name in programs if name != "README.md" and f"`{name}`" not in listed] == []
+
+
+def test_both_packages_belong_to_this_distribution_alone():
+    owners = packages_distributions()
+
+    assert set(owners["shared"]) == set(owners["workers"]) == {"silver-guardian"}
+    assert Path(shared.__file__).parents[1] == Path(workers.__file__).parents[1]
