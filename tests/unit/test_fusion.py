@@ -188,12 +188,17 @@ def test_findings_in_the_sequence_count_where_no_face_was_found():
     assert verdict.modalities_used == ("sequence",)
 
 
-def test_a_valid_declaration_of_ai_decides_by_itself():
-    verdict = decide(half("audio", -3), NO_FACE, provenance={"status": "declared_ai"})
+@pytest.mark.parametrize(
+    ("trusted", "label"), [("yes", Label.LIKELY_MANIPULATED), ("no", Label.SUSPICIOUS)]
+)
+def test_a_declaration_of_ai_decides_as_far_as_its_signer_is_trusted(trusted, label):
+    provenance = {"status": "declared_ai", "trusted": trusted}
+    verdict = decide(half("audio", -3), NO_FACE, provenance=provenance)
 
-    assert Label.LIKELY_MANIPULATED is verdict.label
+    assert verdict.label is label
     assert verdict.manipulated_part == "declared"
     assert codes(verdict)[0] == "declared_ai"
+    assert "provenance" in verdict.modalities_used
 
 
 def test_a_signature_without_such_a_declaration_moves_nothing():

@@ -16,7 +16,7 @@ Kind = Literal["voice", "picture", "both", "mismatch", "sequence"]
 Source = Literal["audio", "video", "sync", "sequence"]
 
 #: Which sources speak for each kind of manipulation.
-SPEAKS_FOR: dict[Kind, tuple[Source, ...]] = {
+SPEAKS_FOR: dict[str, tuple[Source, ...]] = {
     "voice": ("audio",),
     "picture": ("video",),
     "both": ("audio", "video"),
@@ -54,10 +54,17 @@ class SequenceWeight(Record):
 
 
 class Declaration(Record):
-    """What a valid signed statement "made with AI" weighs: prior share and LLR in nats."""
+    """What a valid signed statement "made with AI" weighs.
+
+    Attributes:
+        kind: Prior share among manipulated recordings.
+        trusted: Its LLR in nats where a trusted issuer vouches for the signer.
+        untrusted: Its LLR where anybody could have signed, to smear a genuine recording too.
+    """
 
     kind: Probability
-    llr: Weight
+    trusted: Weight
+    untrusted: Weight
 
 
 class Bands(Record):
@@ -147,7 +154,17 @@ def scored(half: PartialResult) -> bool:
     return half.outcome is Outcome.SCORED and half.llr is not None
 
 
-def combine(values: Mapping[Source, float], model: FusionModel, *, declared: bool) -> float:
+def declared_llr(provenance: Mapping[str, str] | None, model: FusionModel) -> float | None:
+    """Return the weight of the file's own statement that AI was used; None without one."""
+    if not provenance or provenance.get("status") != "declared_ai":
+        return None
+    trusted = provenance.get("trusted") == "yes"
+    return model.declared.trusted if trusted else model.declared.untrusted
+
+
+def combine(
+    values: Mapping[Source, float], model: FusionModel, declared: float | None = None
+) -> float:
     """Combine evidence to one LLR of "manipulated in at least one way", in nats.
 
     A recording is manipulated if the voice is, or the picture, or both, or its sequence, or if
@@ -156,27 +173,26 @@ def combine(values: Mapping[Source, float], model: FusionModel, *, declared: boo
     A kind that nothing was measured for is left out and the shares are scaled to 1. An authentic
     voice hence does not outweigh a manipulated picture. Increasing in every piece of evidence.
     """
-    terms = kind_terms(values, model)
-    if declared:
-        terms = {
-            **{kind: term + math.log1p(-model.declared.kind) for kind, term in terms.items()},
-            "declared": math.log(model.declared.kind) + model.declared.llr,
-        }
+    terms = kind_terms(values, model, declared)
     return _log_sum_exp(tuple(terms.values()))
 
 
-def kind_terms(values: Mapping[Source, float], model: FusionModel) -> dict[str, float]:
+def kind_terms(
+    values: Mapping[Source, float], model: FusionModel, declared: float | None = None
+) -> dict[str, float]:
     """Return log(prior share x likelihood ratio) of every kind that something was measured for."""
-    shares: dict[Kind, float] = {
+    shares: dict[str, float] = {
         kind: model.kinds.get(kind, 0.0)
         for kind, sources in SPEAKS_FOR.items()
         if all(source in values for source in sources) and model.kinds.get(kind, 0.0) > 0
     }
+    ratios = {kind: sum(values[source] for source in SPEAKS_FOR[kind]) for kind in shares}
+    if declared is not None:
+        ratios["declared"] = declared
+        rest = 1 - model.declared.kind
+        shares["declared"] = sum(shares.values()) / rest * model.declared.kind if shares else 1.0
     total = sum(shares.values())
-    return {
-        kind: math.log(share / total) + sum(values[source] for source in SPEAKS_FOR[kind])
-        for kind, share in shares.items()
-    }
+    return {kind: math.log(share / total) + ratios[kind] for kind, share in shares.items()}
 
 
 def to_probability(llr: float, prior: float) -> float:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shared.records import Outcome, PartialResult, Reason, TimelinePoint
 from workers.aggregator import reasons as registry
-from workers.aggregator.evidence import FusionModel, Piece, Source, kind_terms, to_probability
+from workers.aggregator.evidence import (
+    FusionModel,
+    Piece,
+    Source,
+    declared_llr,
+    kind_terms,
+    to_probability,
+)
 
 Side = Literal["voice", "picture"]
 _SIDES: dict[Source, Side] = {"audio": "voice", "video": "picture"}
@@ -70,19 +76,20 @@ def provenance_reasons(
     code = _PROVENANCE_CODES.get((provenance or {}).get("status", ""))
     if code is None:
         return ()
-    return (registry.make(code, model.declared.llr if code == "declared_ai" else 0.0),)
+    return (registry.make(code, declared_llr(provenance, model) or 0.0),)
 
 
-def manipulated_part(pieces: Mapping[Source, Piece], model: FusionModel, *, declared: bool) -> str:
+def manipulated_part(
+    pieces: Mapping[Source, Piece], model: FusionModel, declared: float | None
+) -> str:
     """Name the likeliest kind of manipulation.
 
     Returns:
         `voice`, `picture`, `both`, `sequence`, `mismatch` (sound and picture from different
         sources), or `declared` where only the signed note says so.
     """
-    terms = kind_terms({source: piece.llr for source, piece in pieces.items()}, model)
-    if declared:
-        terms["declared"] = math.log(model.declared.kind) + model.declared.llr
+    values = {source: piece.llr for source, piece in pieces.items()}
+    terms = kind_terms(values, model, declared)
     return max(terms, key=lambda kind: terms[kind])
 
 

@@ -19,7 +19,6 @@ __all__ = ["FusionModel", "decide", "load"]
 
 #: Name of the parameters in the registry.
 MODEL = "fusion"
-DECLARED_AI = "declared_ai"
 
 
 def load(registry: Registry, name: str = MODEL) -> FusionModel:
@@ -61,7 +60,7 @@ def decide(
         The verdict; without a probability where there is nothing to go on.
     """
     pieces = evidence.collect(audio, video, model)
-    declared = bool(provenance) and (provenance or {}).get("status") == DECLARED_AI
+    declared = evidence.declared_llr(provenance, model)
     fields = {
         "prior": prior,
         "persons": video.persons if video else (),
@@ -70,13 +69,13 @@ def decide(
         "model": model.model_ref,
         "decided_at": decided_at,
     }
-    if not _has_ground(pieces) and not declared:
+    if declared is None and not _has_ground(pieces):
         label = _without_ground(audio, video)
         reasons = explain.unexamined(audio, video) + explain.provenance_reasons(provenance, model)
         return Verdict(label=label, reasons=reasons, next_step=NEXT_STEPS[label]["en"], **fields)
-    fused = _Fused(pieces, model, prior, declared=declared)
+    fused = _Fused(pieces, model, prior, declared)
     label, doubts = _label(fused, audio, video)
-    part = explain.manipulated_part(pieces, model, declared=declared)
+    part = explain.manipulated_part(pieces, model, declared)
     reasons = explain.reasons(pieces, audio, video, model, prior, provenance)
     return Verdict(
         label=label,
@@ -85,7 +84,7 @@ def decide(
         interval=fused.interval,
         audio_probability=_alone(pieces, "audio", prior),
         video_probability=_alone(pieces, "video", prior),
-        modalities_used=(*pieces, *(("provenance",) if declared else ())),
+        modalities_used=(*pieces, *(("provenance",) if declared is not None else ())),
         manipulated_part=part if label in _ACCUSING else None,
         reasons=doubts + reasons,
         next_step=NEXT_STEPS[label]["en"],
@@ -100,7 +99,11 @@ class _Fused:
     """The combined evidence with its interval."""
 
     def __init__(
-        self, pieces: Mapping[Source, Piece], model: FusionModel, prior: float, *, declared: bool
+        self,
+        pieces: Mapping[Source, Piece],
+        model: FusionModel,
+        prior: float,
+        declared: float | None,
     ) -> None:
         self.pieces = pieces
         self.model = model
@@ -108,7 +111,7 @@ class _Fused:
 
         def total(end: str) -> float:
             values = {source: getattr(piece, end) for source, piece in pieces.items()}
-            return evidence.combine(values, model, declared=declared)
+            return evidence.combine(values, model, declared)
 
         self.llr = total("llr")
         self.probability = to_probability(self.llr, prior)
@@ -146,7 +149,7 @@ def _label(
     low, high = fused.interval
     halves = [fused.pieces[source] for source in ("audio", "video") if source in fused.pieces]
     doubts = []
-    if not fused.declared:
+    if fused.declared is None:
         if halves and all(piece.weak for piece in halves):
             doubts.append(explain.doubt("evidence_weak"))
         if low <= bands.authentic and high >= bands.suspicious:

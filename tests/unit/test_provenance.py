@@ -1,0 +1,173 @@
+"""Provenance: real signed files are told apart, and nothing is ever fetched."""
+
+import json
+import socket
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import c2pa
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from workers.aggregator import provenance
+
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+PEM = serialization.Encoding.PEM
+
+
+def name(common):
+    names = {
+        NameOID.COUNTRY_NAME: "KR",
+        NameOID.ORGANIZATION_NAME: "Example Camera",
+        NameOID.COMMON_NAME: common,
+    }
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in names.items()])
+
+
+def certificate(subject, public, authority, *, is_authority):
+    now = datetime.now(UTC)
+    usage = x509.KeyUsage(
+        not is_authority, False, False, False, False, is_authority, is_authority, False, False
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name(subject))
+        .issuer_name(name("authority"))
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()),
+            critical=False,
+        )
+    )
+    if not is_authority:
+        use = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        builder = builder.add_extension(use, critical=False)
+    return builder.sign(authority, hashes.SHA256()).public_bytes(PEM)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.fixture(scope="module")
+def anchor(authority):
+    return certificate("authority", authority.public_key(), authority, is_authority=True)
+
+
+@pytest.fixture(scope="module")
+def sign(tmp_path_factory, authority, anchor):
+    """Return a function that signs a small real video with a manifest."""
+    folder = tmp_path_factory.mktemp("c2pa")
+    source = folder / "source.mp4"
+    make = "ffmpeg -v error -f lavfi -i color=s=32x32:d=0.2 -pix_fmt yuv420p"
+    subprocess.run([*make.split(), source], check=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    chain = certificate("camera", key.public_key(), authority, is_authority=False) + anchor
+    private = key.private_bytes(
+        PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=chain, private_key=private, ta_url=None)
+
+    def sign_as(file_name, source_type, remote=None):
+        action = {"action": "c2pa.created", "digitalSourceType": SOURCES + source_type}
+        manifest = {
+            "claim_generator_info": [{"name": "example tool", "version": "1"}],
+            "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
+        }
+        target = folder / file_name
+        with c2pa.Signer.from_info(info) as signer, c2pa.Builder(json.dumps(manifest)) as builder:
+            if remote:
+                builder.set_no_embed()
+                builder.set_remote_url(remote)
+            builder.sign_file(str(source), str(target), signer)
+        return target
+
+    sign_as.source = source
+    return sign_as
+
+
+def test_a_signed_capture_is_valid_and_nobody_vouches_for_its_signer(sign):
+    assert provenance.inspect(sign("capture.mp4", "digitalCapture"), MP4) == {
+        "status": "valid",
+        "trusted": "no",
+        "issuer": "Example Camera",
+        "generator": "example tool",
+    }
+
+
+def test_a_signer_under_a_given_anchor_is_trusted(sign, anchor):
+    found = provenance.inspect(sign("trusted.mp4", "digitalCapture"), MP4, anchor.decode())
+
+    assert found["trusted"] == "yes"
+
+
+@pytest.mark.parametrize(
+    "kind", ["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
+)
+def test_a_manifest_that_says_ai_is_declared(sign, kind):
+    assert provenance.inspect(sign(f"{kind}.mp4", kind), MP4)["status"] == "declared_ai"
+
+
+@pytest.mark.parametrize("kind", ["trainedAlgorithmicMedia", "digitalCapture"])
+def test_a_file_changed_after_signing_is_invalid_whatever_it_declares(sign, kind):
+    path = sign(f"changed-{kind}.mp4", kind)
+    content = bytearray(path.read_bytes())
+    content[content.rfind(b"mdat") + 10] ^= 0xFF
+    path.write_bytes(content)
+    found = provenance.inspect(path, MP4)
+
+    assert found["status"] == "invalid"
+    assert found["failure"] == "assertion.bmffHash.mismatch"
+
+
+def test_a_file_without_a_manifest_is_absent(sign):
+    assert provenance.inspect(sign.source, MP4) == {"status": "absent"}
+
+
+@pytest.mark.parametrize("container", ["matroska,webm", "ogg", "mpegts", ""])
+def test_a_container_that_cannot_be_looked_into_is_unsupported_not_absent(sign, container):
+    assert provenance.inspect(sign.source, container) == {"status": "unsupported"}
+
+
+def test_what_cannot_be_parsed_is_unreadable(tmp_path):
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(b"noise" * 100)
+
+    assert provenance.inspect(path, MP4) == {"status": "unreadable"}
+
+
+def test_a_manifest_kept_elsewhere_is_not_fetched(sign):
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.settimeout(0.2)
+        url = f"http://127.0.0.1:{canary.getsockname()[1]}/manifest.c2pa"
+        found = provenance.inspect(sign("remote.mp4", "digitalCapture", remote=url), MP4)
+
+        assert found == {"status": "remote"}
+        with pytest.raises(TimeoutError):
+            canary.accept()
+
+
+def test_text_of_the_manifest_is_shortened_and_printable():
+    manifest = {"signature_info": {"issuer": "a\x00\u202e" + "b" * 500}}
+    found = provenance.describe({"active_manifest": "m", "manifests": {"m": manifest}}, "Valid")
+
+    assert found["issuer"] == "a" + "b" * 119
+
+
+def test_an_ai_ingredient_counts_too():
+    action = {"action": "c2pa.created", "digitalSourceType": SOURCES + "trainedAlgorithmicMedia"}
+    part = {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
+    store = {"active_manifest": "whole", "manifests": {"whole": {}, "part": part}}
+
+    assert provenance.describe(store, "Trusted")["status"] == "declared_ai"
