@@ -1,0 +1,290 @@
+"""From a recording's sound to calibrated evidence about its voices: load, decode, score, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
+from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader
+from shared.models import ModelEntry, Registry
+from shared.records import Coverage, Media, ModelRef, Outcome, PartialResult, Track
+from workers.audio import speech
+from workers.audio.features import SoundSummary
+from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
+from workers.audio.windows import Window, WindowCutter
+
+#: Name of the detector in the registry.
+MODEL = "voice-detector"
+#: Speech below which nothing is said about a voice, in seconds.
+MIN_SPEECH_S = 1.5
+#: Windows scored in one run of the network; bounds memory.
+BATCH = 8
+#: Windows that are scored again after slight degradation, spread over the recording.
+STABILITY_WINDOWS = 4
+#: Speech-to-noise ratio of the noisy copy, in dB.
+STABILITY_SNR_DB = 30.0
+_LOW_PASS_TAPS = np.array([0.25, 0.5, 0.25])  # -3 dB at 5.8 kHz, zero phase
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class AudioDetector:
+    """The loaded networks; safe to use for one recording at a time."""
+
+    voice_activity: Any
+    network: Any
+    calibration: Calibration
+    models: tuple[ModelRef, ...]
+
+
+@dataclass
+class _Heard:
+    """What one pass over a track found."""
+
+    cutter: WindowCutter = field(default_factory=WindowCutter)
+    summary: SoundSummary = field(default_factory=SoundSummary)
+    scored: list[Scored] = field(default_factory=list)
+    pending: list[Window] = field(default_factory=list)
+    samples: list[Window] = field(default_factory=list)
+    stride: int = 1
+    seen: int = 0
+    decode_errors: int = 0
+    timings_ms: dict[str, float] = field(
+        default_factory=lambda: {"decode": 0.0, "speech": 0.0, "score": 0.0}
+    )
+
+
+def load(registry: Registry, name: str = MODEL) -> AudioDetector:
+    """Load both networks and the calibration.
+
+    Args:
+        registry: Where the models are.
+        name: Name of the detector; its half-precision sibling may be asked for.
+
+    Raises:
+        ModelMissing: A file is not there.
+        ModelCorrupt: A digest is wrong.
+        SetupError: The calibration is not complete.
+    """
+    entry: ModelEntry = registry.entry(name)
+    return AudioDetector(
+        voice_activity=speech.load(registry),
+        network=registry.session(name),
+        calibration=Calibration.from_params(entry.params),
+        models=(entry.ref, registry.entry(speech.MODEL).ref),
+    )
+
+
+def analyze(
+    path: Path,
+    media: Media,
+    detector: AudioDetector,
+    *,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    clock: Clock = lambda: 0.0,
+    stability: bool = True,
+) -> PartialResult:
+    """Score the voices of one recording in one streaming pass.
+
+    Args:
+        path: The recording.
+        media: What a probe found in it.
+        detector: The loaded networks.
+        limits: What the decoder may use.
+        clock: Seconds for the timings; the default leaves them at zero.
+        stability: Score some windows again after slight degradation for the interval.
+
+    Returns:
+        A scored half, or a typed non-answer with its figures: silence and other sound without
+        speech, music and tones, too little speech.
+
+    Raises:
+        NoAudioTrack: The recording has no sound.
+        UndecodableAudio: No track could be decoded.
+        DecoderTimeout: The decoder did not finish in time.
+    """
+    tracks = media.of_kind("audio")
+    if not tracks:
+        raise NoAudioTrack
+    heard = _hear_first(path, media, tracks, detector, limits, clock)
+    coverage = _coverage(heard, tracks)
+    common: dict[str, Any] = {
+        "modality": "audio",
+        "coverage": coverage,
+        "sync": heard.summary.envelope(heard.cutter.speech),
+        "models": detector.models,
+    }
+    signals = {"speech_s": round(heard.cutter.speech_s, 3), **heard.summary.signals()}
+    refusal = _refusal(heard)
+    if refusal:
+        reason, message = refusal
+        return PartialResult(
+            outcome=Outcome.NOT_APPLICABLE,
+            reason=reason,
+            message=message,
+            signals=signals,
+            timings_ms=_rounded(heard.timings_ms),
+            **common,
+        )
+    started = clock()
+    shift = _instability(heard, detector) if stability else 0.0
+    heard.timings_ms["stability"] = (clock() - started) * 1000
+    verdict = pool(heard.scored, detector.calibration, shift)
+    return PartialResult(
+        outcome=Outcome.SCORED,
+        llr=verdict.llr,
+        llr_interval=verdict.interval,
+        probability=verdict.probability,
+        timeline=timeline(heard.scored, detector.calibration),
+        findings=findings(heard.scored, detector.calibration),
+        signals={**signals, **verdict.signals, "stability_shift": round(shift, 4)},
+        timings_ms=_rounded(heard.timings_ms),
+        **common,
+    )
+
+
+def _hear_first(
+    path: Path,
+    media: Media,
+    tracks: tuple[Track, ...],
+    detector: AudioDetector,
+    limits: DecodeLimits,
+    clock: Clock,
+) -> _Heard:
+    """Hear the first track that can be decoded."""
+    reason = ""
+    for track in tracks:
+        try:
+            return _hear(PcmReader(path, media, track, limits=limits), detector, clock)
+        except Undecodable as error:
+            reason = error.message
+    raise UndecodableAudio(f"No sound track could be decoded: {reason}")
+
+
+def _hear(reader: PcmReader, detector: AudioDetector, clock: Clock) -> _Heard:
+    """Stream one track through speech detection and scoring; memory stays flat."""
+    heard = _Heard()
+    stream = speech.SpeechStream(detector.voice_activity)
+    for block in _timed(iter(reader), heard.timings_ms, "decode", clock):
+        started = clock()
+        heard.summary.add(block)
+        probabilities = stream.feed(block)
+        heard.timings_ms["speech"] += (clock() - started) * 1000
+        for window in heard.cutter.feed(block, probabilities):
+            _enqueue(heard, window, detector, clock)
+    for window in heard.cutter.finish():
+        _enqueue(heard, window, detector, clock)
+    _score_pending(heard, detector, clock)
+    heard.decode_errors = reader.decode_errors
+    return heard
+
+
+def _timed(
+    blocks: Iterator[NDArray[np.float32]], timings_ms: dict[str, float], stage: str, clock: Clock
+) -> Iterator[NDArray[np.float32]]:
+    while True:
+        started = clock()
+        block = next(blocks, None)
+        timings_ms[stage] += (clock() - started) * 1000
+        if block is None:
+            return
+        yield block
+
+
+def _enqueue(heard: _Heard, window: Window, detector: AudioDetector, clock: Clock) -> None:
+    heard.pending.append(window)
+    if heard.seen % heard.stride == 0:
+        heard.samples.append(window)
+        if len(heard.samples) > 2 * STABILITY_WINDOWS:  # keep an even spread in bounded memory
+            heard.samples = heard.samples[::2]
+            heard.stride *= 2
+    heard.seen += 1
+    if len(heard.pending) == BATCH:
+        _score_pending(heard, detector, clock)
+
+
+def _score_pending(heard: _Heard, detector: AudioDetector, clock: Clock) -> None:
+    if not heard.pending:
+        return
+    started = clock()
+    scores, distances = _run(detector, [window.samples for window in heard.pending])
+    for window, score, distance in zip(heard.pending, scores, distances, strict=True):
+        heard.scored.append(
+            Scored(
+                start_s=window.start / PCM_RATE,
+                end_s=window.end / PCM_RATE,
+                speech_s=window.speech_s,
+                score=float(score),
+                distance=float(distance),
+            )
+        )
+    heard.pending.clear()
+    heard.timings_ms["score"] += (clock() - started) * 1000
+
+
+def _run(
+    detector: AudioDetector, windows: list[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return score and distance from the training data of each window."""
+    scores, distances = detector.network.run(
+        ["score", "distance"], {"samples": np.stack(windows).astype(np.float32)}
+    )
+    return scores, distances
+
+
+def _instability(heard: _Heard, detector: AudioDetector) -> float:
+    """Return the root mean square change of the score under noise and a gentle low-pass."""
+    windows = heard.samples[:: max(1, len(heard.samples) // STABILITY_WINDOWS)]
+    windows = windows[:STABILITY_WINDOWS]
+    by_start = {round(item.start_s * PCM_RATE): item.score for item in heard.scored}
+    before = np.array([by_start[window.start] for window in windows] * 2)
+    rng = np.random.default_rng(0)
+    noisy = []
+    for window in windows:
+        level = np.sqrt(np.mean(np.square(window.samples))) * 10 ** (-STABILITY_SNR_DB / 20)
+        noisy.append(window.samples + level * rng.standard_normal(window.samples.size))
+    dulled = [np.convolve(window.samples, _LOW_PASS_TAPS, "same") for window in windows]
+    after, _ = _run(detector, noisy + dulled)
+    return float(np.sqrt(np.mean(np.square(after - before))))
+
+
+def _refusal(heard: _Heard) -> tuple[str, str] | None:
+    """Return reason code and message where nothing can be said about a voice."""
+    speech_s = heard.cutter.speech_s
+    if speech_s >= MIN_SPEECH_S and heard.scored:
+        return None
+    if heard.summary.is_silent:
+        return "no_speech", "The sound track is silent."
+    if speech_s == 0 or (speech_s < MIN_SPEECH_S and heard.summary.is_tonal):
+        if heard.summary.is_tonal:
+            return "music", "The sound is music or tones, without enough speech to analyse."
+        return "no_speech", "No speech was found in the sound."
+    return (
+        "too_little_speech",
+        f"There are {speech_s:.1f} s of speech; at least {MIN_SPEECH_S} s are needed.",
+    )
+
+
+def _coverage(heard: _Heard, tracks: tuple[Track, ...]) -> Coverage:
+    dropped = {
+        "sparse_windows": heard.cutter.sparse,
+        "decode_errors": heard.decode_errors,
+        "other_tracks": len(tracks) - 1,
+    }
+    return Coverage(
+        analysed_s=round(heard.summary.duration_s, 3),
+        speech_s=round(heard.cutter.speech_s, 3),
+        windows=len(heard.scored),
+        dropped={cause: count for cause, count in dropped.items() if count},
+    )
+
+
+def _rounded(timings_ms: dict[str, float]) -> dict[str, float]:
+    return {stage: round(value, 1) for stage, value in timings_ms.items()}
