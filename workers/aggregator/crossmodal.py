@@ -16,6 +16,8 @@ NEAR_S = 0.2
 SEARCH_S = 1.6
 #: Mouth samples below this say nothing: at 12.5 Hz about 2.5 s.
 MIN_SAMPLES = 32
+#: Share of the mouth samples that sound must cover at a lag for the lag to count.
+MIN_COVERED = 0.6
 #: Standard deviation of the mouth opening, in steps of 1/255, below which nobody speaks visibly.
 MIN_MOTION = 6.0
 
@@ -58,17 +60,20 @@ def compare(audio: PartialResult | None, video: PartialResult | None) -> Agreeme
         return None
     rate = bursts[0].rate_hz
     lags = np.arange(-round(SEARCH_S * rate), round(SEARCH_S * rate) + 1) / rate
-    pairs = [_pairs(audio.sync, burst, lags) for burst in bursts]
-    samples = sum(len(mouth) for mouth, _ in pairs)
-    if samples < MIN_SAMPLES:
+    found = [_at_lag(audio.sync, bursts, float(lag)) for lag in lags]
+    samples = np.array([count for _, count in found])
+    correlations = np.array([value for value, _ in found])
+    enough = samples >= max(MIN_SAMPLES, MIN_COVERED * int(samples.max()))
+    near = enough & (np.abs(lags) <= NEAR_S)
+    far = enough & (np.abs(lags) > NEAR_S)
+    if not near.any() or not far.any():
         return None
-    correlations = _correlations(pairs)
-    is_near = np.abs(lags) <= NEAR_S
+    best = int(np.where(enough, correlations, -np.inf).argmax())
     return Agreement(
-        near=float(correlations[is_near].max()),
-        far=float(correlations[~is_near].max()),
-        offset_s=float(lags[int(correlations.argmax())]),
-        samples=samples,
+        near=float(correlations[near].max()),
+        far=float(correlations[far].max()),
+        offset_s=float(lags[best]),
+        samples=int(samples.max()),
     )
 
 
@@ -76,15 +81,26 @@ def _moves(burst: SyncSeries) -> bool:
     return len(burst.values) > 1 and float(np.std(burst.values)) >= MIN_MOTION
 
 
-def _pairs(
-    envelope: tuple[SyncSeries, ...], burst: SyncSeries, lags: Floats
-) -> tuple[Floats, Floats]:
-    """Return mouth samples, and envelopes (lag x sample), where sound covers every lag."""
-    times = burst.start_s + np.arange(len(burst.values)) / burst.rate_hz
-    loudness = np.stack([_sample(envelope, times + lag) for lag in lags])
-    covered = np.isfinite(loudness).all(axis=0)
-    mouth = np.asarray(burst.values, dtype=np.float64)
-    return mouth[covered], loudness[:, covered]
+def _at_lag(
+    envelope: tuple[SyncSeries, ...], bursts: list[SyncSeries], lag_s: float
+) -> tuple[float, int]:
+    """Return the correlation at one lag, each burst centred on its own mean, and its samples."""
+    covariance = loud_power = mouth_power = 0.0
+    samples = 0
+    for burst in bursts:
+        times = burst.start_s + np.arange(len(burst.values)) / burst.rate_hz
+        loudness = _sample(envelope, times + lag_s)
+        covered = np.isfinite(loudness)
+        if covered.sum() < 2:  # noqa: PLR2004  # one sample has no spread
+            continue
+        loud = loudness[covered] - loudness[covered].mean()
+        mouth = np.asarray(burst.values, dtype=np.float64)[covered]
+        mouth -= mouth.mean()
+        covariance += float(loud @ mouth)
+        loud_power += float(loud @ loud)
+        mouth_power += float(mouth @ mouth)
+        samples += int(covered.sum())
+    return covariance / float(np.sqrt(max(loud_power * mouth_power, 1e-9))), samples
 
 
 def _sample(envelope: tuple[SyncSeries, ...], times: Floats) -> Floats:
@@ -96,17 +112,3 @@ def _sample(envelope: tuple[SyncSeries, ...], times: Floats) -> Floats:
             found = np.interp(times, grid, series.values, left=np.nan, right=np.nan)
             values = np.where(np.isnan(values), found, values)
     return values
-
-
-def _correlations(pairs: list[tuple[Floats, Floats]]) -> Floats:
-    """Pool the correlation of all bursts at each lag, each burst centred on its own mean."""
-    covariance = loud_power = mouth_power = np.zeros(1)
-    for mouth, loudness in pairs:
-        if len(mouth) == 0:
-            continue
-        centred_mouth = mouth - mouth.mean()
-        centred_loud = loudness - loudness.mean(axis=1, keepdims=True)
-        covariance = covariance + centred_loud @ centred_mouth
-        loud_power = loud_power + (centred_loud**2).sum(axis=1)
-        mouth_power = mouth_power + (centred_mouth**2).sum()
-    return covariance / np.sqrt(np.maximum(loud_power * mouth_power, 1e-9))

@@ -80,6 +80,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "말하는 소리가 없어 목소리는 분석하지 않았습니다.",
         "No speech was found in the sound.",
     ),
+    "music": (
+        "There is music or tones but too little speech to say anything about a voice.",
+        "음악이나 신호음만 있고 말소리가 거의 없어 목소리는 판단하지 않았습니다.",
+        "Tonal sound without enough speech.",
+    ),
     "too_little_speech": (
         "There is too little speech to say anything about the voice.",
         "말하는 부분이 너무 짧아 목소리는 판단하지 않았습니다.",
