@@ -107,10 +107,6 @@ class JobStore:
         """Note that the tasks of the job have been sent."""
         return self._update(job_id, "SET dispatched = :yes, updated = :now", {":yes": True}, now)
 
-    def is_dispatched(self, job_id: str) -> bool:
-        """Tell whether the tasks of the job have been sent."""
-        return bool(self._item(job_id).get("dispatched"))
-
     # --- the two halves -----------------------------------------------------------------------
 
     def begin(self, job_id: str, modality: Modality, now: datetime) -> Written:
@@ -388,6 +384,7 @@ def _job(item: dict[str, Any]) -> Job:
         **_common(item),
         **{name: item[name] for name in plain if name in item},
         sweeps=int(item.get("sweeps", 0)),
+        dispatched=bool(item.get("dispatched", False)),
         expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
         **records,
     )

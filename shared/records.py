@@ -281,6 +281,7 @@ class Job(Record):
     report_key: str | None = None
     cache_hit: bool = False
     cache_age_s: Seconds | None = None
+    dispatched: bool = False
     sweeps: int = Field(default=0, ge=0)
     error: JobError | None = None
 

@@ -1,0 +1,108 @@
+"""From one upload to a job: is the object acceptable, and if so, who is to analyse it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared import aws, queues
+from shared.errors import (
+    GuardianError,
+    KeyOutsideUploads,
+    NoVideoTrack,
+    ObjectChanged,
+    ObjectGone,
+    Permanent,
+    ServiceUnavailable,
+    WrongBucket,
+)
+from shared.halves import typed_half
+from shared.jobs import JobStore, Written
+from shared.media import AUDIO_CONTAINERS, SNIFF_BYTES, admit
+from shared.objects import pin
+from shared.records import MODALITIES, Upload
+from shared.settings import UPLOADS_PREFIX, Settings
+from shared.telemetry import EVENTS, REJECTED, key_digest
+
+_MISSING: dict[str, type[GuardianError]] = {
+    "404": ObjectGone,
+    "NoSuchKey": ObjectGone,
+    "NoSuchVersion": ObjectGone,
+    "412": ObjectChanged,
+    "PreconditionFailed": ObjectChanged,
+}
+_log = structlog.get_logger()
+
+
+async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) -> None:
+    """Make the job of an upload and send its tasks, or make it as rejected with a reason.
+
+    A duplicate carries on where the first left off: a job whose tasks were never sent gets them.
+
+    Raises:
+        WrongBucket: The event is about a bucket that is not ours.
+        Retryable: A passing fault; the message must come again.
+    """
+    if upload.bucket != settings.uploads_bucket:
+        raise WrongBucket(f"The event is about bucket {upload.bucket!r}.")
+    log = _log.bind(key=key_digest(upload.key))
+    now = datetime.now(UTC)
+    try:
+        upload, container = await _examine(settings, s3, upload)
+    except Permanent as error:
+        written = await asyncio.to_thread(store.reject, upload, error, now)
+        if written.applied:
+            REJECTED.labels(error.code).inc()
+        EVENTS.labels("rejected" if written.applied else "duplicate").inc()
+        log.info("rejected", job_id=written.job.job_id, reason=error.code)
+        return
+    written = await asyncio.to_thread(store.create, upload, now)
+    EVENTS.labels("accepted" if written.applied else "duplicate").inc()
+    log.info("accepted", job_id=written.job.job_id, container=container, new=written.applied)
+    if not written.job.status.final and not written.job.dispatched:
+        await asyncio.to_thread(_dispatch, settings, store, written, container)
+
+
+async def _examine(settings: Settings, s3: Any, upload: Upload) -> tuple[Upload, str]:
+    """Look at the object's size and first bytes; return what is now known and the container."""
+    if not upload.key.startswith(UPLOADS_PREFIX):
+        raise KeyOutsideUploads
+    where = {"Bucket": upload.bucket, "Key": upload.key, **pin(upload)}
+    try:
+        head = await s3.head_object(**where)
+        found = upload.model_copy(
+            update={
+                "size_bytes": head["ContentLength"],
+                "etag": upload.etag or head["ETag"].strip('"'),
+            }
+        )
+        start = b""
+        if 0 < head["ContentLength"] <= settings.max_upload_bytes:
+            answer = await s3.get_object(**where, Range=f"bytes=0-{SNIFF_BYTES - 1}")
+            async with answer["Body"] as body:
+                start = await body.read()
+    except ClientError as error:
+        known = _MISSING.get(aws.error_code(error))
+        if known:
+            raise known from error
+        if aws.is_passing(error):
+            raise ServiceUnavailable(f"S3 answered {aws.error_code(error)}.") from error
+        raise
+    except (BotoCoreError, TimeoutError, OSError) as error:
+        raise ServiceUnavailable(f"S3 could not be reached: {error}.") from error
+    return found, admit(head["ContentLength"], start, settings.max_upload_bytes)
+
+
+def _dispatch(settings: Settings, store: JobStore, written: Written, container: str) -> None:
+    """Send the tasks of a job; a container that holds only sound wakes no video worker."""
+    job_id, now = written.job.job_id, datetime.now(UTC)
+    for modality in MODALITIES:
+        if modality == "video" and container in AUDIO_CONTAINERS:
+            store.save_partial(job_id, typed_half("video", NoVideoTrack()), now)
+        else:
+            queues.send_analysis(settings, modality, job_id)
+    store.mark_dispatched(job_id, now)

@@ -1,0 +1,195 @@
+"""The intake process: long-polls the uploads queue and turns each message into jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared import aws, queues
+from shared.errors import Permanent, Retryable
+from shared.jobs import JobStore
+from shared.settings import Settings
+from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS
+from workers import health
+from workers.intake import admission, events
+
+#: Port of /health, /ready and /metrics.
+PORT = 9100
+#: SQS hands out at most ten messages a receive.
+_BATCH = 10
+_MIN_PAUSE_S = 0.5
+_MAX_PAUSE_S = 30.0
+_MAX_BACKOFF_S = 900
+_MISSED_POLLS = 3
+_MAX_ATTRIBUTE = 256
+Message = dict[str, Any]
+_log = structlog.get_logger()
+
+
+def run(settings: Settings) -> None:
+    """Take in uploads until SIGTERM; what is in hand then is finished first.
+
+    Raises:
+        SetupError: The queue does not exist.
+    """
+    asyncio.run(_Intake(settings).run())
+
+
+class _Intake:
+    """One consumer of the uploads queue."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue = settings.queue("uploads")
+        self._url = queues.queue_url(settings, self._queue)
+        self._dead_url = queues.queue_url(settings, settings.dead_letter_queue("uploads"))
+        self._store = JobStore(settings)
+        self._stop = asyncio.Event()
+        self._free = asyncio.Semaphore(settings.intake_concurrency)
+        self._heard = 0.0
+        self._sqs: Any = None
+        self._s3: Any = None
+
+    async def run(self) -> None:
+        """Consume until stopped."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._stop.set)
+        port = PORT if self._settings.metrics_port is None else self._settings.metrics_port
+        server = health.start(port, self._is_ready, self._settings.host)
+        _log.info("intake_starting", queue=self._queue, port=server.server_port)
+        try:
+            async with (
+                aws.async_client(self._settings, "sqs") as self._sqs,
+                aws.async_client(self._settings, "s3") as self._s3,
+                asyncio.TaskGroup() as batches,
+            ):
+                while not self._stop.is_set():
+                    await self._free.acquire()
+                    messages = await self._receive()
+                    if not messages:
+                        self._free.release()
+                        continue
+                    batches.create_task(self._take_batch(messages))
+        finally:
+            server.shutdown()
+        _log.info("intake_stopped")
+
+    def _is_ready(self) -> bool:
+        patience_s = _MISSED_POLLS * (self._settings.receive_wait_s + 10)
+        return time.monotonic() - self._heard < patience_s and self._heard > 0
+
+    async def _receive(self) -> list[Message]:
+        """Long-poll once; a failure is counted and followed by a pause, and never ends the loop.
+
+        A stop cuts the poll short. Messages that SQS hands out just then are invisible to others
+        until the visibility timeout, and come back after it.
+        """
+        poll = asyncio.ensure_future(
+            self._sqs.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=_BATCH,
+                WaitTimeSeconds=self._settings.receive_wait_s,
+                VisibilityTimeout=self._settings.visibility_timeout_s,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+        )
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({poll, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not poll.done():
+                return []
+            answer = poll.result()
+        except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
+            RECEIVE_ERRORS.labels(self._queue).inc()
+            self._pause_s = min(_MAX_PAUSE_S, getattr(self, "_pause_s", _MIN_PAUSE_S / 2) * 2)
+            _log.warning("receive_failed", error=str(error), pause_s=self._pause_s)
+            await asyncio.wait({stop}, timeout=self._pause_s)
+            return []
+        finally:
+            poll.cancel()
+            stop.cancel()
+        self._pause_s = _MIN_PAUSE_S / 2
+        self._heard = time.monotonic()
+        LAST_RECEIVE.labels(self._queue).set_to_current_time()
+        messages: list[Message] = answer.get("Messages", [])
+        return messages
+
+    async def _take_batch(self, messages: list[Message]) -> None:
+        """Take in a batch and delete what is done in one call."""
+        try:
+            done = await asyncio.gather(*(self._take(message) for message in messages))
+            finished = [message for message, ok in zip(messages, done, strict=True) if ok]
+            if finished:
+                await self._delete(finished)
+        finally:
+            self._free.release()
+
+    async def _take(self, message: Message) -> bool:
+        """Take in one message; True when it may be deleted."""
+        try:
+            parsed = events.parse(message["Body"])
+            for kind, count in parsed.ignored.items():
+                EVENTS.labels("ignored").inc(count)
+                _log.debug("ignored", kind=kind, count=count)
+            for upload in parsed.uploads:
+                await admission.take_in(self._settings, self._s3, self._store, upload)
+        except Retryable as error:
+            EVENTS.labels("retried").inc()
+            _log.warning("intake_retry", error=error.message)
+            await self._give_back(message)
+            return False
+        except Permanent as error:
+            return await self._bury(message, error)
+        except Exception:  # noqa: BLE001  # one message must not end the process
+            EVENTS.labels("failed").inc()
+            _log.exception("intake_failed")  # SQS brings it again, then keeps it as a dead letter
+            return False
+        return True
+
+    async def _bury(self, message: Message, error: Permanent) -> bool:
+        """Keep what we cannot understand as a dead letter with its cause; send first."""
+        try:
+            await self._sqs.send_message(
+                QueueUrl=self._dead_url,
+                MessageBody=message["Body"],
+                MessageAttributes={
+                    "code": {"DataType": "String", "StringValue": error.code},
+                    "cause": {"DataType": "String", "StringValue": error.message[:_MAX_ATTRIBUTE]},
+                },
+            )
+        except (ClientError, BotoCoreError, OSError) as failure:
+            _log.warning("dead_letter_not_sent", error=str(failure))
+            return False
+        EVENTS.labels("dead_letter").inc()
+        _log.warning("dead_letter", code=error.code, error=error.message)
+        return True
+
+    async def _give_back(self, message: Message) -> None:
+        attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+        try:
+            await self._sqs.change_message_visibility(
+                QueueUrl=self._url,
+                ReceiptHandle=message["ReceiptHandle"],
+                VisibilityTimeout=min(_MAX_BACKOFF_S, 1 << min(attempt, 10)),
+            )
+        except (ClientError, BotoCoreError, OSError) as error:
+            _log.warning("message_not_given_back", error=str(error))
+
+    async def _delete(self, messages: list[Message]) -> None:
+        entries = [
+            {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+            for index, message in enumerate(messages)
+        ]
+        try:
+            answer = await self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
+        except (ClientError, BotoCoreError, OSError) as error:
+            _log.warning("not_deleted", count=len(entries), error=str(error))
+            return
+        if answer.get("Failed"):
+            _log.warning("not_deleted", count=len(answer["Failed"]))
