@@ -1,42 +1,55 @@
 """Probe and decode untrusted media in limited ffmpeg children: PCM and frames with true times.
 
 The demuxer is fixed by the content of the file (`sniff`), so that ffmpeg never guesses: a playlist
-or a concat script in an .mp4 is refused before a decoder sees it. Children have no network
-protocols, limits on CPU time, memory and written bytes, a wall-clock limit, and their own process
-group, which is killed as a whole.
+or a concat script in an .mp4 is refused before a decoder sees it. What a child may do is in
+`shared.decoder`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import queue
 import re
-import shutil
-import signal
-import subprocess
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import (
-    DecoderTimeout,
-    EmptyObject,
-    MediaTooComplex,
-    NotMedia,
-    TooLarge,
-    ToolMissing,
-    Undecodable,
+from shared.decoder import (
+    DEFAULT_LIMITS,
+    PROTOCOLS,
+    Child,
+    DecodeLimits,
+    compile_quiet,
+    open_input,
 )
+from shared.errors import EmptyObject, MediaTooComplex, NotMedia, TooLarge, Undecodable
 from shared.records import Media, Track
+
+__all__ = [
+    "AUDIO_CONTAINERS",
+    "DEFAULT_LIMITS",
+    "FULL_DECODE_FRAMES",
+    "MAX_DECODED_S",
+    "MAX_SIDE_PX",
+    "PCM_RATE",
+    "SNIFF_BYTES",
+    "DecodeLimits",
+    "Frame",
+    "FrameReader",
+    "PcmReader",
+    "Sampling",
+    "admit",
+    "plan_sampling",
+    "probe",
+    "scaled_size",
+    "sniff",
+    "sniff_file",
+]
 
 #: Samples a second of all PCM handed to analyses.
 PCM_RATE = 16_000
@@ -52,7 +65,6 @@ MAX_DECODED_S = 4 * 3600
 #: Videos with more frames than this are sampled at key frames only (5 min at 30/s).
 FULL_DECODE_FRAMES = 9_000
 
-_PROTOCOLS = "file,pipe"
 _BOX_TYPES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"hevx")
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -136,18 +148,6 @@ def sniff_file(path: Path) -> str:
         return sniff(file.read(SNIFF_BYTES))
 
 
-@dataclass(frozen=True)
-class DecodeLimits:
-    """What one decoder child may use."""
-
-    wall_s: float = 600
-    cpu_s: int = 900
-    memory_bytes: int = 4 * 1024**3
-
-
-DEFAULT_LIMITS = DecodeLimits()
-
-
 def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
     """Read container, duration and tracks of a file.
 
@@ -159,10 +159,10 @@ def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
     """
     container = sniff_file(path)
     command = [
-        *("ffprobe", "-v", "error", "-f", container, "-protocol_whitelist", _PROTOCOLS),
+        *("ffprobe", "-v", "error", "-f", container, "-protocol_whitelist", PROTOCOLS),
         *("-show_format", "-show_streams", "-of", "json", f"file:{path}"),
     ]
-    with _Child(command, limits) as child:
+    with Child(command, limits) as child:
         out = child.stdout.read()
         if child.finish() != 0:
             raise Undecodable(f"The container could not be read: {child.last_error()}.")
@@ -241,8 +241,8 @@ class PcmReader:
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare the reader; nothing runs before the first block is asked for."""
-        self._command = _compile(
-            _input(path, media)[str(track.index)].filter(
+        self._command = compile_quiet(
+            open_input(path, media)[str(track.index)].filter(
                 "aresample", PCM_RATE, **{"async": 1, "first_pts": 0}
             ),
             format="f32le",
@@ -263,7 +263,7 @@ class PcmReader:
             DecoderTimeout: The decoder did not finish in time.
         """
         samples = 0
-        with _Child(self._command, self._limits) as child:
+        with Child(self._command, self._limits) as child:
             while data := child.stdout.read(self._block_bytes):
                 block = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4")
                 samples += block.size
@@ -346,13 +346,13 @@ class FrameReader:
         options: dict[str, Any] = {"skip_frame": "nokey"} if sampling.keyframes_only else {}
         if sampling.start_s:
             options["ss"] = sampling.start_s
-        stream = _input(path, media, **options)[str(track.index)]
+        stream = open_input(path, media, **options)[str(track.index)]
         if sampling.keyframes_only:
             select = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{sampling.min_gap_s:.6f})"
         else:
             select = f"not(mod(n,{sampling.every}))"
         stream = stream.filter("select", select).filter("scale", *self.size)
-        self._command = _compile(
+        self._command = compile_quiet(
             stream.filter("showinfo", checksum=0),
             format="rawvideo",
             pix_fmt="bgr24",
@@ -373,7 +373,7 @@ class FrameReader:
         """
         width, height = self.size
         index = 0
-        with _Child(self._command, self._limits, _SHOWINFO) as child:
+        with Child(self._command, self._limits, _SHOWINFO) as child:
             while len(data := child.stdout.read(width * height * 3)) == width * height * 3:
                 image = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
                 pts_s = max(0.0, float(child.next_match())) + self._start_s
@@ -394,110 +394,3 @@ def scaled_size(track: Track, max_side_px: int) -> tuple[int, int]:
         width, height = height, width
     scale = min(1.0, max_side_px / max(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-
-
-def _input(path: Path, media: Media, **options: Any) -> Any:
-    return ffmpeg.input(f"file:{path}", f=media.container, protocol_whitelist=_PROTOCOLS, **options)
-
-
-def _compile(stream: Any, **output: Any) -> list[str]:
-    """Turn an ffmpeg-python graph into the command line of a quiet child that writes to a pipe."""
-    node = ffmpeg.output(stream, "pipe:1", **output)
-    command: list[str] = node.global_args(
-        *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "repeat+level+info")
-    ).compile()
-    return command
-
-
-@dataclass
-class _Child:
-    """An ffmpeg or ffprobe process in its own group, with limits; killed on leaving the context.
-
-    Resource limits are set by util-linux's `prlimit` before it becomes the tool.
-    """
-
-    command: list[str]
-    limits: DecodeLimits
-    pattern: re.Pattern[bytes] | None = None
-    errors: int = 0
-    _lines: list[bytes] = field(default_factory=list)
-    _matches: queue.SimpleQueue[bytes | None] = field(default_factory=queue.SimpleQueue)
-    _timed_out: bool = False
-
-    def __enter__(self) -> _Child:
-        tools = [shutil.which(tool) for tool in ("prlimit", self.command[0])]
-        if None in tools:
-            raise ToolMissing
-        limits = (
-            f"--cpu={self.limits.cpu_s}",
-            f"--as={self.limits.memory_bytes}",
-            "--fsize=0",
-            "--core=0",
-        )
-        self._process = subprocess.Popen(
-            [str(tools[0]), *limits, "--", str(tools[1]), *self.command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-            env={"LC_ALL": "C"},
-        )
-        assert self._process.stdout
-        self.stdout: IO[bytes] = self._process.stdout
-        self._reader = threading.Thread(target=self._read_log, daemon=True)
-        self._reader.start()
-        self._timer = threading.Timer(self.limits.wall_s, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._kill()
-        self._process.wait()
-        self._reader.join()
-        self.stdout.close()
-
-    def next_match(self) -> bytes:
-        """Return the next value that the pattern found in the log, in order."""
-        value = self._matches.get(timeout=self.limits.wall_s)
-        if value is None:
-            raise Undecodable("The decoder ended without telling the time of a frame.")
-        return value
-
-    def finish(self) -> int:
-        """Wait for the end and return the exit status.
-
-        Raises:
-            DecoderTimeout: The wall-clock limit was reached.
-        """
-        status = self._process.wait()
-        self._reader.join()
-        if self._timed_out:
-            raise DecoderTimeout(f"The decoder ran longer than {self.limits.wall_s:.0f} s.")
-        return status
-
-    def last_error(self) -> str:
-        """Return the last line of the log, without paths."""
-        text = self._lines[-1].decode(errors="replace") if self._lines else "no reason was given"
-        return re.sub(r"file:\S+", "file", text).strip().rstrip(".")
-
-    def _read_log(self) -> None:
-        assert self._process.stderr
-        with self._process.stderr as log:
-            for line in log:
-                found = self.pattern.search(line) if self.pattern else None
-                if found:
-                    self._matches.put(found[1])
-                elif b"[error]" in line or b"[fatal]" in line or self.command[0] == "ffprobe":
-                    self.errors += 1
-                    self._lines = [line]
-        self._matches.put(None)
-
-    def _expire(self) -> None:
-        self._timed_out = True
-        self._kill()
-
-    def _kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
