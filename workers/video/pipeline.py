@@ -1,0 +1,291 @@
+"""From a recording's pictures to calibrated evidence about its faces: load, sample, score, pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.errors import (
+    FaceTooBlurred,
+    FaceTooSmall,
+    NoFace,
+    NotApplicable,
+    NoVideoTrack,
+    ProfileOnly,
+    TooFewFrames,
+    Undecodable,
+    UndecodableVideo,
+)
+from shared.media import (
+    DEFAULT_LIMITS,
+    DecodeLimits,
+    Frame,
+    FrameReader,
+    Sampling,
+    plan_sampling,
+)
+from shared.models import Registry
+from shared.records import Analysis, Coverage, Media, ModelRef, Outcome, PartialResult, Track
+from workers.video.album import Album
+from workers.video.faces import Face, FaceFinder, Image, sharpness
+from workers.video.pooling import Calibration, Scored, pool, timeline
+from workers.video.scoring import FaceScorer, instability
+from workers.video.tracks import Tracker, likeness_vector
+
+#: Names in the registry.
+FINDER, SCORER = "face-finder", "face-detector"
+#: Short recordings are sampled more densely than asked, until about this many frames are seen.
+ENOUGH_FRAMES = 24
+#: Faces below which nothing is said.
+MIN_FACES = 3
+#: Longer side of the smallest face box that is scored, in pixels.
+MIN_FACE_PX = 64
+#: Heads turned further than this (see `Face.turn`) are profiles.
+MAX_TURN = 0.75
+#: Faces less sharp than this (see `sharpness`) are too blurred.
+MIN_SHARPNESS = 0.06
+#: Faces of one frame that are looked at, largest first.
+MAX_FACES_A_FRAME = 4
+
+Clock = Callable[[], float]
+
+_REFUSALS: dict[str, type[NotApplicable]] = {
+    "face_too_small": FaceTooSmall,
+    "face_too_blurred": FaceTooBlurred,
+    "profile_only": ProfileOnly,
+}
+
+
+@dataclass(frozen=True)
+class VideoDetector:
+    """The loaded networks; safe to use for one recording at a time."""
+
+    finder: FaceFinder
+    scorer: FaceScorer
+    calibration: Calibration
+    models: tuple[ModelRef, ...]
+
+
+@dataclass
+class _Seen:
+    """What one pass over the frames found."""
+
+    tracker: Tracker = field(default_factory=Tracker)
+    album: Album = field(default_factory=Album)
+    scored: list[Scored] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    last_s: float = 0.0
+    timings_ms: dict[str, float] = field(
+        default_factory=lambda: {"decode": 0.0, "find": 0.0, "score": 0.0}
+    )
+
+
+def load(registry: Registry) -> VideoDetector:
+    """Load both networks and the calibration.
+
+    Raises:
+        ModelMissing: A file is not there.
+        ModelCorrupt: A digest is wrong.
+        SetupError: The calibration is not complete.
+    """
+    entry = registry.entry(SCORER)
+    return VideoDetector(
+        finder=FaceFinder(registry.session(FINDER)),
+        scorer=FaceScorer(registry.session(SCORER)),
+        calibration=Calibration.from_params(entry.params),
+        models=(entry.ref, registry.entry(FINDER).ref),
+    )
+
+
+def analyze(
+    path: Path,
+    media: Media,
+    detector: VideoDetector,
+    *,
+    sample_every: int = 30,
+    max_frames: int = 240,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    clock: Clock = lambda: 0.0,
+) -> Analysis:
+    """Score the faces of one recording in one streaming pass.
+
+    Args:
+        path: The recording.
+        media: What a probe found in it.
+        detector: The loaded networks.
+        sample_every: Look at every n-th frame; short recordings are sampled more densely.
+        max_frames: Look at no more than about this many.
+        limits: What the decoder may use.
+        clock: Seconds for the timings; the default leaves them at zero.
+
+    Returns:
+        A scored half with the crops behind it, or a typed non-answer with its coverage: no face,
+        faces too small, too blurred or seen from the side only, too few frames.
+
+    Raises:
+        NoVideoTrack: The recording has no moving picture.
+        UndecodableVideo: No track could be decoded.
+        DecoderTimeout: The decoder did not finish in time.
+    """
+    tracks = media.of_kind("video")
+    if not tracks:
+        raise NoVideoTrack
+    started = clock()
+    seen, track = _look_first(
+        path, media, tracks, detector, sample_every, max_frames, limits, clock
+    )
+    seen.timings_ms["total"] = (clock() - started) * 1000
+    refusal = _refusal(seen)
+    common: dict[str, Any] = {
+        "modality": "video",
+        "coverage": _coverage(seen, track),
+        "models": detector.models,
+        "timings_ms": {stage: round(value, 1) for stage, value in seen.timings_ms.items()},
+    }
+    if refusal:
+        return Analysis(
+            PartialResult(
+                outcome=Outcome.NOT_APPLICABLE,
+                reason=refusal.code,
+                message=refusal.message,
+                **common,
+            )
+        )
+    shift = instability(detector.scorer, [shot.crop for shot in seen.album.spread])
+    verdict = pool(seen.scored, detector.calibration, shift)
+    evidence = seen.album.evidence(detector.calibration)
+    result = PartialResult(
+        outcome=Outcome.SCORED,
+        llr=verdict.llr,
+        llr_interval=verdict.interval,
+        probability=verdict.probability,
+        timeline=timeline(seen.scored, detector.calibration, seen.last_s),
+        persons=verdict.persons,
+        signals=verdict.signals | {"stability_shift": round(shift, 4)},
+        evidence=tuple(item.ref for item in evidence),
+        **common,
+    )
+    return Analysis(result, evidence)
+
+
+def sampling_for(media: Media, track: Track, sample_every: int, max_frames: int) -> Sampling:
+    """Sample every n-th frame; short recordings more densely, long ones more thinly."""
+    duration = track.duration_s or media.duration_s or 0.0
+    total = track.frames or round(duration * (track.fps or 30.0))
+    dense = max(1, min(sample_every, total // ENOUGH_FRAMES))
+    return plan_sampling(media, track, dense, max_frames)
+
+
+def _look_first(
+    path: Path,
+    media: Media,
+    tracks: tuple[Track, ...],
+    detector: VideoDetector,
+    sample_every: int,
+    max_frames: int,
+    limits: DecodeLimits,
+    clock: Clock,
+) -> tuple[_Seen, Track]:
+    """Look at the first track that can be decoded."""
+    reason = ""
+    for track in tracks:
+        sampling = sampling_for(media, track, sample_every, max_frames)
+        try:
+            frames = FrameReader(
+                path, media, track, sampling, max_frames=2 * max_frames, limits=limits
+            )
+            seen = _look(iter(frames), detector, clock)
+        except Undecodable as error:
+            reason = error.message
+        else:
+            if frames.decode_errors:
+                seen.dropped["decode_errors"] += frames.decode_errors
+            return seen, track
+    raise UndecodableVideo(f"No picture track could be decoded: {reason}")
+
+
+def _look(frames: Iterator[Frame], detector: VideoDetector, clock: Clock) -> _Seen:
+    """Stream frames through detection, tracking and scoring; memory stays flat."""
+    seen = _Seen()
+    while True:
+        started = clock()
+        frame = next(frames, None)
+        decoded = clock()
+        seen.timings_ms["decode"] += (decoded - started) * 1000
+        if frame is None:
+            return seen
+        faces = detector.finder.find(frame.image)
+        found = clock()
+        seen.timings_ms["find"] += (found - decoded) * 1000
+        _score_frame(seen, frame, faces, detector)
+        seen.timings_ms["score"] += (clock() - found) * 1000
+        seen.frames += 1
+        seen.last_s = frame.pts_s
+
+
+def _score_frame(seen: _Seen, frame: Frame, faces: list[Face], detector: VideoDetector) -> None:
+    """Track the faces of one frame and score those that are good enough."""
+    if not faces:
+        seen.dropped["no_face"] += 1
+    if len(faces) > MAX_FACES_A_FRAME:
+        seen.dropped["too_many_faces"] += len(faces) - MAX_FACES_A_FRAME
+    good = []
+    for face in faces[:MAX_FACES_A_FRAME]:
+        fault = unfit(frame.image, face)
+        if fault:
+            seen.dropped[fault] += 1
+        else:
+            good.append(face)
+    if not good:
+        return
+    looks = [(face, likeness_vector(frame.image, face)) for face in good]
+    persons = seen.tracker.assign(looks, frame.pts_s)
+    marks = detector.scorer.score_faces(frame.image, good)
+    for face, person, mark in zip(good, persons, marks, strict=True):
+        if person is None:
+            seen.dropped["too_many_persons"] += 1
+            continue
+        scored = Scored(person, frame.pts_s, mark.score, mark.distance)
+        seen.scored.append(scored)
+        seen.album.add(frame.image, face, scored, mark.crop)
+
+
+def unfit(image: Image, face: Face) -> str | None:
+    """Say why a face cannot be scored; None where it can."""
+    left, top, right, bottom = face.box
+    if max(right - left, bottom - top) < MIN_FACE_PX:
+        return "face_too_small"
+    if face.turn > MAX_TURN:
+        return "profile_only"
+    if sharpness(image, face) < MIN_SHARPNESS:
+        return "face_too_blurred"
+    return None
+
+
+def _refusal(seen: _Seen) -> NotApplicable | None:
+    """Choose the typed non-answer that fits best; None where there are enough faces."""
+    if len(seen.scored) >= MIN_FACES:
+        return None
+    faults = {code: seen.dropped[code] for code in _REFUSALS if seen.dropped[code]}
+    if faults and max(faults.values()) >= MIN_FACES:
+        return _REFUSALS[max(faults, key=lambda code: faults[code])]()
+    if seen.frames < MIN_FACES or seen.scored:
+        return TooFewFrames(
+            f"Only {len(seen.scored)} usable faces in {seen.frames} frames; {MIN_FACES} are needed."
+        )
+    return _REFUSALS[max(faults, key=lambda code: faults[code])]() if faults else NoFace()
+
+
+def _coverage(seen: _Seen, track: Track) -> Coverage:
+    """Say what was looked at; `sampled_every` cannot be said exactly where rates vary."""
+    end = track.duration_s or seen.last_s
+    return Coverage(
+        analysed_s=round(max(end, seen.last_s), 3),
+        faces=len(seen.scored),
+        frames_sampled=seen.frames,
+        dropped=dict(seen.dropped),
+    )

@@ -1,0 +1,197 @@
+"""From the scores of faces to a statement about the recording: persons, calibration, timeline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import SetupError
+from shared.records import Person, TimelinePoint
+
+#: Points of a timeline; longer recordings get coarser ones.
+MAX_POINTS = 240
+#: A person seen in fewer faces than this share of the most-seen one does not count.
+MIN_SHARE = 0.25
+_SMOOTHING = np.array([0.25, 0.5, 0.25])
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One scored face.
+
+    Attributes:
+        person: Whose it is.
+        time_s: When it was seen, in seconds.
+        score: Output of the network; higher is more likely manipulated.
+        distance: How far it lies from the training data.
+    """
+
+    person: int
+    time_s: float
+    score: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Numbers fitted on out-of-fold scores that turn scores into log-likelihood ratios.
+
+    Attributes:
+        scale: Weight of the mean score of a person.
+        offset: Added to it.
+        face_scale: Weight of the score of a single face.
+        face_offset: Added to it.
+        llr_limit: No statement is stronger than this, in nats either way.
+        spread: Standard deviation of the ratio between like recordings, in nats.
+        distance_usual: Distance from the training data that 1 in 20 unseen recordings exceed.
+        distance_unfamiliar: Distance that 1 in 200 of them exceed.
+        threshold: Log-likelihood ratio from which the shipped figures count an alarm.
+    """
+
+    scale: float
+    offset: float
+    face_scale: float
+    face_offset: float
+    llr_limit: float
+    spread: float
+    distance_usual: float
+    distance_unfamiliar: float
+    threshold: float
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> Calibration:
+        """Read the numbers from a registry entry.
+
+        Raises:
+            SetupError: One is missing or no number.
+        """
+        try:
+            return cls(**{item.name: float(params[item.name]) for item in fields(cls)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"The calibration of the face detector lacks {error}.") from error
+
+    def of_person(self, scores: Floats) -> float:
+        """Return the log-likelihood ratio of one person, in nats."""
+        return self._limit(self.scale * float(scores.mean()) + self.offset)
+
+    def of_face(self, score: float) -> float:
+        """Return the log-likelihood ratio of one face alone, in nats."""
+        return self._limit(self.face_scale * score + self.face_offset)
+
+    def _limit(self, llr: float) -> float:
+        return max(-self.llr_limit, min(self.llr_limit, llr))
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The statement about a whole recording."""
+
+    llr: float
+    interval: tuple[float, float]
+    probability: float
+    persons: tuple[Person, ...]
+    signals: dict[str, float]
+
+
+def to_probability(llr: float) -> float:
+    """Return the probability at even prior."""
+    return 1 / (1 + math.exp(-llr))
+
+
+def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Pooled:
+    """Combine the faces of a recording.
+
+    A manipulated recording has one manipulated person among those seen, any of them alike: the
+    likelihood ratio of the recording is then the mean of those of its persons.
+
+    Args:
+        scored: At least one face.
+        calibration: The fitted numbers.
+        shift: How far scores move under slight degradation, in score units.
+    """
+    persons = tuple(_persons(scored, calibration))
+    most = max(person.frames for person in persons)
+    main = [person.llr for person in persons if person.frames >= MIN_SHARE * most]
+    llr = math.log(sum(math.exp(value) for value in main) / len(main))
+    reach = math.hypot(calibration.spread, calibration.scale * shift)
+    distance = float(np.mean([item.distance for item in scored]))
+    scores = np.array([item.score for item in scored])
+    return Pooled(
+        llr=round(llr, 4),
+        interval=(round(llr - reach, 4), round(llr + reach, 4)),
+        probability=round(to_probability(llr), 4),
+        persons=persons,
+        signals={
+            "score_mean": round(float(scores.mean()), 4),
+            "score_spread": round(float(scores.std()), 4),
+            "persons": float(len(persons)),
+            "distance": round(distance, 4),
+            "out_of_distribution": round(unfamiliarity(distance, calibration), 4),
+        },
+    )
+
+
+def unfamiliarity(distance: float, calibration: Calibration) -> float:
+    """Return 0 to 1: 0.5 where 1 in 20 recordings lie beyond, 1 where 1 in 200 do."""
+    span = max(calibration.distance_unfamiliar - calibration.distance_usual, 1e-9)
+    return max(0.0, min(1.0, 0.5 + 0.5 * (distance - calibration.distance_usual) / span))
+
+
+def _persons(scored: Sequence[Scored], calibration: Calibration) -> list[Person]:
+    persons = []
+    for number in sorted({item.person for item in scored}):
+        own = [item for item in scored if item.person == number]
+        llr = calibration.of_person(np.array([item.score for item in own]))
+        persons.append(
+            Person(
+                person=number,
+                start_s=round(own[0].time_s, 3),
+                end_s=round(own[-1].time_s, 3),
+                frames=len(own),
+                llr=round(llr, 4),
+                probability=round(to_probability(llr), 4),
+            )
+        )
+    return persons
+
+
+def timeline(
+    scored: Sequence[Scored], calibration: Calibration, end_s: float
+) -> tuple[TimelinePoint, ...]:
+    """Return the smoothed probability of the most suspicious face over time.
+
+    Args:
+        scored: Faces in order of time.
+        calibration: The fitted numbers.
+        end_s: End of the recording, in seconds.
+    """
+    times = sorted({item.time_s for item in scored})
+    worst = dict.fromkeys(times, -math.inf)
+    for item in scored:
+        worst[item.time_s] = max(worst[item.time_s], calibration.of_face(item.score))
+    llr = smooth(np.array([worst[time] for time in times]))
+    run = math.ceil(len(times) / MAX_POINTS)
+    ends = [*times[run::run], max(end_s, times[-1])]
+    return tuple(
+        TimelinePoint(
+            start_s=round(times[first], 3),
+            end_s=round(end, 3),
+            probability=round(to_probability(float(llr[first : first + run].mean())), 4),
+        )
+        for first, end in zip(range(0, len(times), run), ends, strict=True)
+    )
+
+
+def smooth(values: Floats) -> Floats:
+    """Average each value with its neighbours; at the ends it stands in for the missing one."""
+    if values.size == 1:
+        return values.astype(np.float64)
+    padded = np.concatenate([values[:1], values, values[-1:]])
+    return np.convolve(padded, _SMOOTHING, "valid")

@@ -1,0 +1,84 @@
+"""Score face crops with the trained network, and measure how steady the scores are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.video.faces import Face, Image, cut, resize
+
+#: Side of the square around the face, in longer sides of its box; as in training.
+MARGIN = 1.35
+#: JPEG quality and scale of the degraded copies behind the stability band.
+STABILITY_QUALITY, STABILITY_SCALE = 60, 0.7
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The network's word on one face.
+
+    Attributes:
+        score: Higher is more likely manipulated.
+        distance: How far the face lies from the training data.
+        crop: The square that the network saw, BGR.
+    """
+
+    score: float
+    distance: float
+    crop: Image
+
+
+class FaceScorer:
+    """The trained network over an ONNX session; a face and its mirror image are averaged."""
+
+    def __init__(self, session: Any) -> None:
+        """Take an `onnxruntime.InferenceSession` with the input (n, 3, side, side)."""
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self.side_px = int(session.get_inputs()[0].shape[2])
+
+    def score_faces(self, image: Image, faces: Sequence[Face]) -> list[Mark]:
+        """Score faces of one BGR picture."""
+        crops = [cut(image, face, MARGIN, self.side_px) for face in faces]
+        scores, distances = self.score_crops(crops)
+        return [
+            Mark(float(score), float(distance), crop)
+            for score, distance, crop in zip(scores, distances, crops, strict=True)
+        ]
+
+    def score_crops(
+        self, crops: Sequence[Image]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return scores and distances, both of shape (n,), of n BGR squares."""
+        stack = np.stack(crops)
+        stack = np.concatenate([stack, stack[:, :, ::-1]])[..., ::-1]
+        scaled = (stack.transpose(0, 3, 1, 2).astype(np.float32) - 127) / 128
+        score, distance = self._session.run(None, {self._input: np.ascontiguousarray(scaled)})
+        count = len(crops)
+        return (score[:count] + score[count:]) / 2, (distance[:count] + distance[count:]) / 2
+
+
+def instability(scorer: FaceScorer, crops: Sequence[Image]) -> float:
+    """Return how far the mean score moves when crops are slightly degraded, in score units."""
+    if not crops:
+        return 0.0
+    plain, _ = scorer.score_crops(crops)
+    worse, _ = scorer.score_crops([_compressed(crop) for crop in crops])
+    small, _ = scorer.score_crops([_shrunk(crop) for crop in crops])
+    moves = [float(copy.mean() - plain.mean()) for copy in (worse, small)]
+    return float(np.sqrt(np.mean(np.square(moves))))
+
+
+def _compressed(crop: Image) -> Image:
+    _, code = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, STABILITY_QUALITY])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.uint8)
+
+
+def _shrunk(crop: Image) -> Image:
+    side = crop.shape[0]
+    return resize(resize(crop, round(side * STABILITY_SCALE)), side)
