@@ -103,8 +103,12 @@ def film(still: Picture, index: int, rng: np.random.Generator) -> NDArray[np.uin
     """Show a still as a hand-held camera would: slow drift and zoom, and sensor noise."""
     seconds = index / FPS
     zoom = SIDE_PX / still.shape[0] * (1.03 + 0.015 * np.sin(0.5 * seconds))
-    drift = 2.0 * np.array([np.sin(1.1 * seconds) + 0.4 * np.sin(3.7 * seconds),
-                            np.sin(0.8 * seconds + 1) + 0.4 * np.sin(4.3 * seconds)])
+    drift = 2.0 * np.array(
+        [
+            np.sin(1.1 * seconds) + 0.4 * np.sin(3.7 * seconds),
+            np.sin(0.8 * seconds + 1) + 0.4 * np.sin(4.3 * seconds),
+        ]
+    )
     centre = still.shape[0] / 2
     offset = SIDE_PX / 2 - zoom * centre + drift
     matrix = np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]])

@@ -61,7 +61,7 @@ def pin(upload: Upload) -> dict[str, str]:
     """Return the arguments that pin a read to the version of the upload."""
     if upload.version_id:
         return {"VersionId": upload.version_id}
-    return {"IfMatch": upload.etag} if upload.etag else {}
+    return {"IfMatch": f'"{upload.etag}"'} if upload.etag else {}
 
 
 @contextmanager

@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     AWS credentials are not settings: botocore finds them in the environment or through IRSA.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GUARDIAN_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="GUARDIAN_", frozen=True, extra="forbid", populate_by_name=True
+    )
 
     # Where things are
     prefix: str = Field("silver-guardian", description="First part of every AWS name.")

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+_PACKAGES = ("shared", "workers")
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 EVENTS: Final = Counter(
@@ -73,7 +74,9 @@ def configure_logging(
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(logging.WARNING)  # libraries; our own packages speak as the level says
+    for package in _PACKAGES:
+        logging.getLogger(package).setLevel(level.upper())
 
 
 def key_digest(key: str) -> str:

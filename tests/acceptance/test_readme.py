@@ -84,7 +84,9 @@ def test_the_local_system_until_ctrl_c(tmp_path):
     try:
         line = server.stdout.readline()
         assert "AWS_ENDPOINT_URL=http://127.0.0.1:" in line
-        job = last_line(run(".venv/bin/guardian submit workers/samples/bona_fide.mp4 --json", **here))
+        job = last_line(
+            run(".venv/bin/guardian submit workers/samples/bona_fide.mp4 --json", **here)
+        )
         assert job["status"] == "complete"
         listed = last_line(run(".venv/bin/guardian jobs list --json", **here))["jobs"]
         assert [row["job_id"] for row in listed] == [job["job_id"]]
