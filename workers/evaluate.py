@@ -23,11 +23,14 @@ from shared.records import Outcome
 from workers import evaluation
 from workers.audio import pipeline as audio
 from workers.audio.pooling import Calibration
+from workers.video import pipeline as video
 
 #: Labels of a manifest and whether they mean manipulated.
 LABELS = {"bonafide": False, "real": False, "spoof": True, "fake": True}
 #: Columns reported apart when they are there and none are asked for.
 DEFAULT_COLUMNS = ("language",)
+#: The same for pictures; fakes of each value are set against all untouched clips.
+VIDEO_COLUMNS = ("manipulation", "generator")
 #: Values of a column that are reported apart; the most frequent ones.
 MAX_VALUES = 100
 
@@ -164,9 +167,7 @@ def report(
         "abstained": dict(Counter(item.reason for item in scored if item.reason)),
         "by_group": dict(_apart(rows, scored, threshold, [row.group for row in rows])),
         "by": {
-            name: dict(
-                _apart(rows, scored, threshold, [row.columns.get(name, "") for row in rows])
-            )
+            name: dict(_apart(rows, scored, threshold, [row.columns.get(name, "") for row in rows]))
             for name in names
         },
         "media_s": round(media_s, 1),
@@ -197,3 +198,87 @@ def _apart(
             value,
             _figures([rows[i] for i in chosen], [scored[i] for i in chosen], threshold),
         )
+
+
+def evaluate_video(
+    manifest: Path,
+    *,
+    models_dir: Path | None = None,
+    columns: Sequence[str] = (),
+    processes: int | None = None,
+    sample_every: int = 30,
+) -> dict[str, Any]:
+    """Score every clip of a manifest with the face detector.
+
+    Args:
+        manifest: CSV with `file`, `label` (real or fake), `group` and any other columns.
+        models_dir: Directory of models; None for the packaged ones.
+        columns: Columns whose values are reported apart; fakes of each against all real clips.
+        processes: Worker processes; None for one a core.
+        sample_every: Look at every n-th frame.
+
+    Returns:
+        Plain data: the figures of `evaluation.summarise`, what was not scored and why, the same
+        by group and by column, and the speed.
+
+    Raises:
+        SetupError: The manifest or the models are not usable.
+    """
+    rows = read_manifest(manifest)
+    calibration = video.load(Registry(models_dir, device="cpu", threads=1)).calibration
+    started = time.perf_counter()
+    jobs = [(row.path, sample_every) for row in rows]
+    spawn = get_context("spawn")  # ONNX Runtime's threads do not survive a fork
+    with ProcessPoolExecutor(
+        processes or cpu_count() or 1, spawn, _open_video, (models_dir,)
+    ) as pool:
+        scored = list(pool.map(_score_video, jobs, chunksize=2))
+    wall_s = time.perf_counter() - started
+    threshold = calibration.threshold
+    figures = report(rows, scored, threshold, (), wall_s)
+    names = columns or [name for name in VIDEO_COLUMNS if name in rows[0].columns]
+    figures["by"] = {name: _against_real(rows, scored, threshold, name) for name in names}
+    return figures
+
+
+def _open_video(models_dir: Path | None) -> None:
+    _registry_dir[0] = models_dir
+    _video_detector()
+
+
+@lru_cache(maxsize=1)
+def _video_detector() -> video.VideoDetector:
+    return video.load(Registry(_registry_dir[0], device="cpu", threads=1))
+
+
+def _score_video(job: tuple[Path, int]) -> Scored:
+    path, sample_every = job
+    try:
+        half = video.analyze(path, probe(path), _video_detector(), sample_every=sample_every).result
+    except Permanent as error:
+        return Scored(None, error.code, 0.0)
+    except OSError as error:
+        return Scored(None, f"unreadable: {error.strerror}", 0.0)
+    reason = None if half.outcome is Outcome.SCORED else half.reason
+    return Scored(
+        half.llr,
+        reason,
+        half.coverage.analysed_s,
+        half.signals.get("out_of_distribution", 0.0),
+    )
+
+
+def _against_real(
+    rows: Sequence[Row], scored: Sequence[Scored], threshold: float, column: str
+) -> dict[str, Any]:
+    """Return the figures of the fakes of each value of a column, each with all real clips."""
+    values = Counter(row.columns.get(column, "") for row in rows if row.fake)
+    figures = {}
+    for value, _ in values.most_common(MAX_VALUES):
+        chosen = [
+            index
+            for index, row in enumerate(rows)
+            if not row.fake or row.columns.get(column, "") == value
+        ]
+        figures[value] = _figures([rows[i] for i in chosen], [scored[i] for i in chosen], threshold)
+    return figures
