@@ -197,6 +197,7 @@ class PartialResult(Record):
     signals: dict[str, float] = Field(default_factory=dict)
     sync: tuple[SyncSeries, ...] = ()
     evidence: tuple[EvidenceRef, ...] = ()
+    provenance: dict[str, str] | None = None
     models: tuple[ModelRef, ...] = ()
     timings_ms: dict[str, float] = Field(default_factory=dict)
     attempt: int = Field(default=1, ge=1)

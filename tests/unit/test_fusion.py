@@ -201,6 +201,14 @@ def test_a_declaration_of_ai_decides_as_far_as_its_signer_is_trusted(trusted, la
     assert "provenance" in verdict.modalities_used
 
 
+def test_what_a_half_carries_of_the_origin_counts_too():
+    declared = {"status": "declared_ai", "trusted": "yes"}
+    verdict = decide(half("audio", -3), NO_FACE.model_copy(update={"provenance": declared}))
+
+    assert verdict.manipulated_part == "declared"
+    assert verdict.provenance == declared
+
+
 def test_a_signature_without_such_a_declaration_moves_nothing():
     bare = decide(half("audio", 1), NO_FACE)
     signed = decide(half("audio", 1), NO_FACE, provenance={"status": "valid"})

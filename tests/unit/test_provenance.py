@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from workers.aggregator import provenance
+from shared import provenance
+from shared.decoder import DecodeLimits
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -98,7 +99,7 @@ def sign(tmp_path_factory, authority, anchor):
 
 
 def test_a_signed_capture_is_valid_and_nobody_vouches_for_its_signer(sign):
-    assert provenance.inspect(sign("capture.mp4", "digitalCapture"), MP4) == {
+    assert provenance.read(sign("capture.mp4", "digitalCapture"), MP4) == {
         "status": "valid",
         "trusted": "no",
         "issuer": "Example Camera",
@@ -107,7 +108,7 @@ def test_a_signed_capture_is_valid_and_nobody_vouches_for_its_signer(sign):
 
 
 def test_a_signer_under_a_given_anchor_is_trusted(sign, anchor):
-    found = provenance.inspect(sign("trusted.mp4", "digitalCapture"), MP4, anchor.decode())
+    found = provenance.read(sign("trusted.mp4", "digitalCapture"), MP4, anchor.decode())
 
     assert found["trusted"] == "yes"
 
@@ -116,7 +117,7 @@ def test_a_signer_under_a_given_anchor_is_trusted(sign, anchor):
     "kind", ["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
 )
 def test_a_manifest_that_says_ai_is_declared(sign, kind):
-    assert provenance.inspect(sign(f"{kind}.mp4", kind), MP4)["status"] == "declared_ai"
+    assert provenance.read(sign(f"{kind}.mp4", kind), MP4)["status"] == "declared_ai"
 
 
 @pytest.mark.parametrize("kind", ["trainedAlgorithmicMedia", "digitalCapture"])
@@ -125,33 +126,33 @@ def test_a_file_changed_after_signing_is_invalid_whatever_it_declares(sign, kind
     content = bytearray(path.read_bytes())
     content[content.rfind(b"mdat") + 10] ^= 0xFF
     path.write_bytes(content)
-    found = provenance.inspect(path, MP4)
+    found = provenance.read(path, MP4)
 
     assert found["status"] == "invalid"
     assert found["failure"] == "assertion.bmffHash.mismatch"
 
 
 def test_a_file_without_a_manifest_is_absent(sign):
-    assert provenance.inspect(sign.source, MP4) == {"status": "absent"}
+    assert provenance.read(sign.source, MP4) == {"status": "absent"}
 
 
 @pytest.mark.parametrize("container", ["matroska,webm", "ogg", "mpegts", ""])
 def test_a_container_that_cannot_be_looked_into_is_unsupported_not_absent(sign, container):
-    assert provenance.inspect(sign.source, container) == {"status": "unsupported"}
+    assert provenance.read(sign.source, container) == {"status": "unsupported"}
 
 
 def test_what_cannot_be_parsed_is_unreadable(tmp_path):
     path = tmp_path / "noise.mp4"
     path.write_bytes(b"noise" * 100)
 
-    assert provenance.inspect(path, MP4) == {"status": "unreadable"}
+    assert provenance.read(path, MP4) == {"status": "unreadable"}
 
 
 def test_a_manifest_kept_elsewhere_is_not_fetched(sign):
     with socket.create_server(("127.0.0.1", 0)) as canary:
         canary.settimeout(0.2)
         url = f"http://127.0.0.1:{canary.getsockname()[1]}/manifest.c2pa"
-        found = provenance.inspect(sign("remote.mp4", "digitalCapture", remote=url), MP4)
+        found = provenance.read(sign("remote.mp4", "digitalCapture", remote=url), MP4)
 
         assert found == {"status": "remote"}
         with pytest.raises(TimeoutError):
@@ -171,3 +172,22 @@ def test_an_ai_ingredient_counts_too():
     store = {"active_manifest": "whole", "manifests": {"whole": {}, "part": part}}
 
     assert provenance.describe(store, "Trusted")["status"] == "declared_ai"
+
+
+def test_an_untrusted_file_is_read_in_a_child_with_the_same_answer(sign, anchor, tmp_path):
+    path = sign("child.mp4", "trainedAlgorithmicMedia")
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_bytes(anchor)
+
+    assert provenance.inspect(path, MP4) == provenance.read(path, MP4)
+    assert provenance.inspect(path, MP4, trust_anchors=anchors)["trusted"] == "yes"
+
+
+def test_a_child_that_is_stopped_gives_no_answer(sign):
+    limits = DecodeLimits(wall_s=0.01)
+
+    assert provenance.inspect(sign.source, MP4, limits=limits) == {"status": "unreadable"}
+
+
+def test_no_child_is_started_for_a_container_without_manifests(tmp_path):
+    assert provenance.inspect(tmp_path / "none.webm", "matroska,webm") == {"status": "unsupported"}

@@ -54,12 +54,14 @@ def decide(
         prior: Probability of manipulation before looking at the recording, 0 to 1, exclusive.
         decided_at: Time of the decision.
         model: Parameters.
-        provenance: What `provenance.inspect` said; None where nobody looked.
+        provenance: What `provenance.inspect` said; None for what the halves carry of it.
 
     Returns:
         The verdict; without a probability where there is nothing to go on.
     """
     pieces = evidence.collect(audio, video, model)
+    carried = [half.provenance for half in (video, audio) if half and half.provenance]
+    provenance = provenance or next(iter(carried), None)
     declared = evidence.declared_llr(provenance, model)
     fields = {
         "prior": prior,

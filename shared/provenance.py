@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import c2pa
+from shared.decoder import DEFAULT_LIMITS, Child, DecodeLimits
+from shared.errors import DecoderTimeout
 
 #: MIME type for each container name that ffprobe gives and C2PA can be embedded in.
 _MIME_TYPES = {
@@ -24,18 +27,61 @@ _AI_SOURCES = (
     "compositeWithTrainedAlgorithmicMedia",
     "compositeSynthetic",
 )
+#: Wall-clock limit of the child, in seconds, and the longest answer that is read, in bytes.
+MAX_WALL_S = 60.0
+_MAX_ANSWER = 65_536
 #: Longest text taken over from a manifest: anybody can write one.
 _MAX_TEXT = 120
 
 
-def inspect(path: Path, container: str, trust_anchors: str | None = None) -> dict[str, str]:
-    """Read and validate the manifest of a file; nothing is fetched from the network.
+def inspect(
+    path: Path,
+    container: str,
+    *,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    trust_anchors: Path | None = None,
+) -> dict[str, str]:
+    """Read and validate the manifest of an untrusted file, in a child with the decoder's limits.
 
     Args:
         path: The file.
         container: Its format as the probe names it, like `mov,mp4,m4a,3gp,3g2,mj2`.
-        trust_anchors: Certificates (PEM) of the issuers that are trusted; None trusts nobody, so
-            that a valid manifest says who signed, and that nobody vouches for the signer.
+        limits: What the child may use.
+        trust_anchors: PEM file of the issuers that are trusted; None trusts nobody, so that a
+            valid manifest says who signed, and that nobody vouches for the signer.
+
+    Returns:
+        As `read`; `unreadable` also where the child was stopped.
+
+    Raises:
+        ToolMissing: prlimit is not installed.
+    """
+    if mime_type(container) is None:
+        return {"status": "unsupported"}
+    command = [sys.executable, "-I", "-B", "-m", "shared.provenance", str(path), container]
+    if trust_anchors:
+        command.append(str(trust_anchors))
+    try:
+        with Child(command, replace(limits, wall_s=min(limits.wall_s, MAX_WALL_S))) as child:
+            answer = child.stdout.read(_MAX_ANSWER)
+            status = child.finish()
+    except DecoderTimeout:
+        return {"status": "unreadable"}
+    return json.loads(answer) if status == 0 else {"status": "unreadable"}
+
+
+def mime_type(container: str) -> str | None:
+    """Return the MIME type of a container that manifests can be embedded in; None for others."""
+    return next((_MIME_TYPES[name] for name in container.split(",") if name in _MIME_TYPES), None)
+
+
+def read(path: Path, container: str, trust_anchors: str | None = None) -> dict[str, str]:
+    """Read and validate the manifest of a file in this process; nothing is fetched.
+
+    Args:
+        path: The file.
+        container: Its format as the probe names it, like `mov,mp4,m4a,3gp,3g2,mj2`.
+        trust_anchors: Certificates (PEM) of the issuers that are trusted.
 
     Returns:
         `status`, and where there is a manifest `trusted` (yes, no), `issuer`, `generator`, and
@@ -45,7 +91,9 @@ def inspect(path: Path, container: str, trust_anchors: str | None = None) -> dic
         invalid: the file was changed after it was signed, or the manifest is not its own.
         remote: the file only refers to a manifest elsewhere. unreadable: it cannot be parsed.
     """
-    mime = next((_MIME_TYPES[name] for name in container.split(",") if name in _MIME_TYPES), None)
+    import c2pa  # noqa: PLC0415  # 15 MB of native code: only the child needs it
+
+    mime = mime_type(container)
     if mime is None:
         return {"status": "unsupported"}
     settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
@@ -102,3 +150,8 @@ def _plain(text: object) -> str:
     """Shorten, and drop what does not print: the text is the uploader's."""
     kept = "".join(sign for sign in str(text or "") if sign.isprintable())
     return kept[:_MAX_TEXT]
+
+
+if __name__ == "__main__":
+    anchors = Path(sys.argv[3]).read_text() if len(sys.argv) > 3 else None  # noqa: PLR2004  # optional
+    sys.stdout.write(json.dumps(read(Path(sys.argv[1]), sys.argv[2], anchors)))
