@@ -37,12 +37,6 @@ class DecoderTimeout(Retryable):
     code = "decoder_timeout"
 
 
-class StaleReceipt(Retryable):
-    """The message is no longer ours: its visibility ran out and another worker may have it."""
-
-    code = "stale_receipt"
-
-
 # --- Permanent: trying again gives the same answer ----------------------------------------------
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from shared import objects, queues
+from shared import objects, provenance, queues
 from shared.errors import (
     GuardianError,
     NotApplicable,
@@ -30,7 +30,7 @@ from shared.records import (
 )
 from shared.settings import Settings
 from shared.telemetry import MEDIA_SECONDS, STAGE_SECONDS, TASKS
-from shared.visibility import Heartbeat, Receipt, give_back
+from shared.visibility import Receipt, give_back
 
 _log = structlog.get_logger()
 
@@ -57,11 +57,7 @@ def run_half(
     structlog.contextvars.bind_contextvars(job_id=job_id, modality=modality, attempt=attempt)
     store = JobStore(settings)
     try:
-        if receipt:
-            with Heartbeat(settings, receipt):
-                _do_half(settings, store, modality, job_id, analyze, attempt)
-        else:
-            _do_half(settings, store, modality, job_id, analyze, attempt)
+        _do_half(settings, store, modality, job_id, analyze, attempt)
     except Exception as error:
         TASKS.labels(modality, "error").inc()
         _log.exception("half_failed")
@@ -131,9 +127,14 @@ def examine(
     media: Media | None = None
     try:
         media = probe(path, limits)
-        return analyze(path, media), media
+        analysis = analyze(path, media)
     except Permanent as error:
-        return Analysis(typed_half(modality, error)), media
+        analysis = Analysis(typed_half(modality, error))
+    if media is not None and modality == "video":  # once a file
+        origin = provenance.inspect(path, media.container, limits=limits)
+        result = analysis.result.model_copy(update={"provenance": origin})
+        analysis = Analysis(result, analysis.evidence)
+    return analysis, media
 
 
 def _observe(result: PartialResult) -> None:

@@ -1,4 +1,4 @@
-"""Kombu's SQS transport, made to survive what SQS answers on a bad day.
+"""Kombu's SQS transport, made to keep its messages and to survive a bad day.
 
 Kombu 5.7.0's asynchronous consumer ends the worker on a single 5xx or 4xx of ReceiveMessage and
 needs pycurl. This one receives through botocore (own time-outs and retries), and a failed receive
@@ -8,6 +8,7 @@ is logged, counted and followed by a pause, nothing else.
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -15,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kombu.transport import SQS
 
 from shared import aws
-from shared.settings import get_settings
+from shared.settings import Settings, get_settings
 from shared.telemetry import LAST_RECEIVE, RECEIVE_ERRORS
+from shared.visibility import Keeper, Receipt
 
 _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
@@ -24,6 +26,11 @@ _log = structlog.get_logger()
 
 #: When a receive last succeeded, by queue name, on the monotonic clock; read by readiness.
 last_receive: dict[str, float] = {}
+
+
+@lru_cache(maxsize=1)
+def _keeper(settings: Settings) -> Keeper:
+    return Keeper(settings)
 
 
 class Channel(SQS.Channel):
@@ -69,8 +76,21 @@ class Channel(SQS.Channel):
                 RECEIVE_ERRORS.labels(queue).inc()
                 _log.error("message_unreadable", queue=queue, error=str(error))
             else:
+                receipt = Receipt.of_message(payload["properties"])
+                if receipt:
+                    _keeper(get_settings()).keep(receipt)
                 payloads.append(payload)
         return payloads
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Delete the message; its visibility needs no more renewing."""
+        _keeper(get_settings()).release(delivery_tag)
+        super().basic_ack(delivery_tag, multiple)
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Leave the message to SQS; its visibility is no longer renewed."""
+        _keeper(get_settings()).release(delivery_tag)
+        super().basic_reject(delivery_tag, requeue)
 
 
 class Transport(SQS.Transport):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import structlog
@@ -48,8 +47,8 @@ class Receipt:
     attempt: int
 
     @classmethod
-    def of_request(cls, properties: dict[str, Any]) -> Receipt | None:
-        """Read the receipt from `task.request.properties`; None outside SQS."""
+    def of_message(cls, properties: dict[str, Any]) -> Receipt | None:
+        """Read the receipt from a message's properties (`task.request.properties`), if from SQS."""
         info = (properties or {}).get("delivery_info", {})
         message = info.get("sqs_message")
         if not message:
@@ -58,66 +57,70 @@ class Receipt:
         return cls(info["sqs_queue"], message["ReceiptHandle"], attempt)
 
 
-class Heartbeat:
-    """A context that renews the visibility of a message from a thread until it is left.
+class Keeper:
+    """Renews the visibility of every message that this process has in hand, from one thread.
 
-    Attributes:
-        lost: Set when the receipt is no longer valid: another worker may have the message.
+    A message is in hand from its receive until it is acknowledged or rejected, so one that waits
+    for a pool child is kept like one whose task runs.
     """
 
-    def __init__(self, settings: Settings, receipt: Receipt) -> None:
-        """Prepare; the thread starts on entering."""
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; the thread starts with the first message."""
         self._sqs = aws.client(settings, "sqs")
         self._timeout_s = settings.visibility_timeout_s
-        self._receipt = receipt
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="visibility", daemon=True)
-        self.lost = threading.Event()
+        self._in_hand: dict[str, tuple[Receipt, float]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Heartbeat:
-        """Start renewing."""
-        self._thread.start()
-        return self
+    def keep(self, receipt: Receipt) -> None:
+        """Renew a message until it is released."""
+        with self._lock:
+            self._in_hand[receipt.handle] = (receipt, time.monotonic())
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
+                self._thread.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop renewing; waits for a call under way."""
-        self._done.set()
-        self._thread.join()
+    def release(self, handle: str) -> None:
+        """Stop renewing a message; one that is not in hand is fine too."""
+        with self._lock:
+            self._in_hand.pop(handle, None)
 
-    def _beat(self) -> None:
-        end = time.monotonic() + MAX_INVISIBLE_S - self._timeout_s
-        while not self._done.wait(self._timeout_s * _RENEW_AFTER):
-            if time.monotonic() > end:
-                _log.error("visibility_limit_reached", hours=MAX_INVISIBLE_S // 3600)
-                HEARTBEATS.labels("limit").inc()
-                self.lost.set()
-                return
-            if not self._extend():
-                return
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._timeout_s * _RENEW_AFTER)
+            with self._lock:
+                held = list(self._in_hand.values())
+            for receipt, since in held:
+                self._renew(receipt, since)
 
-    def _extend(self) -> bool:
-        """Renew once; False when the receipt is gone for good."""
+    def _renew(self, receipt: Receipt, since: float) -> None:
+        """Renew once; let go of a message whose receipt is gone or as old as SQS allows."""
+        if time.monotonic() - since > MAX_INVISIBLE_S - self._timeout_s:
+            self._let_go(receipt, "limit", f"held for {MAX_INVISIBLE_S // 3600} hours")
+            return
         try:
-            change(self._sqs, self._receipt, self._timeout_s)
+            change(self._sqs, receipt, self._timeout_s)
         except ClientError as error:
             if aws.error_code(error) in _GONE:
-                _log.error("receipt_lost", attempt=self._receipt.attempt, error=str(error))
-                HEARTBEATS.labels("lost").inc()
-                self.lost.set()
-                return False
-            _log.warning("visibility_not_extended", error=str(error))
-            HEARTBEATS.labels("error").inc()
+                self._let_go(receipt, "lost", str(error))
+            else:
+                self._missed(error)
         except BotoCoreError as error:
-            _log.warning("visibility_not_extended", error=str(error))
-            HEARTBEATS.labels("error").inc()
+            self._missed(error)
         else:
             HEARTBEATS.labels("extended").inc()
-        return True
+
+    def _let_go(self, receipt: Receipt, outcome: str, cause: str) -> None:
+        """Another worker may get the message now; conditional writes make that harmless."""
+        with self._lock:
+            known = self._in_hand.pop(receipt.handle, None)
+        if known:
+            HEARTBEATS.labels(outcome).inc()
+            _log.error("message_let_go", attempt=receipt.attempt, cause=cause)
+
+    def _missed(self, error: Exception) -> None:
+        HEARTBEATS.labels("error").inc()
+        _log.warning("visibility_not_extended", error=str(error))
 
 
 def change(sqs: Any, receipt: Receipt, timeout_s: int) -> None:

@@ -45,15 +45,17 @@ def start(settings, tmp_path):
             "GUARDIAN_METRICS_PORT": "0",
             "GUARDIAN_WORK_DIR": str(tmp_path / "work"),
             "PYTHONPATH": str(PROGRAM.parent),
+            "SLOW_NOTES": str(tmp_path / "notes"),
+            "SLOW_S": str(seconds),
         }
-        log = (tmp_path / f"worker-{len(running)}.log").open("w")
-        child = subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(tmp_path / "notes"), str(seconds)],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (tmp_path / f"worker-{len(running)}.log").open("w") as log:
+            child = subprocess.Popen(
+                [sys.executable, str(PROGRAM)],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         running.append(child)
         return child
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import datetime
 
 import structlog
@@ -13,7 +12,7 @@ from shared.jobs import JobStore
 from shared.records import Job, JobStatus
 from shared.settings import Settings
 from shared.telemetry import VERDICTS
-from shared.visibility import Heartbeat, Receipt, give_back
+from shared.visibility import Receipt, give_back
 from workers.aggregator import fusion, report
 
 _log = structlog.get_logger()
@@ -37,14 +36,13 @@ def conclude(
     """
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(job_id=job_id, modality="verdict")
-    with Heartbeat(settings, receipt) if receipt else nullcontext():
-        try:
-            job = _decide(settings, store, store.get(job_id), model, now)
-            write_report(settings, job)
-        except Retryable:
-            if receipt:
-                give_back(settings, receipt)
-            raise
+    try:
+        job = _decide(settings, store, store.get(job_id), model, now)
+        write_report(settings, job)
+    except Retryable:
+        if receipt:
+            give_back(settings, receipt)
+        raise
     return job
 
 

@@ -35,7 +35,7 @@ def decide(self: Any, job_id: str, schema_version: int) -> None:
     """Give the verdict of one upload."""
     check_schema(schema_version)
     settings = get_settings()
-    receipt = Receipt.of_request(self.request.properties)
+    receipt = Receipt.of_message(self.request.properties)
     service.conclude(
         settings, JobStore(settings), job_id, _model(), datetime.now(UTC), receipt=receipt
     )

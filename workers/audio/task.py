@@ -40,9 +40,7 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
 
     def score(path: Path, media: Media) -> Analysis:
         limits = decode_limits(settings)
-        result = pipeline.analyze(
-            path, media, _detector(), limits=limits, clock=time.perf_counter
-        )
+        result = pipeline.analyze(path, media, _detector(), limits=limits, clock=time.perf_counter)
         return Analysis(result)
 
-    run_half(settings, "audio", job_id, score, Receipt.of_request(self.request.properties))
+    run_half(settings, "audio", job_id, score, Receipt.of_message(self.request.properties))

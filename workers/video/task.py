@@ -49,4 +49,4 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
             clock=time.perf_counter,
         )
 
-    run_half(settings, "video", job_id, score, Receipt.of_request(self.request.properties))
+    run_half(settings, "video", job_id, score, Receipt.of_message(self.request.properties))

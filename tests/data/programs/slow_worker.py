@@ -1,8 +1,6 @@
-"""A real worker of the fleet whose one task sleeps and notes each start in a file.
+"""A real worker of the fleet whose one task sleeps SLOW_S seconds and notes each start in a file."""
 
-Usage: slow_worker.py NOTES SECONDS
-"""
-
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,21 +8,20 @@ from pathlib import Path
 from shared import queues
 from shared.queues import DECIDE_TASK, app
 from shared.settings import get_settings
-from shared.visibility import Heartbeat, Receipt
+from shared.visibility import Receipt
 
 queues._TASK_MODULES["aggregator"] = "slow_worker"
-NOTES, SECONDS = Path(sys.argv[1]), float(sys.argv[2])
+NOTES, SECONDS = Path(os.environ["SLOW_NOTES"]), float(os.environ["SLOW_S"])
 
 
 @app.task(name=DECIDE_TASK, bind=True)
 def decide(self, job_id, schema_version):
-    receipt = Receipt.of_request(self.request.properties)
-    with Heartbeat(get_settings(), receipt):
-        with NOTES.open("a") as notes:
-            notes.write(f"start {receipt.attempt}\n")
-        time.sleep(SECONDS)
-        with NOTES.open("a") as notes:
-            notes.write("end\n")
+    receipt = Receipt.of_message(self.request.properties)
+    with NOTES.open("a") as notes:
+        notes.write(f"start {receipt.attempt}\n")
+    time.sleep(SECONDS)
+    with NOTES.open("a") as notes:
+        notes.write("end\n")
     if job_id == "fails":
         raise RuntimeError("as asked")
 
