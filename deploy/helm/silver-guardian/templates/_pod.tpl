@@ -1,0 +1,148 @@
+{{/*
+Environment of a component: settings from the chart, then `settings`, then its own.
+Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
+*/}}
+{{- define "guardian.environment" -}}
+{{- $g := .root.Values.global -}}
+{{- $env := dict
+  "AWS_REGION" $g.region
+  "GUARDIAN_PREFIX" $g.prefix
+  "GUARDIAN_REGION" $g.region
+  "GUARDIAN_HOST" "0.0.0.0"
+  "GUARDIAN_LOG_FORMAT" "json"
+  "GUARDIAN_WORK_DIR" "/tmp/silver-guardian"
+  "GUARDIAN_THREADS" (include "guardian.cores" .values.resources.requests.cpu)
+-}}
+{{- if ne .component "console" }}{{ $_ := set $env "GUARDIAN_METRICS_PORT" (toString .spec.port) }}{{ end -}}
+{{- if hasKey .values "gpus" }}{{ $_ := set $env "GUARDIAN_DEVICE" (ternary "cuda" "cpu" (gt (int .values.gpus) 0)) }}{{ end -}}
+{{- with $g.queueBaseUrl }}{{ $_ := set $env "GUARDIAN_QUEUE_BASE_URL" . }}{{ end -}}
+{{- with $g.endpointUrl }}{{ $_ := set $env "AWS_ENDPOINT_URL" . }}{{ end -}}
+{{- if include "guardian.asJobs" . }}{{ $_ := set $env "GUARDIAN_EXIT_AFTER_JOBS" "1" }}{{ end -}}
+{{- $env = mergeOverwrite $env .root.Values.settings .values.settings -}}
+{{- range $name, $value := $env }}
+- {name: {{ $name }}, value: {{ toString $value | quote }}}
+{{- end }}
+{{- with $g.credentialsSecret }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_ACCESS_KEY_ID}}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY}}
+{{- end }}
+{{- if eq .component "console" }}
+- name: GUARDIAN_API_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ include "guardian.tokenSecret" .root }}, key: token}}
+{{- end }}
+{{- end -}}
+
+{{/* The one container of a component; same arguments. */}}
+{{- define "guardian.container" -}}
+name: {{ .component }}
+image: {{ include "guardian.image" . }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+command: {{ toJson .spec.command }}
+env:
+  {{- include "guardian.environment" . | trim | nindent 2 }}
+ports:
+  - {name: http, containerPort: {{ .spec.port }}}
+startupProbe:
+  # Models are verified before the port opens.
+  httpGet: {path: /health, port: http}
+  periodSeconds: 5
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /health, port: http}
+  periodSeconds: 15
+  timeoutSeconds: 5
+  failureThreshold: 8
+readinessProbe:
+  httpGet: {path: /ready, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- if eq .component "console" }}
+lifecycle:
+  # Endpoints are taken out before the server stops; workers need none, SIGTERM stops their receiving.
+  preStop: {sleep: {seconds: 5}}
+{{- end }}
+resources:
+  {{- $resources := deepCopy .values.resources }}
+  {{- if .values.gpus }}
+  {{- $_ := set $resources "limits" (merge (dict .root.Values.gpu.resource (int .values.gpus)) ($resources.limits | default dict)) }}
+  {{- end }}
+  {{- toYaml $resources | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+volumeMounts:
+  - {name: scratch, mountPath: /tmp}
+{{- end -}}
+
+{{/* Metadata and spec of a component's pods; same arguments. */}}
+{{- define "guardian.pod" -}}
+{{- $env := mergeOverwrite (dict "GUARDIAN_DECODE_TIMEOUT_S" 600) .root.Values.settings .values.settings -}}
+{{- if lt (int .root.Values.gracePeriodS) (add (int $env.GUARDIAN_DECODE_TIMEOUT_S) 60 | int) -}}
+{{- fail (printf "gracePeriodS (%v) must be GUARDIAN_DECODE_TIMEOUT_S (%v) and 60 more, or SIGTERM would kill %s's longest job." .root.Values.gracePeriodS $env.GUARDIAN_DECODE_TIMEOUT_S .component) -}}
+{{- end -}}
+{{- $gpus := int (.values.gpus | default 0) -}}
+metadata:
+  labels: # without versions: a release that changes nothing else restarts nothing
+    {{- include "guardian.selector" . | nindent 4 }}
+  {{- $annotations := dict -}}
+  {{- if has .component (list "audio" "video") }}
+  {{- /* A node is not taken away from under a job; spot reclaim still happens and is survived. */}}
+  {{- $annotations = dict "karpenter.sh/do-not-disrupt" "true" "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" -}}
+  {{- end }}
+  {{- with mergeOverwrite $annotations .root.Values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "guardian.name" .root }}-{{ .component }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ ternary 60 .root.Values.gracePeriodS (has .component (list "intake" "console")) }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 10001
+    runAsGroup: 10001
+    fsGroup: 10001
+    seccompProfile: {type: RuntimeDefault}
+  {{- with .root.Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- if $gpus }}
+  {{- with .root.Values.gpu.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- end }}
+  {{- with .root.Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- with merge (dict) .values.nodeSelector (ternary .root.Values.gpu.nodeSelector dict (gt $gpus 0)) }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with concat .values.tolerations (ternary .root.Values.gpu.tolerations list (gt $gpus 0)) }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+    - maxSkew: 1
+      topologyKey: {{ $key }}
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "guardian.selector" $ | nindent 10 }}
+    {{- end }}
+  containers:
+    -
+      {{- include "guardian.container" . | nindent 6 }}
+  volumes:
+    - name: scratch
+      emptyDir: {sizeLimit: {{ .values.scratch }}}
+{{- end -}}

@@ -1,0 +1,92 @@
+"""Fill what the charts repeat: the copy of keda/, the settings in the schema, the READMEs' tables.
+
+    scripts/render_chart.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "deploy" / "helm" / "silver-guardian"
+KEDA = ROOT / "keda"
+_COPIED = ("Chart.yaml", "values.yaml", "values.schema.json", "templates/*")
+_MARKS = ("<!-- values:start -->", "<!-- values:end -->")
+
+
+def copies() -> Iterator[tuple[Path, str]]:
+    """The keda chart as the dependency that lies in place."""
+    for pattern in _COPIED:
+        for path in sorted(KEDA.glob(pattern)):
+            yield CHART / "charts" / "keda" / path.relative_to(KEDA), path.read_text()
+
+
+def schema() -> Iterator[tuple[Path, str]]:
+    """The names of all settings, so that a misspelt one is refused before anything is installed."""
+    path = CHART / "values.schema.json"
+    names = [f"GUARDIAN_{name.upper()}" for name in Settings.model_fields]
+    enum = f'"propertyNames": {{"enum": {json.dumps(names)}}}'
+    yield path, re.sub(r'"propertyNames": \{"enum": \[.*?\]\}', enum, path.read_text())
+
+
+def described(path: Path) -> Iterator[tuple[str, Any, str]]:
+    """Key, default and sentence of every value that has a `# --` sentence."""
+    text = path.read_text()
+    values = yaml.safe_load(text)
+    stack: list[tuple[int, str]] = []
+    sentence = ""
+    for line in text.splitlines():
+        bare = line.strip()
+        if bare.startswith("# -- "):
+            sentence = bare.removeprefix("# -- ")
+        elif found := re.match(r"( *)([A-Za-z0-9]+):", line):
+            depth, key = len(found[1]), found[2]
+            stack = [item for item in stack if item[0] < depth] + [(depth, key)]
+            if sentence:
+                keys = [name for _, name in stack]
+                value = values
+                for name in keys:
+                    value = value[name]
+                yield ".".join(keys), value, sentence
+            sentence = ""
+
+
+def readme(chart: Path) -> Iterator[tuple[Path, str]]:
+    """The table of a chart's values."""
+    rows = ["| value | default | meaning |", "|---|---|---|"]
+    for key, value, sentence in described(chart / "values.yaml"):
+        shown = json.dumps(value, ensure_ascii=False)
+        cells = (f"`{key}`", f"`{shown}`", sentence)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    path = chart / "README.md"
+    before, _, rest = path.read_text().partition(_MARKS[0])
+    _, _, after = rest.partition(_MARKS[1])
+    yield path, before + "\n".join([_MARKS[0], *rows, _MARKS[1]]) + after
+
+
+def main() -> int:
+    """Write the files, or with --check only say which are stale."""
+    check = "--check" in sys.argv[1:]
+    stale = 0
+    for path, text in [*copies(), *schema(), *readme(KEDA), *readme(CHART)]:
+        if path.is_file() and path.read_text() == text:
+            continue
+        stale += 1
+        print(f"{path.relative_to(ROOT)} {'is stale' if check else 'written'}")
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
