@@ -155,7 +155,7 @@ def report(
         `fused` (AUC, EER, Cllr, ECE with intervals by group), the same for each modality alone
         and for the mean and the maximum of both, the reliability table, the labels by kind, the
         manipulated part by kind, and how well the sound of swapped or shifted clips is told
-        apart where a face speaks.
+        apart where a face speaks. Clips of kind `mismatch` count only in the last three.
     """
     verdicts = [fusion.decide(*pair, prior=prior, decided_at=_NOW, model=model) for pair in halves]
     llrs = {
@@ -165,20 +165,22 @@ def report(
         "mean": [_over(pair, lambda llrs: sum(llrs) / len(llrs)) for pair in halves],
         "max": [_over(pair, max) for pair in halves],
     }
-    both = [
-        index for index, pair in enumerate(halves) if all(half.llr is not None for half in pair)
-    ]
+    own = [index for index, clip in enumerate(clips) if clip.kind != "mismatch"]
+    both = [index for index in own if all(half.llr is not None for half in halves[index])]
     return {
         "n": len(clips),
-        "methods": {name: _figures(clips, values) for name, values in llrs.items()},
+        "methods": {
+            name: _figures([clips[i] for i in own], [values[i] for i in own])
+            for name, values in llrs.items()
+        },
         "methods_where_both_halves_are_scored": {
             name: _figures([clips[i] for i in both], [values[i] for i in both])
             for name, values in llrs.items()
         },
-        "reliability": reliability(clips, llrs["fused"]),
+        "reliability": reliability([clips[i] for i in own], [llrs["fused"][i] for i in own]),
         "labels": _cross(clips, [str(verdict.label) for verdict in verdicts]),
         "parts": _cross(clips, [_part(verdict) for verdict in verdicts]),
-        "whole": whole(clips, verdicts),
+        "whole": whole([clips[i] for i in own], [verdicts[i] for i in own]),
         "sync": _sync(clips, halves),
     }
 

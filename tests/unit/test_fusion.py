@@ -120,6 +120,17 @@ def test_nothing_reassuring_is_said_when_half_of_the_recording_failed():
     assert codes(verdict)[0] == "half_unexamined"
 
 
+def test_nothing_reassuring_is_said_when_a_part_of_the_speech_stands_out():
+    finding = Finding(
+        type="synthetic_speech", start_s=8, end_s=12, detail="2 windows", strength=0.9
+    )
+    verdict = decide(half("audio", -6, findings=(finding,)), half("video", -6))
+
+    assert verdict.label is Label.INCONCLUSIVE
+    assert codes(verdict)[0] == "voice_local_signs"
+    assert "0:08" in verdict.reasons[0].text
+
+
 def test_strong_evidence_counts_even_when_the_other_half_failed():
     verdict = decide(half("audio", 6), None)
 

@@ -31,6 +31,12 @@ def doubt(code: str) -> Reason:
     return registry.make(code)
 
 
+def local_signs(audio: PartialResult) -> Reason:
+    """Return the reason that a part of the voice stands out, with its place."""
+    strongest = max(audio.findings, key=lambda finding: finding.strength)
+    return registry.make("voice_local_signs", 0.0, strongest.start_s, strongest.end_s)
+
+
 def reasons(
     pieces: Mapping[Source, Piece],
     audio: PartialResult | None,

@@ -94,6 +94,7 @@ def decide(
     )
 
 
+_HALVES: tuple[Source, ...] = ("audio", "video")
 _ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
@@ -147,21 +148,12 @@ def _label(
     Returns:
         The label, and the reasons of an abstention, first ones first.
     """
-    bands, gates = fused.model.bands, fused.model.gates
-    low, high = fused.interval
-    halves = [fused.pieces[source] for source in ("audio", "video") if source in fused.pieces]
-    doubts = []
+    bands = fused.model.bands
+    doubts: list[Reason] = []
     if fused.declared is None:
-        if halves and all(piece.weak for piece in halves):
-            doubts.append(explain.doubt("evidence_weak"))
-        if low <= bands.authentic and high >= bands.suspicious:
-            doubts.append(explain.doubt("evidence_straddles"))
-        opposed = len(halves) > 1 and abs(halves[0].llr - halves[1].llr) >= gates.disagreement
-        if opposed and bands.authentic < fused.probability < bands.manipulated:
-            doubts.append(explain.doubt("halves_disagree"))
-        failed = any(half is None or half.outcome is Outcome.FAILED for half in (audio, video))
-        if failed and fused.probability <= bands.authentic:
-            doubts.append(explain.doubt("half_unexamined"))
+        doubts = _doubts_about_evidence(fused)
+        if fused.probability <= bands.authentic:
+            doubts += _doubts_about_calm(audio, video)
     if doubts:
         return Label.INCONCLUSIVE, tuple(doubts)
     if fused.probability >= bands.manipulated:
@@ -171,3 +163,29 @@ def _label(
     if fused.probability <= bands.authentic:
         return Label.LIKELY_AUTHENTIC, ()
     return Label.INCONCLUSIVE, (explain.doubt("evidence_straddles"),)
+
+
+def _doubts_about_evidence(fused: _Fused) -> list[Reason]:
+    """Return why the evidence carries no label: all weak, too wide, or opposed and unclear."""
+    bands, gates = fused.model.bands, fused.model.gates
+    low, high = fused.interval
+    halves = [fused.pieces[source] for source in _HALVES if source in fused.pieces]
+    doubts = []
+    if halves and all(piece.weak for piece in halves):
+        doubts.append(explain.doubt("evidence_weak"))
+    if low <= bands.authentic and high >= bands.manipulated:
+        doubts.append(explain.doubt("evidence_straddles"))
+    opposed = len(halves) > 1 and abs(halves[0].llr - halves[1].llr) >= gates.disagreement
+    if opposed and bands.authentic < fused.probability < bands.manipulated:
+        doubts.append(explain.doubt("halves_disagree"))
+    return doubts
+
+
+def _doubts_about_calm(audio: PartialResult | None, video: PartialResult | None) -> list[Reason]:
+    """Return why nothing reassuring is said in spite of a low probability."""
+    doubts = []
+    if any(half is None or half.outcome is Outcome.FAILED for half in (audio, video)):
+        doubts.append(explain.doubt("half_unexamined"))
+    if audio and audio.findings:
+        doubts.append(explain.local_signs(audio))
+    return doubts

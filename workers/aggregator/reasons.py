@@ -45,6 +45,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "목소리만으로는 어느 쪽인지 분명하지 않습니다.",
         "The voice alone lies between the bands.",
     ),
+    "voice_local_signs": (
+        "A part of the speech has signs of having been made by a computer{at}.",
+        "말소리 일부에 컴퓨터로 만든 듯한 흔적이 있습니다{at}.",
+        "The audio half located synthetic speech in a recording that looks authentic as a whole.",
+    ),
     "voice_thin": (
         "There is little speech, so little is made of the voice.",
         "말하는 부분이 짧아 목소리 분석 결과는 조금만 반영했습니다.",
