@@ -234,7 +234,9 @@ def test_no_percentage_claims_certainty(probability, shown):
     assert report.percent(probability) == shown
 
 
-@pytest.mark.parametrize(("name", "text"), list(page_words.tables()["words"].items()))
+@pytest.mark.parametrize(
+    ("name", "text"), [pair for table in page_words.tables().values() for pair in table.items()]
+)
 def test_every_phrase_is_in_both_languages_with_the_same_blanks(name, text):
     blanks = [sorted(set(re.findall(r"{\w+}", text[language]))) for language in ("en", "ko")]
 
