@@ -84,7 +84,7 @@ def test_the_interval_contains_the_probability(audio_llr, video_llr):
 def test_a_missing_half_is_left_out_not_imputed():
     verdict = decide(NO_SOUND, half("video", 6))
 
-    assert verdict.modalities_used == ("video", "sequence")
+    assert verdict.modalities_used == ("video",)
     assert verdict.audio_probability is None
     assert Label.LIKELY_MANIPULATED is verdict.label
     assert "no_audio_track" in codes(verdict)
@@ -191,12 +191,29 @@ def test_reasons_come_in_order_of_weight_with_time_codes():
     assert "0:04" in first.text
 
 
-def test_findings_in_the_sequence_count_where_no_face_was_found():
-    finding = Finding(type="duplicated_run", start_s=3, end_s=5, detail="48 frames repeat")
-    verdict = decide(NO_SOUND, NO_FACE.model_copy(update={"findings": (finding,)}))
+DUPLICATE = Finding(type="duplicated_run", start_s=3, end_s=5, detail="48 frames repeat")
 
+
+def test_findings_in_the_sequence_count_where_no_face_was_found():
+    verdict = decide(NO_SOUND, NO_FACE.model_copy(update={"findings": (DUPLICATE,)}))
+
+    assert verdict.label is Label.SUSPICIOUS
     assert verdict.manipulated_part == "sequence"
     assert verdict.modalities_used == ("sequence",)
+    assert "0:03" in verdict.reasons[0].text
+
+
+def test_a_tampered_sequence_is_not_outweighed_by_authentic_halves():
+    verdict = decide(half("audio", -4), half("video", -4, findings=(DUPLICATE,)))
+
+    assert verdict.label is Label.SUSPICIOUS
+    assert verdict.manipulated_part == "sequence"
+
+
+def test_a_finding_of_a_kind_without_weight_changes_nothing():
+    unknown = DUPLICATE.model_copy(update={"type": "brand_new"})
+
+    assert decide(NO_SOUND, NO_FACE.model_copy(update={"findings": (unknown,)})).probability is None
 
 
 @pytest.mark.parametrize(

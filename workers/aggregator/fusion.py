@@ -86,7 +86,7 @@ def decide(
         interval=fused.interval,
         audio_probability=_alone(pieces, "audio", prior),
         video_probability=_alone(pieces, "video", prior),
-        modalities_used=(*pieces, *(("provenance",) if declared is not None else ())),
+        modalities_used=_used(pieces, model, declared),
         manipulated_part=part if label in _ACCUSING else None,
         reasons=doubts + reasons,
         next_step=NEXT_STEPS[label]["en"],
@@ -126,6 +126,14 @@ class _Fused:
 
 def _alone(pieces: Mapping[Source, Piece], source: Source, prior: float) -> float | None:
     return to_probability(pieces[source].llr, prior) if source in pieces else None
+
+
+def _used(
+    pieces: Mapping[Source, Piece], model: FusionModel, declared: float | None
+) -> tuple[str, ...]:
+    """Name what counted; an undisturbed sequence of frames is part of looking at the picture."""
+    used = [s for s, piece in pieces.items() if s != "sequence" or piece.llr > model.sequence.none]
+    return (*used, "provenance") if declared is not None else tuple(used)
 
 
 def _has_ground(pieces: Mapping[Source, Piece]) -> bool:
