@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
+from workers.evaluate_command import evaluate_command
 
 _err = Console(stderr=True, highlight=False)
 _WAIT_S = 900.0
@@ -84,7 +85,7 @@ def logged(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
-def analyze(file: Path, as_json: bool, html: Path | None, language: str) -> None:
+def analyze(file: Path, as_json: bool, html: Path | None, language: Any) -> None:
     """Analyse one FILE here, without AWS; same pipelines, same verdict."""
     from workers import show
     from workers.aggregator import report
@@ -308,6 +309,8 @@ def models_verify(as_json: bool) -> None:
     else:
         click.echo(f"{len(registry.entries)} models are as the registry says ({registry.digest}).")
 
+
+main.add_command(evaluate_command)
 
 if __name__ == "__main__":
     main()

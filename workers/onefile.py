@@ -11,14 +11,14 @@ from shared.errors import NotMedia
 from shared.halves import Analyze, decode_limits, examine
 from shared.media import SNIFF_BYTES, admit
 from shared.models import Registry
-from shared.records import Analysis, Job, JobStatus, Media, Upload
+from shared.records import Analysis, Job, JobStatus, Media, Modality, Upload
 from shared.settings import Settings
 from workers.aggregator import fusion
 from workers.audio import pipeline as audio
 from workers.video import pipeline as video
 
 
-def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[str, Analysis]]:
+def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[Modality, Analysis]]:
     """Analyse a local file as an upload of the same content would be.
 
     Returns:
@@ -31,10 +31,10 @@ def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[str, Analysi
     digest = _admitted_digest(settings, path)
     registry = Registry(settings.models_dir, device=settings.device, threads=settings.threads)
     limits = decode_limits(settings)
-    analyses: dict[str, Analysis] = {}
+    analyses: dict[Modality, Analysis] = {}
     media: Media | None = None
     for modality, analyze in _pipelines(settings, registry).items():
-        analyses[modality], found = examine(path, modality, analyze, limits)  # type: ignore[arg-type]  # keys are modalities
+        analyses[modality], found = examine(path, modality, analyze, limits)
         media = media or found
     now = datetime.now(UTC)
     halves = {modality: analysis.result for modality, analysis in analyses.items()}
@@ -58,7 +58,8 @@ def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[str, Analysi
         created_at=now,
         updated_at=now,
         verdict=verdict,
-        **halves,  # type: ignore[arg-type]  # keys are modalities
+        audio=halves["audio"],
+        video=halves["video"],
     )
     return job, analyses
 
@@ -74,7 +75,7 @@ def _admitted_digest(settings: Settings, path: Path) -> str:
         raise NotMedia(f"The file {path} cannot be read: {error.strerror}.") from error
 
 
-def _pipelines(settings: Settings, registry: Registry) -> dict[str, Analyze]:
+def _pipelines(settings: Settings, registry: Registry) -> dict[Modality, Analyze]:
     hear = audio.load(registry)
     look = video.load(registry)
     limits = decode_limits(settings)

@@ -66,7 +66,7 @@ def follow(settings: Settings, job_id: str, timeout_s: float) -> Iterator[Job]:
     last: Job | None = None
     while time.monotonic() < end:
         try:
-            job = store.get(job_id)
+            job: Job | None = store.get(job_id)
         except (UnknownJob, Retryable):  # not created yet, or asked again in a moment
             job = last
         if job and job != last:

@@ -1,4 +1,4 @@
-"""A real worker of the fleet whose one task sleeps SLOW_S seconds and notes each start in a file."""
+"""A real worker of the fleet whose task sleeps SLOW_S seconds and notes its starts in a file."""
 
 import os
 import sys

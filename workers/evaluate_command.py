@@ -1,0 +1,106 @@
+"""`guardian evaluate`: the detectors' error rates on anybody's labelled files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shared.settings import get_settings
+
+_manifest = click.option(
+    "--manifest",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="CSV with file, label, group and any other columns; paths are relative to it.",
+)
+_by = click.option("--by", "columns", multiple=True, help="Column to report apart; repeatable.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_processes = click.option("--processes", type=click.IntRange(1), help="One a core by default.")
+
+
+@click.group("evaluate")
+def evaluate_command() -> None:
+    """Measure error rates on labelled files, by group."""
+
+
+@evaluate_command.command("audio")
+@_manifest
+@_by
+@_processes
+@_json
+def evaluate_audio(
+    manifest: Path, columns: tuple[str, ...], processes: int | None, as_json: bool
+) -> None:
+    """Score voices; labels are bonafide and spoof."""
+    from workers.evaluate import evaluate_audio as evaluate  # noqa: PLC0415  # slow to import
+
+    models_dir = get_settings().models_dir
+    _print(evaluate(manifest, models_dir=models_dir, columns=columns, processes=processes), as_json)
+
+
+@evaluate_command.command("video")
+@_manifest
+@_by
+@_processes
+@_json
+def evaluate_video(
+    manifest: Path, columns: tuple[str, ...], processes: int | None, as_json: bool
+) -> None:
+    """Score faces; labels are real and fake."""
+    from workers.evaluate import evaluate_video as evaluate  # noqa: PLC0415  # slow to import
+
+    settings = get_settings()
+    figures = evaluate(
+        manifest,
+        models_dir=settings.models_dir,
+        columns=columns,
+        processes=processes,
+        sample_every=settings.sample_rate,
+    )
+    _print(figures, as_json)
+
+
+@evaluate_command.command("fusion")
+@_manifest
+@_processes
+@_json
+def evaluate_fusion(manifest: Path, processes: int | None, as_json: bool) -> None:
+    """Score whole recordings; the column `kind` says which part is manipulated."""
+    from workers.evaluate_fusion import (  # noqa: PLC0415  # slow to import
+        evaluate_fusion as evaluate,
+    )
+
+    settings = get_settings()
+    figures = evaluate(
+        manifest, models_dir=settings.models_dir, prior=settings.prior, processes=processes
+    )
+    _print(figures, as_json)
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    """Print one JSON line, or the figures of the whole as a table."""
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        if not isinstance(value, dict | list) or _is_interval(value):
+            table.add_row(name, _text(value))
+    Console().print(table)
+    for name, value in figures.items():
+        if isinstance(value, dict) and value:
+            Console().print(f"[bold]{name}[/bold]")
+            Console().print_json(json.dumps(value, ensure_ascii=False))
+
+
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, int | float) for item in value)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
