@@ -187,6 +187,16 @@ def test_what_is_no_recording_is_rejected_with_a_reason(system, name, content, r
     assert (job.status, job.error.code) == (JobStatus.REJECTED, reason)
 
 
+def test_a_key_outside_uploads_is_answered_too(system):
+    s3 = aws.client(system.settings, "s3")
+    bucket, key = system.settings.uploads_bucket, "elsewhere/call.mp4"
+    s3.put_object(Bucket=bucket, Key=key, Body=SAMPLES[0].read_bytes())
+
+    job = outcome(system, uploaded(system, key))
+
+    assert (job.status, job.error.code) == (JobStatus.REJECTED, "key_outside_uploads")
+
+
 def test_too_large_an_object_is_rejected(system):
     job = outcome(system, put_bytes(system, "large.mp4", bytes(41 * MB)))
 

@@ -1,0 +1,58 @@
+"""A half of a very long recording still fits its item, and nothing of it is lost."""
+
+import json
+
+from shared.compact import MAX_HALF_BYTES, compact, merge
+from shared.records import Analysis, Finding, Outcome, PartialResult, SyncSeries, TimelinePoint
+
+
+def long_half(hours: int) -> PartialResult:
+    points = tuple(
+        TimelinePoint(start_s=2 * n, end_s=2 * n + 4, probability=(n % 97) / 97)
+        for n in range(hours * 1800)
+    )
+    findings = tuple(
+        Finding(type="frozen", start_s=n, end_s=n + 1, detail="a" * 80, strength=n / 3000)
+        for n in range(3000)
+    )
+    sync = tuple(
+        SyncSeries(rate_hz=25, start_s=n * 10, values=tuple(range(100, 200))) for n in range(200)
+    )
+    return PartialResult(
+        modality="audio", outcome=Outcome.SCORED, timeline=points, findings=findings, sync=sync
+    )
+
+
+def test_a_small_half_is_left_as_it_is():
+    analysis = Analysis(PartialResult(modality="audio", outcome=Outcome.SCORED, llr=1.5))
+
+    assert compact(analysis) is analysis
+
+
+def test_hours_of_sound_fit_an_item_and_the_whole_is_kept_beside():
+    half = long_half(4)
+
+    small = compact(Analysis(half))
+
+    assert len(small.result.model_dump_json()) <= MAX_HALF_BYTES
+    (kept,) = small.evidence
+    assert PartialResult.model_validate(json.loads(kept.content)) == half
+    assert small.result.timeline[0].start_s == 0
+    assert small.result.timeline[-1].end_s == half.timeline[-1].end_s
+    assert max(p.probability for p in small.result.timeline) == max(
+        p.probability for p in half.timeline
+    )
+    assert small.result.findings[-1].strength == half.findings[-1].strength
+
+
+def test_merging_covers_every_point():
+    points = [TimelinePoint(start_s=n, end_s=n + 1, probability=n / 10) for n in range(7)]
+
+    merged = merge(points, 3)
+
+    assert [(p.start_s, p.end_s, p.probability) for p in merged] == [
+        (0, 3, 0.2),
+        (3, 6, 0.5),
+        (6, 7, 0.6),
+    ]
+    assert merge([], 3) == ()
