@@ -129,6 +129,26 @@ def test_multipart_by_a_plain_client_is_one_job(system, tmp_path):
     assert job.verdict.label == "not_applicable"
 
 
+def test_the_aws_command_line_uploads_and_again_is_the_same_job(system):
+    key = f"uploads/{uuid.uuid4().hex[:8]}/by-hand.mp4"
+    target = f"s3://{system.settings.uploads_bucket}/{key}"
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": system.endpoint_url,
+        "AWS_DEFAULT_REGION": system.settings.region,
+    }
+    copy = [GUARDIAN.with_name("aws"), "s3", "cp", str(SAMPLES[1]), target, "--no-progress"]
+    subprocess.run(copy, env=environment, check=True, timeout=60)
+    upload = uploaded(system, key)
+    first = outcome(system, upload)
+    subprocess.run(copy, env=environment, check=True, timeout=60)
+    settle(system)
+
+    assert uploaded(system, key).job_id == upload.job_id
+    assert JobStore(system.settings).get(upload.job_id) == first
+    assert first.status is JobStatus.COMPLETE
+
+
 def test_a_duplicate_event_changes_nothing(system, sample_job):
     event = {
         "Records": [

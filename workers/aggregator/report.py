@@ -39,7 +39,7 @@ _OMITTED = ("omitted_words", "omitted_parts", "omitted_between")
 _PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
 #: Each label's mark: a shape for those who do not see the colour.
 _MARKS = {
-    Label.LIKELY_AUTHENTIC: "✓",
+    Label.LIKELY_AUTHENTIC: "○",
     Label.SUSPICIOUS: "!",
     Label.LIKELY_MANIPULATED: "!!",
     Label.INCONCLUSIVE: "?",
@@ -160,8 +160,9 @@ def gather_evidence(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]
 
 
 def evidence_of(job: Job) -> list[EvidenceRef]:
-    """Return the references of both halves, most telling first."""
-    references = [ref for half in (job.audio, job.video) if half for ref in half.evidence]
+    """Return the references to pictures of both halves, most telling first."""
+    halves = [half for half in (job.audio, job.video) if half]
+    references = [ref for half in halves for ref in half.evidence if ref.kind != "full_result"]
     return sorted(references, key=lambda ref: -(ref.probability or 0.0))
 
 
