@@ -37,6 +37,12 @@ class DecoderTimeout(Retryable):
     code = "decoder_timeout"
 
 
+class Busy(Retryable):
+    """All places in the queue of this process are taken; ask again in a moment."""
+
+    code = "busy"
+
+
 # --- Permanent: trying again gives the same answer ----------------------------------------------
 
 
@@ -116,6 +122,18 @@ class UnknownJob(Permanent):
     """There is no such job."""
 
     code = "unknown_job"
+
+
+class UnknownLetter(Permanent):
+    """There is no such dead letter."""
+
+    code = "unknown_letter"
+
+
+class NotRepeatable(Permanent):
+    """The job cannot be done again in the state that it is in."""
+
+    code = "not_repeatable"
 
 
 # --- Typed non-answers: the analysis ran, and honestly has nothing to say -----------------------

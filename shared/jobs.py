@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -197,6 +197,29 @@ class JobStore:
             now,
             "attribute_not_exists(verdict)",
         )
+
+    def reopen(self, job: Job, halves: Iterable[Modality], now: datetime) -> Written:
+        """Take back the verdict and the halves named, so that they can be made again."""
+        gone = "verdict, label, probability, aggregation, report_key, #error, sweeps"
+        for half in halves:
+            gone += f", {half}, {half}_outcome, {half}_started"
+        shard = zlib.crc32(job.job_id.encode()) % SHARDS
+        return self._update(
+            job.job_id,
+            f"SET #status = :queued, updated = :now, pending = :shard, due = :due REMOVE {gone}",
+            {
+                ":queued": JobStatus.QUEUED,
+                ":shard": f"pending#{shard}",
+                ":due": self._due(now),
+                ":seen": job.status,
+            },
+            now,
+            "#status = :seen",
+        )
+
+    def erase(self, job_id: str) -> None:
+        """Remove the row of a job."""
+        self._call("delete_item", Key=_encode({"pk": job_id}))
 
     # --- reads --------------------------------------------------------------------------------
 

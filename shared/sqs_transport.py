@@ -15,13 +15,15 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.transport import SQS
 
-from shared import aws
+from shared import aws, flags
 from shared.settings import Settings, get_settings
 from shared.telemetry import LAST_RECEIVE, RECEIVE_ERRORS
 from shared.visibility import Keeper, Receipt
 
 _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
+#: Rest between two looks at a paused queue's flag.
+_PAUSED_S = 1.0
 _log = structlog.get_logger()
 
 #: When a receive last succeeded, by queue name, on the monotonic clock; read by readiness.
@@ -47,6 +49,10 @@ class Channel(SQS.Channel):
         return True
 
     def _receive_message(self, queue: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if flags.paused(get_settings(), queue):
+            last_receive[queue] = time.monotonic()  # well, and told to wait
+            time.sleep(_PAUSED_S)
+            return {}
         try:
             answer: dict[str, Any] = super()._receive_message(  # type: ignore[misc]  # not in the stubs
                 queue, *args, **kwargs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, queues
+from shared import aws, flags, queues
 from shared.errors import Permanent, Retryable
 from shared.jobs import JobStore
 from shared.settings import Settings
@@ -24,6 +25,8 @@ PORT = 9100
 _BATCH = 10
 _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
+#: Rest between two looks at a paused queue's flag.
+_PAUSED_S = 1.0
 _MAX_BACKOFF_S = 900
 _MISSED_POLLS = 3
 _MAX_ATTRIBUTE = 256
@@ -70,6 +73,8 @@ class _Intake:
                 asyncio.TaskGroup() as batches,
             ):
                 while not self._stop.is_set():
+                    if await self._is_paused():
+                        continue
                     await self._free.acquire()
                     messages = await self._receive()
                     if not messages:
@@ -79,6 +84,15 @@ class _Intake:
         finally:
             server.shutdown()
         _log.info("intake_stopped")
+
+    async def _is_paused(self) -> bool:
+        """Rest for a moment where an operator has paused the queue."""
+        if not await asyncio.to_thread(flags.paused, self._settings, self._queue):
+            return False
+        self._heard = time.monotonic()  # well, and told to wait
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), _PAUSED_S)
+        return True
 
     def _is_ready(self) -> bool:
         patience_s = _MISSED_POLLS * (self._settings.receive_wait_s + 10)

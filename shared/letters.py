@@ -1,0 +1,189 @@
+"""Dead letters: read what lies in a dead-letter queue, send it back, or discard it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from shared import aws, repeat
+from shared.errors import UnknownLetter
+from shared.queues import queue_url
+from shared.records import Record
+from shared.settings import Settings
+
+#: SQS hands out at most ten messages a receive.
+_BATCH = 10
+#: Receives of one look that bring nothing new before the queue counts as read.
+_EMPTY_LOOKS = 2
+#: How long a look keeps messages from other readers, in seconds.
+_LOOK_S = 30
+#: Most letters that one look reads.
+MAX_LETTERS = 200
+
+
+class Letter(Record):
+    """One dead message, readable."""
+
+    message_id: str
+    queue: str
+    sent_at: datetime
+    receives: int
+    cause: str
+    code: str
+    job_id: str | None = None
+    task: str | None = None
+    body: str
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A letter and the receipt that it is held with."""
+
+    letter: Letter
+    handle: str
+    raw: dict[str, Any]
+
+
+def read(settings: Settings, queue: str, limit: int = MAX_LETTERS) -> list[Letter]:
+    """Return the dead letters of a queue, oldest first, and put them back at once.
+
+    Args:
+        settings: Which installation.
+        queue: `uploads`, `audio`, `video` or `aggregate`.
+        limit: Most letters to return.
+
+    Raises:
+        SettingsInvalid: There is no such queue.
+        ServiceUnavailable: SQS could not be reached.
+    """
+    held = list(_hold(settings, queue, limit))
+    for one in held:
+        _release(settings, queue, one)
+    return sorted((one.letter for one in held), key=lambda letter: letter.sent_at)
+
+
+def redrive(settings: Settings, queue: str, message_id: str | None = None) -> list[Letter]:
+    """Send dead letters back to their queue, and only then remove them; all, or one by its id.
+
+    Raises:
+        UnknownLetter: There is no dead letter with that id.
+        ServiceUnavailable: SQS could not be reached; what was sent back is said by its absence.
+    """
+    sqs = aws.client(settings, "sqs")
+    target = queue_url(settings, settings.queue(queue))
+
+    def send_back(one: _Held) -> None:
+        if one.letter.job_id:
+            repeat.reopen_failed(settings, one.letter.job_id)
+        attributes = {
+            name: {key: value[key] for key in ("DataType", "StringValue") if key in value}
+            for name, value in one.raw.get("MessageAttributes", {}).items()
+            if "StringValue" in value and name not in ("code", "cause")
+        }
+        sqs.send_message(QueueUrl=target, MessageBody=one.raw["Body"], MessageAttributes=attributes)
+
+    return _take_out(settings, queue, message_id, send_back)
+
+
+def discard(settings: Settings, queue: str, message_id: str | None = None) -> list[Letter]:
+    """Remove dead letters for good; all, or one by its id.
+
+    Raises:
+        UnknownLetter: There is no dead letter with that id.
+        ServiceUnavailable: SQS could not be reached.
+    """
+    return _take_out(settings, queue, message_id, lambda _: None)
+
+
+def _take_out(
+    settings: Settings, queue: str, message_id: str | None, act: Callable[[_Held], None]
+) -> list[Letter]:
+    """Act on each letter meant and remove it; give the others back."""
+    sqs = aws.client(settings, "sqs")
+    url = _dead_url(settings, queue)
+    done: list[Letter] = []
+    for one in list(_hold(settings, queue, MAX_LETTERS)):
+        if message_id not in (None, one.letter.message_id):
+            _release(settings, queue, one)
+            continue
+        with aws.translated("moving a dead letter"):
+            act(one)
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=one.handle)
+        done.append(one.letter)
+    if message_id and not done:
+        raise UnknownLetter(f"There is no dead letter {message_id!r} behind {queue}.")
+    return done
+
+
+def _dead_url(settings: Settings, queue: str) -> str:
+    return queue_url(settings, settings.dead_letter_queue(queue))
+
+
+def _hold(settings: Settings, queue: str, limit: int) -> Iterator[_Held]:
+    """Receive until nothing new comes; what is held is invisible to others for a while."""
+    sqs = aws.client(settings, "sqs")
+    url = _dead_url(settings, queue)
+    seen: set[str] = set()
+    empty = 0
+    while len(seen) < limit and empty < _EMPTY_LOOKS:
+        with aws.translated("reading dead letters"):
+            answer = sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=min(_BATCH, limit - len(seen)),
+                VisibilityTimeout=_LOOK_S,
+                WaitTimeSeconds=0,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+        fresh = [raw for raw in answer.get("Messages", []) if raw["MessageId"] not in seen]
+        empty = 0 if fresh else empty + 1
+        for raw in fresh:
+            seen.add(raw["MessageId"])
+            yield _Held(_letter(queue, raw), raw["ReceiptHandle"], raw)
+
+
+def _release(settings: Settings, queue: str, one: _Held) -> None:
+    with aws.translated("putting a dead letter back"):
+        aws.client(settings, "sqs").change_message_visibility(
+            QueueUrl=_dead_url(settings, queue), ReceiptHandle=one.handle, VisibilityTimeout=0
+        )
+
+
+def _letter(queue: str, raw: dict[str, Any]) -> Letter:
+    attributes = raw.get("Attributes", {})
+    own = {
+        name: value.get("StringValue", "")
+        for name, value in raw.get("MessageAttributes", {}).items()
+    }
+    task, job_id = _task_of(raw["Body"])
+    receives = int(attributes.get("ApproximateReceiveCount", 1))
+    return Letter(
+        message_id=raw["MessageId"],
+        queue=queue,
+        sent_at=datetime.fromtimestamp(int(attributes.get("SentTimestamp", 0)) / 1000, UTC),
+        receives=receives,
+        code=own.get("code") or ("task_failed" if task else "not_processed"),
+        cause=own.get("cause")
+        or (f"{task} failed at every attempt" if task else "no worker finished it"),
+        job_id=job_id,
+        task=task,
+        body=raw["Body"],
+    )
+
+
+def _task_of(body: str) -> tuple[str | None, str | None]:
+    """Read task name and job id of a Celery message; a message of another kind has neither."""
+    try:
+        envelope = json.loads(body)
+        task = envelope["headers"]["task"]
+        inner = envelope["body"]
+        if envelope.get("properties", {}).get("body_encoding") == "base64":
+            inner = base64.b64decode(inner).decode()
+        job_id = json.loads(inner)[1].get("job_id")
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None, None
+    return str(task), None if job_id is None else str(job_id)
