@@ -254,7 +254,9 @@ def _video_detector() -> video.VideoDetector:
 def _score_video(job: tuple[Path, int]) -> Scored:
     path, sample_every = job
     try:
-        half = video.analyze(path, probe(path), _video_detector(), sample_every=sample_every).result
+        half = video.analyze(
+            path, probe(path), _video_detector(), sample_every=sample_every, sync=False
+        ).result
     except Permanent as error:
         return Scored(None, error.code, 0.0)
     except OSError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.video_crops import Clip
+from training.video_data import MARGIN
 from workers import evaluation
 
 Floats = NDArray[np.float64]
@@ -76,6 +77,7 @@ def calibrate(
     )
     far = np.array([np.mean(distances[clip.file]) for clip in clips])
     params = {
+        "margin": MARGIN,
         "scale": scale,
         "offset": offset,
         "face_scale": face_scale,

@@ -14,8 +14,10 @@ from training.video_degrade import Image, Random, degrade, rescale
 from training.video_fakes import blend
 
 #: Side of the network's input, in pixels, and of the square around the face, in face boxes.
-SIDE_PX = 160
-MARGIN = 1.35
+SIDE_PX = 128
+MARGIN = 1.3
+#: Pseudo-fakes and degradations work on a square of this many face boxes.
+WORKING_MARGIN = 1.65
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,21 @@ class Source:
 
 def shrink(crop: Crop, rng: Random) -> tuple[Image, NDArray[np.float32], float]:
     """Bring a square to a random size of face, at most its own; return image, points, face size."""
-    face_px = min(crop.size, float(np.exp(rng.uniform(np.log(70), np.log(260)))))
+    face_px = min(crop.size, float(np.exp(rng.uniform(np.log(65), np.log(200)))))
     factor = face_px / crop.size
-    image = rescale(crop.image, factor, rng, back=False) if factor < 0.97 else crop.image
-    actual = image.shape[0] / crop.image.shape[0]
-    return image, crop.points * actual, crop.size * actual
+    image, points = _trim(crop)
+    side = image.shape[0]
+    if factor < 0.97:
+        image = rescale(image, factor, rng, back=False)
+    actual = image.shape[0] / side
+    return image, points * actual, crop.size * actual
+
+
+def _trim(crop: Crop) -> tuple[Image, NDArray[np.float32]]:
+    """Cut away what no jittered square reaches."""
+    side = crop.image.shape[0]
+    edge = max(0, round((side - WORKING_MARGIN * crop.size) / 2))
+    return crop.image[edge : side - edge, edge : side - edge], crop.points - edge
 
 
 def frame_face(image: Image, face_px: float, rng: Random | None) -> Image:

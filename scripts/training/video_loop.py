@@ -26,13 +26,6 @@ def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy((rgb - 127) / 128).to(memory_format=torch.channels_last)
 
 
-def freeze_norms(net: FaceNet) -> None:
-    """Keep the statistics of ImageNet: the set is too small to estimate its own."""
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
-
-
 def freeze_start(net: FaceNet) -> None:
     """Keep the start: edges and grain are the same everywhere, and it costs most."""
     for part in (net.stem, *list(net.blocks)[:FROZEN_BLOCKS]):
@@ -67,7 +60,6 @@ def train(
     )
     net.to(memory_format=torch.channels_last)
     net.train()
-    freeze_norms(net)
     averaged = copy.deepcopy(net)
     taken, began, running = 0, time.perf_counter(), 0.7
     for step in range(steps):
@@ -92,7 +84,7 @@ def train(
     return averaged.eval()
 
 
-def score(net: FaceNet, crops: list[Crop]) -> NDArray[np.float32]:
+def score(net: torch.nn.Module, crops: list[Crop]) -> NDArray[np.float32]:
     """Return one logit a crop; a crop and its mirror image are averaged."""
     squares = np.stack([frame_face(crop.image, crop.size, None) for crop in crops])
     with torch.no_grad():

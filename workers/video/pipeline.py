@@ -28,7 +28,17 @@ from shared.media import (
     plan_sampling,
 )
 from shared.models import Registry
-from shared.records import Analysis, Coverage, Media, ModelRef, Outcome, PartialResult, Track
+from shared.records import (
+    Analysis,
+    Coverage,
+    Media,
+    ModelRef,
+    Outcome,
+    PartialResult,
+    SyncSeries,
+    Track,
+)
+from workers.video import lips
 from workers.video.album import Album
 from workers.video.faces import Face, FaceFinder, Image, sharpness
 from workers.video.pooling import Calibration, Scored, pool, timeline
@@ -95,7 +105,7 @@ def load(registry: Registry) -> VideoDetector:
     entry = registry.entry(SCORER)
     return VideoDetector(
         finder=FaceFinder(registry.session(FINDER)),
-        scorer=FaceScorer(registry.session(SCORER)),
+        scorer=FaceScorer(registry.session(SCORER), float(entry.params.get("margin", 1.3))),
         calibration=Calibration.from_params(entry.params),
         models=(entry.ref, registry.entry(FINDER).ref),
     )
@@ -110,6 +120,7 @@ def analyze(
     max_frames: int = 240,
     limits: DecodeLimits = DEFAULT_LIMITS,
     clock: Clock = lambda: 0.0,
+    sync: bool = True,
 ) -> Analysis:
     """Score the faces of one recording in one streaming pass.
 
@@ -121,6 +132,7 @@ def analyze(
         max_frames: Look at no more than about this many.
         limits: What the decoder may use.
         clock: Seconds for the timings; the default leaves them at zero.
+        sync: Follow the mouth through dense bursts too.
 
     Returns:
         A scored half with the crops behind it, or a typed non-answer with its coverage: no face,
@@ -134,28 +146,32 @@ def analyze(
     tracks = media.of_kind("video")
     if not tracks:
         raise NoVideoTrack
-    started = clock()
     seen, track = _look_first(
         path, media, tracks, detector, sample_every, max_frames, limits, clock
     )
-    seen.timings_ms["total"] = (clock() - started) * 1000
     refusal = _refusal(seen)
     common: dict[str, Any] = {
         "modality": "video",
         "coverage": _coverage(seen, track),
         "models": detector.models,
-        "timings_ms": {stage: round(value, 1) for stage, value in seen.timings_ms.items()},
     }
     if refusal:
-        return Analysis(
-            PartialResult(
-                outcome=Outcome.NOT_APPLICABLE,
-                reason=refusal.code,
-                message=refusal.message,
-                **common,
-            )
+        result = PartialResult(
+            outcome=Outcome.NOT_APPLICABLE,
+            reason=refusal.code,
+            message=refusal.message,
+            timings_ms=_rounded(seen.timings_ms),
+            **common,
         )
+        return Analysis(result)
+    looked = clock()
+    series = _lips(path, media, track, seen, detector, limits) if sync else ()
+    followed = clock()
     shift = instability(detector.scorer, [shot.crop for shot in seen.album.spread])
+    seen.timings_ms |= {
+        "lips": (followed - looked) * 1000,
+        "stability": (clock() - followed) * 1000,
+    }
     verdict = pool(seen.scored, detector.calibration, shift)
     evidence = seen.album.evidence(detector.calibration)
     result = PartialResult(
@@ -166,10 +182,40 @@ def analyze(
         timeline=timeline(seen.scored, detector.calibration, seen.last_s),
         persons=verdict.persons,
         signals=verdict.signals | {"stability_shift": round(shift, 4)},
+        sync=series,
         evidence=tuple(item.ref for item in evidence),
+        timings_ms=_rounded(seen.timings_ms),
         **common,
     )
     return Analysis(result, evidence)
+
+
+def _rounded(timings_ms: dict[str, float]) -> dict[str, float]:
+    return {stage: round(value, 1) for stage, value in timings_ms.items()}
+
+
+def _lips(
+    path: Path,
+    media: Media,
+    track: Track,
+    seen: _Seen,
+    detector: VideoDetector,
+    limits: DecodeLimits,
+) -> tuple[SyncSeries, ...]:
+    """Follow the mouth through dense bursts; a burst that cannot be decoded is counted."""
+    bursts = []
+    every = max(1, int((track.fps or 25.0) / lips.RATE_HZ))
+    times = [item.time_s for item in seen.scored]
+    for start_s in lips.burst_starts(times, seen.last_s):
+        sampling = Sampling(every=every, start_s=start_s, length_s=lips.BURST_S)
+        frames = FrameReader(
+            path, media, track, sampling, max_side_px=lips.BURST_SIDE_PX, limits=limits
+        )
+        try:
+            bursts.append(lips.series(frames, detector.finder))
+        except Undecodable:
+            seen.dropped["undecodable_bursts"] += 1
+    return tuple(burst for burst in bursts if burst)
 
 
 def sampling_for(media: Media, track: Track, sample_every: int, max_frames: int) -> Sampling:

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from workers.video.faces import Face, Image, cut, resize
 
-#: Side of the square around the face, in longer sides of its box; as in training.
-MARGIN = 1.35
 #: JPEG quality and scale of the degraded copies behind the stability band.
 STABILITY_QUALITY, STABILITY_SCALE = 60, 0.7
 
@@ -36,15 +34,21 @@ class Mark:
 class FaceScorer:
     """The trained network over an ONNX session; a face and its mirror image are averaged."""
 
-    def __init__(self, session: Any) -> None:
-        """Take an `onnxruntime.InferenceSession` with the input (n, 3, side, side)."""
+    def __init__(self, session: Any, margin: float) -> None:
+        """Take the network, and how wide its squares are.
+
+        Args:
+            session: An `onnxruntime.InferenceSession` with the input (n, 3, side, side).
+            margin: Side of the square around a face, in longer sides of its box; as in training.
+        """
         self._session = session
+        self._margin = margin
         self._input = session.get_inputs()[0].name
         self.side_px = int(session.get_inputs()[0].shape[2])
 
     def score_faces(self, image: Image, faces: Sequence[Face]) -> list[Mark]:
         """Score faces of one BGR picture."""
-        crops = [cut(image, face, MARGIN, self.side_px) for face in faces]
+        crops = [cut(image, face, self._margin, self.side_px) for face in faces]
         scores, distances = self.score_crops(crops)
         return [
             Mark(float(score), float(distance), crop)
