@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from shared.depths import QueueDepth
 from shared.jobs import JobSummary
@@ -22,7 +22,6 @@ _COLOURS = {
     Label.NOT_APPLICABLE: "cyan",
     Label.FAILED: "red",
 }
-_SIZE_STEP = 1024
 
 
 def job(console: Console, item: Job) -> None:
@@ -61,17 +60,13 @@ def _half(half: PartialResult) -> str:
 
 def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
     """Print a job list, newest first."""
-    table = Table("job", "status", "label", "probability", "size", "created (UTC)", "key")
+    table = Table(Column("job", no_wrap=True), "status", "verdict", "created", "key")
     for row in rows:
-        table.add_row(
-            row.job_id,
-            row.status,
-            row.label or (row.error.code if row.error else ""),
-            "" if row.probability is None else f"{row.probability:.2f}",
-            size(row.size_bytes),
-            f"{row.created_at:%Y-%m-%d %H:%M:%S}",
-            row.key,
-        )
+        verdict = row.label or (row.error.code if row.error else "")
+        if row.probability is not None:
+            verdict += f" {row.probability:.2f}"
+        created = f"{row.created_at:%m-%d %H:%M}"
+        table.add_row(row.job_id, row.status, verdict, created, row.key)
     console.print(table)
 
 
@@ -93,15 +88,3 @@ def models(console: Console, registry: Registry) -> None:
             entry.name, entry.version, entry.modality, entry.sha256[:12], entry.licence, measured
         )
     console.print(table)
-
-
-def size(count: int | None) -> str:
-    """Format a number of bytes."""
-    if count is None:
-        return ""
-    value, units = float(count), ("B", "kB", "MB", "GB")
-    for unit in units[:-1]:
-        if value < _SIZE_STEP:
-            return f"{value:.0f} {unit}"
-        value /= _SIZE_STEP
-    return f"{value:.1f} {units[-1]}"
