@@ -1,0 +1,476 @@
+"""Make clips whose frames were tampered with, untouched ones beside them, and their manifest.
+
+    python scripts/tamper.py SOURCES OUT --clips 600 --half test
+
+SOURCES is a directory with videos; a `manifest.csv` in it or above it (columns `file` and `group`)
+says which of them belong together. Groups are split into a development and a test half by a
+digest of their name. Every clip has one tampering at a random place, of a random length, and is
+compressed once more with a random quality (CRF 18 to 32). The manifest of the clips has one row a
+clip: file, label (a type of finding, or none), start_s, end_s, kind, source, group, crf.
+A tampering without extent (frames deleted, a splice) has the span 0.2 s before and after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FPS = 25
+FFMPEG, FFPROBE = (shutil.which(tool) or tool for tool in ("ffmpeg", "ffprobe"))
+#: Span of a tampering without extent, to each side, in seconds.
+POINT_S = 0.2
+SYNTHETIC = {
+    "testsrc2": "testsrc2=size=320x240:rate=25:duration=8",
+    "mandelbrot": "mandelbrot=size=320x240:rate=25:start_scale=1:end_scale=0.02:end_pts=250",
+    "gradients": "gradients=size=320x240:rate=25:speed=0.05:seed=7:duration=8",
+}
+Order = list[tuple[int, int]]  # frames of the clip: source (0 the own, 1 a foreign one), index
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video to tamper with; `graph` is a lavfi source where there is no file."""
+
+    name: str
+    group: str
+    path: Path | None = None
+    graph: str | None = None
+
+
+@dataclass
+class Plan:
+    """What is done to one clip."""
+
+    label: str
+    kind: str
+    order: Order
+    start_s: float = 0.0
+    end_s: float = 0.0
+    drop: set[int] = field(default_factory=set)
+    packet_filter: str | None = None
+    first_pass: tuple[str, ...] = ()
+    join: int | None = None
+    trim_s: float | None = None
+    second_look: int | None = None
+
+
+Frames = NDArray[np.uint8]
+Maker = Callable[[random.Random, int], Plan]
+
+
+def run(*command: str, data: bytes | None = None) -> bytes:
+    """Run ffmpeg and return what it wrote to its standard output."""
+    done = subprocess.run(
+        [FFMPEG, "-y", "-v", "error", "-threads", "1", *command],
+        input=data,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return done.stdout
+
+
+@lru_cache(maxsize=3)
+def read(source: Source, size: tuple[int, int]) -> Frames:
+    """Decode a source to yuv420p, uint8 of shape (frames, height * 3 / 2, width)."""
+    width, height = size
+    given = ["-f", "lavfi", "-i", source.graph] if source.graph else ["-i", str(source.path)]
+    raw = run(
+        *given,
+        *("-vf", f"fps={FPS},scale={width}:{height}", "-pix_fmt", "yuv420p", "-t", "8"),
+        *("-f", "rawvideo", "-"),
+    )
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, height * 3 // 2, width)
+
+
+@lru_cache
+def size_of(source: Source) -> tuple[int, int]:
+    """Return width and height of a source, even."""
+    if source.path is None:
+        return 320, 240
+    text = subprocess.run(
+        [
+            *(FFPROBE, "-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"),
+            *("-show_entries", "stream=width,height", str(source.path)),
+        ],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+    width, height = (int(part) for part in text.strip().split(",")[:2])
+    return width // 2 * 2, height // 2 * 2
+
+
+def encode(frames: Frames, out: Path, *options: str) -> None:
+    """Compress frames with x264."""
+    _, rows, width = frames.shape
+    run(
+        *("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{rows * 2 // 3}"),
+        *("-r", str(FPS), "-i", "-", "-c:v", "libx264", "-preset", "veryfast"),
+        *options,
+        str(out),
+        data=frames.tobytes(),
+    )
+
+
+# --- what is done -------------------------------------------------------------------------------
+
+
+def own(start: int, stop: int) -> Order:
+    """Return frames of the clip itself."""
+    return [(0, index) for index in range(start, stop)]
+
+
+def span(start: int, stop: int) -> tuple[float, float]:
+    """Return the times of a run of frames."""
+    return start / FPS, stop / FPS
+
+
+def point(frame: int) -> tuple[float, float]:
+    """Return the span of a tampering without extent."""
+    return max(0.0, frame / FPS - POINT_S), frame / FPS + POINT_S
+
+
+def pick(rng: random.Random, count: int, shortest: int, longest: int) -> tuple[int, int]:
+    """Pick start and length of a run that leaves at least 12 frames at both ends."""
+    longest = max(shortest, min(longest, (count - 24) // 2))
+    length = rng.randint(shortest, longest)
+    return rng.randint(12, max(12, count - 12 - length)), length
+
+
+def duplicated_run(rng: random.Random, count: int) -> Plan:
+    """Repeat a run of frames: at once, or later over other frames."""
+    start, length = pick(rng, count, 10, 50)
+    if rng.random() < 0.5 or start + 2 * length > count - 12:
+        order = own(0, start + length) + own(start, count)
+        return Plan("duplicated_run", "at once", order, *span(start + length, start + 2 * length))
+    to = rng.randint(start + length, count - 12 - length)
+    order = own(0, to) + own(start, start + length) + own(to + length, count)
+    return Plan("duplicated_run", "over others", order, *span(to, to + length))
+
+
+def frozen_run(rng: random.Random, count: int) -> Plan:
+    """Hold one frame: time goes on behind it, or stands still."""
+    start, length = pick(rng, count, 10, 50)
+    held: Order = [(0, start)] * length
+    if rng.random() < 0.5:
+        order, kind = own(0, start) + held + own(start + 1, count), "inserted"
+    else:
+        order, kind = own(0, start) + held + own(start + length, count), "over others"
+    return Plan("frozen_run", kind, order, *span(start, start + length))
+
+
+def deleted_frames(rng: random.Random, count: int) -> Plan:
+    """Take frames out."""
+    start, length = pick(rng, count, 8, 60)
+    order = own(0, start) + own(start + length, count)
+    return Plan("deleted_frames", f"{length} frames", order, *point(start))
+
+
+def inserted_segment(rng: random.Random, count: int) -> Plan:
+    """Put in a segment of another recording."""
+    start, length = pick(rng, count, 5, 50)
+    foreign = [(1, index) for index in range(length)]
+    order = own(0, start) + foreign + own(start, count)
+    return Plan("inserted_segment", f"{length} frames", order, *span(start, start + length))
+
+
+def reordered_run(rng: random.Random, count: int) -> Plan:
+    """Swap two neighbouring runs, or play one backwards."""
+    start, length = pick(rng, count, 16, 60)
+    if rng.random() < 0.4:
+        order = own(0, start) + own(start, start + length)[::-1] + own(start + length, count)
+        return Plan("reordered_run", "reversed", order, *span(start, start + length))
+    middle = start + rng.randint(length // 3, 2 * length // 3)
+    stop = start + length
+    order = own(0, start) + own(middle, stop) + own(start, middle) + own(stop, count)
+    return Plan("reordered_run", "swapped", order, *span(start, stop))
+
+
+def speed_change(rng: random.Random, count: int) -> Plan:
+    """Play a part at another speed."""
+    start, length = pick(rng, count, 30, 75)
+    speed = rng.choice((0.5, 0.67, 1.5, 2.0))
+    played = [(0, min(count - 1, int(start + k * speed))) for k in range(int(length / speed))]
+    order = own(0, start) + played + own(start + length, count)
+    return Plan("speed_change", f"x{speed}", order, *span(start, start + len(played)))
+
+
+def splice(rng: random.Random, count: int) -> Plan:
+    """Join two takes of the same shot, the second compressed harder before."""
+    start, length = pick(rng, count, 12, 50)
+    order = own(0, start) + [(2, index) for index in range(start + length, count)]
+    return Plan("splice", "two takes", order, *point(start))
+
+
+def double_compression(rng: random.Random, count: int) -> Plan:
+    """Compress before with short groups of pictures, as cameras do."""
+    group = rng.choice((12, 15, 25, 30))
+    first = ("-crf", str(rng.randint(18, 30)), "-g", str(group), "-sc_threshold", "0", "-bf", "0")
+    plan = Plan("double_compression", f"group of {group}", own(0, count), 0.0, count / FPS)
+    plan.first_pass = first
+    return plan
+
+
+def gop_change(rng: random.Random, count: int) -> Plan:
+    """Join two streams with other groups of pictures without decoding them."""
+    start = count // 2 + rng.randint(-10, 10)
+    return Plan("gop_change", "joined streams", own(0, count), *point(start), join=start)
+
+
+def pts_gap(rng: random.Random, count: int) -> Plan:
+    """Move all frames from one on to later times."""
+    start, _ = pick(rng, count, 10, 20)
+    gap_s = rng.uniform(0.6, 2.0)
+    late = f"setts=ts=TS+gte(PTS*TB\\,{start / FPS - 0.001:.4f})*{gap_s:.4f}/TB"
+    plan = Plan("pts_gap", f"{gap_s:.1f} s", own(0, count))
+    plan.start_s, plan.end_s = (start - 1) / FPS, start / FPS + gap_s
+    plan.packet_filter = late
+    return plan
+
+
+def edit_list(rng: random.Random, count: int) -> Plan:
+    """Hide the beginning without taking it out of the file."""
+    hidden_s = rng.uniform(0.6, min(1.9, count / FPS / 2))
+    plan = Plan("edit_list", f"{hidden_s:.1f} s hidden", own(0, count), 0.0, 2 * POINT_S)
+    plan.trim_s = hidden_s
+    return plan
+
+
+def untouched(_: random.Random, count: int) -> Plan:
+    """Leave everything as it is."""
+    return Plan("none", "constant rate", own(0, count))
+
+
+def varying_rate(rng: random.Random, count: int) -> Plan:
+    """Leave out frames with true times, as phones do."""
+    plan = Plan("none", "varying rate", own(0, count))
+    plan.drop = {index for index in range(1, count) if rng.random() < 0.12}
+    return plan
+
+
+def encoder_skips(rng: random.Random, count: int) -> Plan:
+    """Show a frame twice or three times in place of the next, as encoders under load do."""
+    order = own(0, count)
+    for index in range(2, count):
+        if rng.random() < 0.03:
+            order[index] = order[index - 1]
+    return Plan("none", "encoder skips", order)
+
+
+def pulled_down(_: random.Random, count: int) -> Plan:
+    """Turn 24 frames a second into 30, every fourth shown twice, and 30 into 25 by leaving out."""
+    order = [(0, min(count - 1, k * 4 // 5)) for k in range(count)]
+    return Plan("none", "pull-down", order)
+
+
+def cuts(rng: random.Random, count: int) -> Plan:
+    """Cut between two recordings."""
+    start = rng.randint(12, max(12, count - 12))
+    order = own(0, start) + [(1, index) for index in range(start, count)]
+    return Plan("none", "cut", order)
+
+
+def cutaway(rng: random.Random, count: int) -> Plan:
+    """Cut to another recording and back while time goes on."""
+    start, length = pick(rng, count, 25, 50)
+    order = own(0, start) + [(1, index) for index in range(length)]
+    return Plan("none", "cut away and back", order + own(start + length, count))
+
+
+def fade(_: random.Random, count: int) -> Plan:
+    """Fade from black, cross over to another recording, fade to black."""
+    return Plan("none", "fades", [(3, index) for index in range(count)])
+
+
+def still(_: random.Random, count: int) -> Plan:
+    """Show one picture all the time."""
+    return Plan("none", "still picture", [(0, 0)] * count)
+
+
+TAMPERINGS: tuple[Maker, ...] = (
+    duplicated_run,
+    frozen_run,
+    deleted_frames,
+    inserted_segment,
+    reordered_run,
+    speed_change,
+    splice,
+    double_compression,
+    gop_change,
+    pts_gap,
+    edit_list,
+)
+UNTOUCHED: tuple[Maker, ...] = (
+    untouched,
+    varying_rate,
+    encoder_skips,
+    pulled_down,
+    cuts,
+    cutaway,
+    fade,
+    still,
+)
+
+
+# --- putting clips together ---------------------------------------------------------------------
+
+
+def faded(frames: Frames, foreign: Frames) -> Frames:
+    """Fade in over 12 frames, cross over to another recording in the middle, fade out."""
+    count = min(len(frames), len(foreign))  # nothing is shown twice
+    half = count // 2
+    out: NDArray[np.floating] = frames[:count].astype(np.float32)
+    weight = np.clip((np.arange(count) - half + 8) / 16, 0, 1)[:, None, None]
+    out = out * (1 - weight) + foreign[:count] * weight
+    level = np.clip(np.minimum(np.arange(count), count - 1 - np.arange(count)) / 12, 0, 1)
+    height = frames.shape[1] * 2 // 3
+    out[:, :height] = 16 + (out[:, :height] - 16) * level[:, None, None]
+    out[:, height:] = 128 + (out[:, height:] - 128) * level[:, None, None]
+    return out.astype(np.uint8)
+
+
+def recompressed(frames: Frames, scratch: Path, *options: str) -> Frames:
+    """Return frames after one more compression."""
+    encode(frames, scratch, *options)
+    _, rows, width = frames.shape
+    raw = run("-i", str(scratch), "-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
+    scratch.unlink()
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, rows, width)
+
+
+def render(plan: Plan, frames: Frames, foreign: Frames, out: Path, crf: int) -> None:
+    """Write one clip."""
+    scratch = out.with_name(f"{out.stem}.scratch.mp4")
+    pools = {0: frames, 1: foreign}
+    if any(source == 2 for source, _ in plan.order):
+        pools[2] = recompressed(frames, scratch, "-crf", str(min(38, crf + 8)), "-preset", "fast")
+    if any(source == 3 for source, _ in plan.order):
+        pools[3] = faded(frames, foreign)
+    shown = [(source, index) for source, index in plan.order if index < len(pools[source])]
+    clip = np.stack([pools[source][index] for source, index in shown])
+    if plan.first_pass:
+        clip = recompressed(clip, scratch, *plan.first_pass)
+    options = ["-crf", str(crf)]
+    if plan.drop:
+        left_out = "+".join(f"eq(n\\,{index})" for index in sorted(plan.drop))
+        options += ["-vf", f"select=not({left_out})", "-fps_mode", "vfr"]
+    if plan.join is not None:
+        join(clip, plan.join, out, crf)
+    elif plan.packet_filter or plan.trim_s is not None:
+        encode(clip, scratch, *options, "-g", "50")
+        before = [] if plan.trim_s is None else ["-ss", f"{plan.trim_s:.3f}"]
+        after = ["-bsf:v", plan.packet_filter] if plan.packet_filter else []
+        run(*before, "-i", str(scratch), "-c", "copy", *after, str(out))
+        scratch.unlink()
+    else:
+        encode(clip, out, *options)
+
+
+def join(clip: Frames, at: int, out: Path, crf: int) -> None:
+    """Compress two parts with other settings and join the streams without decoding them."""
+    parts = [out.with_name(f"{out.stem}.{side}.mp4") for side in ("left", "right")]
+    fixed = ("-crf", str(crf), "-sc_threshold", "0")
+    encode(clip[:at], parts[0], *fixed, "-g", "12", "-bf", "0")
+    encode(clip[at:], parts[1], *fixed, "-g", "20", "-bf", "2")
+    script = out.with_suffix(".txt")
+    script.write_text("".join(f"file '{part.resolve()}'\n" for part in parts))
+    run("-f", "concat", "-safe", "0", "-i", str(script), "-c", "copy", str(out))
+    for path in (*parts, script):
+        path.unlink()
+
+
+def sources_in(directory: Path, half: str) -> list[Source]:
+    """List the sources of one half: all, development or test."""
+    groups = {}
+    for manifest in (directory / "manifest.csv", directory.parent / "manifest.csv"):
+        if manifest.exists():
+            with manifest.open(newline="", encoding="utf-8") as file:
+                groups = {Path(row["file"]).name: row["group"] for row in csv.DictReader(file)}
+            break
+    found = [
+        Source(path.name, groups.get(path.name, path.stem), path=path)
+        for path in sorted(directory.iterdir())
+        if path.suffix in (".mp4", ".mkv", ".mov", ".webm")
+    ]
+    found += [Source(name, name, graph=graph) for name, graph in SYNTHETIC.items()]
+    return [source for source in found if half in ("all", half_of(source.group))]
+
+
+def half_of(group: str) -> str:
+    """Return the half that a group belongs to."""
+    return ("development", "test")[hashlib.sha256(group.encode()).digest()[0] % 2]
+
+
+def clips(
+    sources: list[Source], makers: tuple[Maker, ...], count: int, out: Path, rng: random.Random
+) -> Iterator[dict[str, str]]:
+    """Make clips, types and sources in turn, and yield their rows of the manifest."""
+    for number in range(count):
+        source = sources[number // len(makers) % len(sources)]
+        maker = makers[number % len(makers)]
+        size = size_of(source)
+        frames = read(source, size)
+        if len(frames) < 60:  # too short to have a before, a tampering and an after
+            sources = [other for other in sources if other is not source]
+            source = sources[number // len(makers) % len(sources)]
+            size = size_of(source)
+            frames = read(source, size)
+        stranger = rng.choice([other for other in sources if other.group != source.group])
+        while len(read(stranger, size)) < 60:
+            stranger = rng.choice([other for other in sources if other.group != source.group])
+        plan = maker(rng, len(frames))
+        crf = rng.randint(18, 32)
+        path = out / f"{number:04d}_{plan.label}.mp4"
+        foreign = read(stranger, size) if any(s in (1, 3) for s, _ in plan.order) else frames
+        render(plan, frames, foreign, path, crf)
+        yield {
+            "file": path.name,
+            "label": plan.label,
+            "start_s": f"{plan.start_s:.3f}",
+            "end_s": f"{plan.end_s:.3f}",
+            "kind": plan.kind,
+            "source": source.name,
+            "group": source.group,
+            "crf": str(crf),
+        }
+
+
+def main() -> None:
+    """Make the clips that the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("sources", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--clips", type=int, default=440, help="tampered clips")
+    parser.add_argument("--untouched", type=int, default=160, help="untouched clips")
+    parser.add_argument("--half", choices=("all", "development", "test"), default="all")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    sources = sources_in(options.sources, options.half)
+    print(f"{len(sources)} sources, {len({source.group for source in sources})} groups")
+    rows: list[dict[str, str]] = []
+    jobs = ((TAMPERINGS, options.clips, "tampered"), (UNTOUCHED, options.untouched, "untouched"))
+    for makers, count, name in jobs:
+        (options.out / name).mkdir(parents=True, exist_ok=True)
+        rng = random.Random(f"{options.seed} {name}")
+        made = clips(sources, makers, count, options.out / name, rng)
+        rows.extend(row | {"file": f"{name}/{row['file']}"} for row in made)
+    with (options.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"{len(rows)} clips")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Single steps that are far larger than the motion around them: cuts, and joins inside a shot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.video.motion import NOISE, Floats, Motion
+
+Booleans = NDArray[np.bool_]
+
+#: Frames before and after a step that it is compared with, and those that say what is usual.
+NEAR, AROUND = 3, 10
+#: Mean over the tiles of log(step / largest step nearby) from which on a step is a jump, and how
+#: many times the usual step it is at least. Set on untouched development clips.
+JUMP, UNUSUAL = 0.6, 3.6
+#: The same for a step that counts only where other evidence supports it.
+WEAK_JUMP, WEAK_UNUSUAL = 0.3, 1.8
+#: Smallest jump in grey levels.
+SMALLEST = 5.0
+#: Correlation with the frame before below which a jump leads to another shot.
+SAME_SHOT = 0.6
+#: Steps below this share of those around them show the same frame again (an encoder's skip).
+HELD = 0.2
+#: A tile counts where something moves by at least this within `AROUND` frames, in grey levels.
+_MOVING_TILE = 2.0
+#: Frames that a skip or a gap in time is allowed to explain.
+_MAX_ELAPSED = 6.0
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A step that the motion does not explain.
+
+    Attributes:
+        at: Index of the first frame after it.
+        score: Mean over tiles of log(step / largest step nearby).
+        frames: How many times the usual step it is.
+        firm: Whether it needs no other evidence.
+        cut: Whether it leads to another shot.
+    """
+
+    at: int
+    score: float
+    frames: float
+    firm: bool
+    cut: bool
+
+
+def held(motion: Motion) -> Booleans:
+    """Tell which frames show the frame before once more, while things move around them."""
+    around = _around(motion.steps)
+    flags: Booleans = (motion.steps < 0.5 * NOISE) | (motion.steps < HELD * around)
+    flags[0] = False
+    return flags
+
+
+def paces(motion: Motion) -> Floats:
+    """Return every step divided by the number of frame times since the last new frame."""
+    times, skipped = motion.times_s, held(motion)
+    usual = float(np.median(np.diff(times))) if len(motion) > 1 else 1.0
+    elapsed = np.ones(len(motion))
+    new = 0
+    for index in range(1, len(motion)):
+        elapsed[index] = (times[index] - times[new]) / max(usual, 1e-6)
+        if not skipped[index]:
+            new = index
+    return np.clip(elapsed, 1.0, _MAX_ELAPSED)
+
+
+def find_jumps(motion: Motion) -> list[Jump]:
+    """Find the steps that are far larger than all motion around them, in order."""
+    count = len(motion)
+    tiles = motion.tile_steps / paces(motion)[:, None]
+    steps = motion.steps / paces(motion)
+    skipped = held(motion)
+    jumps = []
+    for at in range(NEAR + 1, count - NEAR):
+        if steps[at] < SMALLEST:
+            continue
+        score, unusual = _compare(tiles, skipped, at)
+        if score >= WEAK_JUMP and unusual >= WEAK_UNUSUAL:
+            firm = score >= JUMP and unusual >= UNUSUAL
+            cut = firm and motion.alike(at - 1, at) < SAME_SHOT
+            jumps.append(Jump(at, score, unusual, firm, cut))
+    return jumps
+
+
+def _compare(tiles: Floats, skipped: Booleans, at: int) -> tuple[float, float]:
+    """Compare the tiles of one step with those nearby and with the usual ones."""
+    count = len(tiles)
+    first, last = max(1, at - AROUND), min(count, at + AROUND + 1)
+    nearby = [
+        index
+        for index in range(max(1, at - NEAR), min(count, at + NEAR + 1))
+        if index != at and not skipped[index]
+    ]
+    if not nearby:
+        nearby = [index for index in (at - 1, at + 1) if 0 < index < count]
+    if not nearby:
+        return 0.0, 0.0
+    moving = tiles[first:last].max(axis=0) > _MOVING_TILE
+    if not moving.any():
+        return 0.0, 0.0
+    step = tiles[at, moving] + NOISE
+    score = np.log(step / (tiles[nearby][:, moving].max(axis=0) + NOISE)).mean()
+    usual = np.median(tiles[first:last][:, moving], axis=0) + NOISE
+    return float(score), float(np.median(step / usual))
+
+
+def _around(steps: Floats) -> Floats:
+    """Return the median of the larger steps around each frame."""
+    count = len(steps)
+    out = np.empty(count)
+    for index in range(count):
+        window = steps[max(1, index - NEAR) : index + NEAR + 1]
+        out[index] = np.sort(window)[-max(1, len(window) // 2) :].mean() if len(window) else 0.0
+    return out

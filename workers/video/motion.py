@@ -1,0 +1,106 @@
+"""How the picture moves from frame to frame, tile by tile, and which frames follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+#: Longer side of the grey pictures that are compared, in pixels.
+SIDE_PX = 64
+#: Side of the tiles whose change is measured, in those pixels.
+TILE_PX = 8
+#: Tiles that move most; their mean is the step from one frame to the next.
+TOP_TILES = 6
+#: Change of a tile that compression alone makes, in grey levels.
+NOISE = 0.7
+#: Pictures compared at a time.
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The pictures of a stretch of video, small and grey, and how much changes between them.
+
+    Attributes:
+        times_s: Presentation times in seconds, shape (n,).
+        pictures: uint8, shape (n, height, width), multiples of `TILE_PX`.
+        tile_steps: Root mean square change of every tile since the picture before, in grey
+            levels, shape (n, tiles); zero for the first.
+        steps: Mean of the `TOP_TILES` largest, shape (n,).
+    """
+
+    times_s: Floats
+    pictures: NDArray[np.uint8]
+    tile_steps: NDArray[np.float32]
+    steps: Floats
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return int(self.times_s.size)
+
+    def distance(self, first: Indices | int, second: Indices | int) -> Floats:
+        """Return the step that would lead from one picture to another; shapes broadcast."""
+        left, right = np.broadcast_arrays(np.atleast_1d(first), np.atleast_1d(second))
+        tiles = _tile_change(self.pictures[left], self.pictures[right])
+        return _top(tiles)
+
+    def alike(self, first: int, second: int) -> float:
+        """Return the correlation of two pictures; 1 where both are flat."""
+        left = self.pictures[first].astype(np.float64).ravel()
+        right = self.pictures[second].astype(np.float64).ravel()
+        left, right = left - left.mean(), right - right.mean()
+        scale = float(np.sqrt((left @ left) * (right @ right)))
+        return float(left @ right) / scale if scale > left.size else 1.0
+
+
+def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
+    """Measure the motion of a stream of times and small grey pictures.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    times, pictures = [], []
+    for time_s, picture in frames:
+        times.append(time_s)
+        pictures.append(_whole_tiles(picture))
+    stack = np.stack(pictures)
+    parts = [
+        _tile_change(stack[start : start + _CHUNK], stack[start + 1 : start + 1 + _CHUNK])
+        for start in range(0, len(stack) - 1, _CHUNK)
+    ]
+    tiles = (stack.shape[1] // TILE_PX) * (stack.shape[2] // TILE_PX)
+    tile_steps = np.concatenate([np.zeros((1, tiles), np.float32), *parts])
+    return Motion(np.asarray(times), stack, tile_steps, _top(tile_steps))
+
+
+def _whole_tiles(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut a picture to whole tiles; widen it where it is smaller than one."""
+    height, width = picture.shape
+    if height < TILE_PX or width < TILE_PX:
+        grown = ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width)))
+        picture = np.pad(picture, grown, mode="edge")
+        height, width = picture.shape
+    return picture[: height // TILE_PX * TILE_PX, : width // TILE_PX * TILE_PX]
+
+
+def _tile_change(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the root mean square change of each tile, shape (pairs, tiles)."""
+    count = min(len(first), len(second))
+    change = first[:count].astype(np.float32) - second[:count]
+    height, width = change.shape[1:]
+    tiled = np.square(change).reshape(count, height // TILE_PX, TILE_PX, width // TILE_PX, TILE_PX)
+    mean = tiled.mean(axis=(2, 4), dtype=np.float32).reshape(count, -1)
+    return np.asarray(np.sqrt(mean), dtype=np.float32)
+
+
+def _top(tiles: NDArray[np.float32]) -> Floats:
+    """Return the mean of the tiles that change most."""
+    count = min(TOP_TILES, tiles.shape[1])
+    top = np.partition(tiles, tiles.shape[1] - count, axis=1)[:, -count:]
+    return np.asarray(top.mean(axis=1), dtype=np.float64)

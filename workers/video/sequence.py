@@ -1,0 +1,171 @@
+"""Findings from the pictures: which frames stand still, come twice, are missing or out of place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.records import Finding
+from workers.video.jumps import Jump, held
+from workers.video.motion import Motion
+from workers.video.order import Stretch, insertions, reorderings
+from workers.video.repeats import Run, duplicated_runs, frozen_runs
+from workers.video.rhythm import speed_changes
+
+#: Span of a finding without extent, to each side, in seconds.
+POINT_S = 0.2
+#: Frames around the ends of a finding in which it explains a jump.
+_EXPLAINED = 3
+#: Change of brightness or detail, as a ratio, that tells a splice of two takes from a deletion.
+_OTHER_TAKE = 1.35
+
+
+def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
+    """Return what the pictures tell; what one finding explains is not told again by another."""
+    frozen = frozen_runs(motion)
+    copies = _outside(duplicated_runs(motion), frozen)
+    moved = [
+        *insertions(motion, jumps),
+        *reorderings(motion, jumps),
+    ]
+    taken = [(run.start, run.stop) for run in (*frozen, *copies)]
+    moved = [s for s in moved if not any(_overlap((s.start, s.stop), span) for span in taken)]
+    taken += [(stretch.start, stretch.stop) for stretch in moved]
+    changed = [s for s in speed_changes(motion, jumps) if not _clash(s, taken)]
+    taken += [(stretch.start, stretch.stop) for stretch in changed]
+    return [
+        *(_frozen(motion, run) for run in frozen),
+        *(_copy(motion, run) for run in copies),
+        *(_moved(motion, stretch) for stretch in moved),
+        *(_speed(motion, stretch) for stretch in changed),
+        *(
+            _join(motion, jump)
+            for jump in jumps
+            if jump.firm and not jump.cut and not _explained(jump, taken)
+        ),
+    ]
+
+
+def signals(motion: Motion, jumps: list[Jump]) -> dict[str, float]:
+    """Return measures of the motion."""
+    return {
+        "shot_cuts": float(sum(jump.cut for jump in jumps)),
+        "typical_step": round(float(np.median(motion.steps)), 3),
+        "held_frames": round(float(held(motion).mean()), 4),
+    }
+
+
+def _outside(runs: list[Run], others: list[Run]) -> list[Run]:
+    spans = [(other.start, other.stop) for other in others]
+    return [run for run in runs if not any(_overlap((run.start, run.stop), s) for s in spans)]
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    return shared > 0.3 * min(one[1] - one[0], other[1] - other[0])
+
+
+def _clash(stretch: Stretch, taken: list[tuple[int, int]]) -> bool:
+    return any(_overlap((stretch.start, stretch.stop), span) for span in taken)
+
+
+def _explained(jump: Jump, taken: list[tuple[int, int]]) -> bool:
+    """Tell whether a jump lies in a stretch that was found, or at one of its ends."""
+    return any(start - _EXPLAINED <= jump.at <= stop + _EXPLAINED for start, stop in taken)
+
+
+def _times(motion: Motion, start: int, stop: int) -> tuple[float, float]:
+    """Return the times from the first frame to the end of the last."""
+    times = motion.times_s
+    end = times[stop] if stop < len(motion) else times[-1]
+    return float(times[start]), float(end)
+
+
+def _frozen(motion: Motion, run: Run) -> Finding:
+    start_s, end_s = _times(motion, run.start, run.stop)
+    return Finding(
+        type="frozen_run",
+        start_s=start_s,
+        end_s=end_s,
+        detail=(
+            f"{run.stop - run.start} frames stand still though the shot moves right before and "
+            "right after; a bad connection does that too."
+        ),
+        strength=_bounded(0.3 + 0.6 * run.contrast),
+        ruled_out=("static_scene", "shot_cut", "variable_frame_rate", "encoder_skip", "fade"),
+    )
+
+
+def _copy(motion: Motion, run: Run) -> Finding:
+    start_s, end_s = _times(motion, run.start, run.stop)
+    first_s = float(motion.times_s[run.start - run.lag])
+    return Finding(
+        type="duplicated_run",
+        start_s=start_s,
+        end_s=end_s,
+        detail=f"{run.stop - run.start} frames repeat those from {first_s:.2f} s on, one by one.",
+        strength=_bounded(0.5 + 0.5 * run.contrast),
+        ruled_out=("static_scene", "encoder_skip", "pull_down", "fade"),
+    )
+
+
+def _moved(motion: Motion, stretch: Stretch) -> Finding:
+    start_s, end_s = _times(motion, stretch.start, stretch.stop)
+    return Finding(
+        type=stretch.type,
+        start_s=start_s,
+        end_s=end_s,
+        detail=stretch.detail,
+        strength=_bounded(stretch.strength),
+        ruled_out=("shot_cut", "static_scene", "variable_frame_rate", "encoder_skip"),
+    )
+
+
+def _speed(motion: Motion, stretch: Stretch) -> Finding:
+    start_s, end_s = _times(motion, stretch.start, stretch.stop)
+    return Finding(
+        type="speed_change",
+        start_s=start_s,
+        end_s=end_s,
+        detail=stretch.detail,
+        strength=_bounded(stretch.strength),
+        ruled_out=("pull_down", "variable_frame_rate", "static_scene", "encoder_skip"),
+    )
+
+
+def _join(motion: Motion, jump: Jump) -> Finding:
+    """Tell of a jump inside a shot: frames are missing, or two takes were joined."""
+    at_s = float(motion.times_s[jump.at])
+    other_take = _detail_ratio(motion, jump.at) >= _OTHER_TAKE
+    what = (
+        "and the picture is drawn differently from then on: two takes may have been joined."
+        if other_take
+        else "frames may be missing, as in a jump cut."
+    )
+    return Finding(
+        type="splice" if other_take else "deleted_frames",
+        start_s=max(0.0, at_s - POINT_S),
+        end_s=at_s + POINT_S,
+        detail=(
+            f"Within one shot the picture moves in one step as far as otherwise in about "
+            f"{jump.frames:.0f} frames: {what}"
+        ),
+        strength=_bounded(0.2 + 0.4 * (jump.score - 0.5)),
+        ruled_out=("shot_cut", "variable_frame_rate", "encoder_skip", "static_scene", "fade"),
+    )
+
+
+def _detail_ratio(motion: Motion, at: int) -> float:
+    """Return by how much the finest detail changes for good across a frame, at least 1."""
+    sides = (motion.pictures[max(0, at - 12) : at], motion.pictures[at : at + 12])
+    left, right = (float(np.median(_detail(side))) + 0.05 for side in sides)
+    return max(left / right, right / left)
+
+
+def _detail(pictures: np.ndarray) -> np.ndarray:
+    """Return the energy of the second differences of each picture."""
+    rows = np.diff(pictures.astype(np.float32), n=2, axis=2)
+    return np.asarray(np.square(rows).mean(axis=(1, 2)))
+
+
+def _bounded(value: float) -> float:
+    return round(min(1.0, max(0.05, value)), 3)
