@@ -255,7 +255,12 @@ def _score_video(job: tuple[Path, int]) -> Scored:
     path, sample_every = job
     try:
         half = video.analyze(
-            path, probe(path), _video_detector(), sample_every=sample_every, sync=False
+            path,
+            probe(path),
+            _video_detector(),
+            sample_every=sample_every,
+            sync=False,
+            sequence=False,
         ).result
     except Permanent as error:
         return Scored(None, error.code, 0.0)

@@ -8,17 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.errors import (
-    FaceTooBlurred,
-    FaceTooSmall,
-    NoFace,
-    NotApplicable,
-    NoVideoTrack,
-    ProfileOnly,
-    TooFewFrames,
-    Undecodable,
-    UndecodableVideo,
-)
+from shared.errors import NoVideoTrack, Undecodable, UndecodableVideo
 from shared.media import (
     DEFAULT_LIMITS,
     DecodeLimits,
@@ -40,8 +30,10 @@ from shared.records import (
 )
 from workers.video import lips
 from workers.video.album import Album
-from workers.video.faces import Face, FaceFinder, Image, sharpness
+from workers.video.consistency import Consistency, examine
+from workers.video.faces import Face, FaceFinder
 from workers.video.pooling import Calibration, Scored, pool, timeline
+from workers.video.quality import refusal, unfit
 from workers.video.scoring import FaceScorer, instability
 from workers.video.tracks import Tracker, likeness_vector
 
@@ -49,24 +41,10 @@ from workers.video.tracks import Tracker, likeness_vector
 FINDER, SCORER = "face-finder", "face-detector"
 #: Short recordings are sampled more densely than asked, until about this many frames are seen.
 ENOUGH_FRAMES = 24
-#: Faces below which nothing is said.
-MIN_FACES = 3
-#: Longer side of the smallest face box that is scored, in pixels.
-MIN_FACE_PX = 64
-#: Heads turned further than this (see `Face.turn`) are profiles.
-MAX_TURN = 0.75
-#: Faces less sharp than this (see `sharpness`) are too blurred.
-MIN_SHARPNESS = 0.06
 #: Faces of one frame that are looked at, largest first.
 MAX_FACES_A_FRAME = 4
 
 Clock = Callable[[], float]
-
-_REFUSALS: dict[str, type[NotApplicable]] = {
-    "face_too_small": FaceTooSmall,
-    "face_too_blurred": FaceTooBlurred,
-    "profile_only": ProfileOnly,
-}
 
 
 @dataclass(frozen=True)
@@ -121,8 +99,9 @@ def analyze(
     limits: DecodeLimits = DEFAULT_LIMITS,
     clock: Clock = lambda: 0.0,
     sync: bool = True,
+    sequence: bool = True,
 ) -> Analysis:
-    """Score the faces of one recording in one streaming pass.
+    """Score the faces of one recording and examine the sequence of its frames.
 
     Args:
         path: The recording.
@@ -133,6 +112,7 @@ def analyze(
         limits: What the decoder may use.
         clock: Seconds for the timings; the default leaves them at zero.
         sync: Follow the mouth through dense bursts too.
+        sequence: Examine the sequence of frames too.
 
     Returns:
         A scored half with the crops behind it, or a typed non-answer with its coverage: no face,
@@ -149,17 +129,22 @@ def analyze(
     seen, track = _look_first(
         path, media, tracks, detector, sample_every, max_frames, limits, clock
     )
-    refusal = _refusal(seen)
+    looked = clock()
+    order = _sequence(path, media, track, seen, limits) if sequence else Consistency()
+    seen.timings_ms["sequence"] = (clock() - looked) * 1000
+    refused = refusal(len(seen.scored), seen.frames, seen.dropped)
     common: dict[str, Any] = {
         "modality": "video",
         "coverage": _coverage(seen, track),
+        "findings": order.findings,
         "models": detector.models,
     }
-    if refusal:
+    if refused:
         result = PartialResult(
             outcome=Outcome.NOT_APPLICABLE,
-            reason=refusal.code,
-            message=refusal.message,
+            reason=refused.code,
+            message=refused.message,
+            signals=order.signals,
             timings_ms=_rounded(seen.timings_ms),
             **common,
         )
@@ -181,7 +166,7 @@ def analyze(
         probability=verdict.probability,
         timeline=timeline(seen.scored, detector.calibration, seen.last_s),
         persons=verdict.persons,
-        signals=verdict.signals | {"stability_shift": round(shift, 4)},
+        signals=order.signals | verdict.signals | {"stability_shift": round(shift, 4)},
         sync=series,
         evidence=tuple(item.ref for item in evidence),
         timings_ms=_rounded(seen.timings_ms),
@@ -192,6 +177,19 @@ def analyze(
 
 def _rounded(timings_ms: dict[str, float]) -> dict[str, float]:
     return {stage: round(value, 1) for stage, value in timings_ms.items()}
+
+
+def _sequence(
+    path: Path, media: Media, track: Track, seen: _Seen, limits: DecodeLimits
+) -> Consistency:
+    """Examine the order of frames; a track that cannot be read for it is counted."""
+    try:
+        order = examine(path, media, track, limits=limits)
+    except Undecodable:
+        seen.dropped["sequence_undecodable"] += 1
+        return Consistency()
+    seen.dropped.update(order.dropped)
+    return order
 
 
 def _lips(
@@ -300,37 +298,9 @@ def _score_frame(seen: _Seen, frame: Frame, faces: list[Face], detector: VideoDe
         seen.album.add(frame.image, face, scored, mark.crop)
 
 
-def unfit(image: Image, face: Face) -> str | None:
-    """Say why a face cannot be scored; None where it can."""
-    left, top, right, bottom = face.box
-    if max(right - left, bottom - top) < MIN_FACE_PX:
-        return "face_too_small"
-    if face.turn > MAX_TURN:
-        return "profile_only"
-    if sharpness(image, face) < MIN_SHARPNESS:
-        return "face_too_blurred"
-    return None
-
-
-def _refusal(seen: _Seen) -> NotApplicable | None:
-    """Choose the typed non-answer that fits best; None where there are enough faces."""
-    if len(seen.scored) >= MIN_FACES:
-        return None
-    faults = {code: seen.dropped[code] for code in _REFUSALS if seen.dropped[code]}
-    if faults and max(faults.values()) >= MIN_FACES:
-        return _REFUSALS[max(faults, key=lambda code: faults[code])]()
-    if seen.frames < MIN_FACES or seen.scored:
-        return TooFewFrames(
-            f"Only {len(seen.scored)} usable faces in {seen.frames} frames; {MIN_FACES} are needed."
-        )
-    return _REFUSALS[max(faults, key=lambda code: faults[code])]() if faults else NoFace()
-
-
 def _coverage(seen: _Seen, track: Track) -> Coverage:
-    """Say what was looked at; `sampled_every` cannot be said exactly where rates vary."""
-    end = track.duration_s or seen.last_s
     return Coverage(
-        analysed_s=round(max(end, seen.last_s), 3),
+        analysed_s=round(max(track.duration_s or 0.0, seen.last_s), 3),
         faces=len(seen.scored),
         frames_sampled=seen.frames,
         dropped=dict(seen.dropped),
