@@ -1,4 +1,4 @@
-"""Whether the mouth moves with the voice: speech envelope against mouth opening, by lag search."""
+"""Whether the mouth moves with the voice: speech envelope against mouth series, by lag search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ SEARCH_S = 1.6
 MIN_SAMPLES = 32
 #: Share of the mouth samples that sound must cover at a lag for the lag to count.
 MIN_COVERED = 0.6
-#: Standard deviation of the mouth opening, in steps of 1/255, below which nobody speaks visibly.
+#: Speech that must be heard while the mouth is seen, in seconds.
+MIN_VOICED_S = 2.0
+#: Standard deviation of the mouth series, in steps of 1/255, below which nobody speaks visibly.
 MIN_MOTION = 6.0
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +61,8 @@ def compare(audio: PartialResult | None, video: PartialResult | None) -> Agreeme
     if not audio.sync or not bursts:
         return None
     rate = bursts[0].rate_hz
+    if _voiced_s(audio.sync, bursts) < MIN_VOICED_S:
+        return None
     lags = np.arange(-round(SEARCH_S * rate), round(SEARCH_S * rate) + 1) / rate
     found = [_at_lag(audio.sync, bursts, float(lag)) for lag in lags]
     samples = np.array([count for _, count in found])
@@ -79,6 +83,15 @@ def compare(audio: PartialResult | None, video: PartialResult | None) -> Agreeme
 
 def _moves(burst: SyncSeries) -> bool:
     return len(burst.values) > 1 and float(np.std(burst.values)) >= MIN_MOTION
+
+
+def _voiced_s(envelope: tuple[SyncSeries, ...], bursts: list[SyncSeries]) -> float:
+    """Return how long speech is heard while the mouth is seen; the envelope is 0 without speech."""
+    voiced = 0.0
+    for burst in bursts:
+        times = burst.start_s + np.arange(len(burst.values)) / burst.rate_hz
+        voiced += float((np.nan_to_num(_sample(envelope, times)) > 0).sum()) / burst.rate_hz
+    return voiced
 
 
 def _at_lag(
