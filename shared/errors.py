@@ -43,6 +43,12 @@ class Busy(Retryable):
     code = "busy"
 
 
+class NotReady(Retryable):
+    """The process has started and is not ready yet."""
+
+    code = "not_ready"
+
+
 # --- Permanent: trying again gives the same answer ----------------------------------------------
 
 

@@ -44,6 +44,24 @@ SWEEPER_REPAIRS: Final = Counter(
 )
 CACHE_HITS: Final = Counter("guardian_cache_hits_total", "Verdicts taken from an earlier job.")
 
+REQUESTS: Final = Counter(
+    "guardian_analyzer_requests_total",
+    "Analyses asked for over HTTP, by outcome or reason code.",
+    ["modality", "outcome"],
+)
+MODEL_LOAD_SECONDS: Final = Gauge(
+    "guardian_model_load_seconds",
+    "Time to verify and load the models of a half.",
+    ["modality"],
+    multiprocess_mode="mostrecent",
+)
+SELF_TEST: Final = Gauge(
+    "guardian_self_test_passed",
+    "1 where the known clips came out on their sides.",
+    ["modality"],
+    multiprocess_mode="min",
+)
+
 
 def configure_logging(
     log_format: Literal["auto", "json", "console"] = "auto", level: str = "info"

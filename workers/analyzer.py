@@ -1,0 +1,196 @@
+"""One loaded model and the short queue in front of it: what an analyzer does, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+from fastapi import UploadFile
+from pydantic import BaseModel, Field
+
+from shared import objects
+from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket
+from shared.halves import Analyze, decode_limits, examine
+from shared.media import SNIFF_BYTES, admit
+from shared.models import Registry
+from shared.records import Analysis, Media, Modality, PartialResult, Upload
+from shared.settings import UPLOADS_PREFIX, Settings
+from shared.telemetry import MODEL_LOAD_SECONDS, REQUESTS, SELF_TEST
+from workers.audio import pipeline as audio
+from workers.samples import SAMPLES
+from workers.video import pipeline as video
+
+#: Requests that may wait for the model; one more is answered with 429.
+MAX_WAITING = 16
+_log = structlog.get_logger()
+
+
+class AnalyzeRequest(BaseModel):
+    """One object of the uploads bucket."""
+
+    s3_bucket: str = Field(min_length=3, max_length=63, description="The uploads bucket.")
+    s3_key: str = Field(min_length=1, max_length=1024, description="A key under `uploads/`.")
+    sample_rate: int | None = Field(
+        default=None, ge=1, le=10_000, description="Analyse every n-th video frame."
+    )
+
+
+class AnalyzeResponse(BaseModel):
+    """What one analyzer found; a higher score means more likely manipulated."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+    media: Media | None
+    result: PartialResult
+
+
+class Engine:
+    """The loaded model, one analysis at a time, and a short queue in front of it."""
+
+    def __init__(self, settings: Settings, modality: Modality) -> None:
+        """Verify and load the model.
+
+        Raises:
+            SetupError: A model is missing or corrupt.
+        """
+        self.settings = settings
+        self.modality = modality
+        started = time.perf_counter()
+        self.registry = Registry(
+            settings.models_dir, device=settings.device, threads=settings.threads
+        )
+        self._analyze = _pipeline(settings, self.registry, modality)
+        MODEL_LOAD_SECONDS.labels(modality).set(time.perf_counter() - started)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._waiting = 0
+        self.ready = False
+        self.test: dict[str, float | str | None] = {}
+
+    def self_test(self) -> None:
+        """Score two known clips; ready only if each comes out on its side."""
+        scores = [self._run(path, None)[0].result for path in SAMPLES]
+        genuine, manipulated = (half.llr for half in scores)
+        self.test = {"bona_fide_llr": genuine, "manipulated_llr": manipulated}
+        self.ready = genuine is not None and manipulated is not None and genuine < 0.0 < manipulated
+        SELF_TEST.labels(self.modality).set(self.ready)
+        log = _log.info if self.ready else _log.error
+        log("self_test", modality=self.modality, passed=self.ready, **self.test)
+
+    async def begin(self) -> None:
+        """Run the known-answer test where the model runs."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.self_test)
+
+    def close(self) -> None:
+        """End the model's thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def on_object(self, request: AnalyzeRequest) -> AnalyzeResponse:
+        """Fetch an object of the uploads bucket and analyse it.
+
+        Raises:
+            WrongBucket: It is in another bucket.
+            KeyOutsideUploads: Its key is outside uploads/.
+            GuardianError: It is gone, too large, no media; or S3 could not be reached.
+        """
+        if request.s3_bucket != self.settings.uploads_bucket:
+            raise WrongBucket
+        if not request.s3_key.startswith(UPLOADS_PREFIX):
+            raise KeyOutsideUploads
+        upload = Upload(bucket=request.s3_bucket, key=request.s3_key)
+
+        def work() -> AnalyzeResponse:
+            with (
+                objects.workspace(self.settings) as directory,
+                objects.fetch(self.settings, upload, directory) as fetched,
+            ):
+                return self._respond(
+                    fetched.path, request.s3_key, fetched.sha256, request.sample_rate
+                )
+
+        return await self._queued(work)
+
+    async def on_upload(self, upload: UploadFile, sample_rate: int | None) -> AnalyzeResponse:
+        """Analyse an uploaded file.
+
+        Raises:
+            GuardianError: It is empty, too large or no media.
+        """
+
+        def work() -> AnalyzeResponse:
+            with objects.workspace(self.settings) as directory:
+                path = directory / "media"
+                with path.open("wb") as file:
+                    shutil.copyfileobj(upload.file, file)
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                return self._respond(path, Path(upload.filename or "").name, digest, sample_rate)
+
+        return await self._queued(work)
+
+    async def _queued(self, work: Callable[[], AnalyzeResponse]) -> AnalyzeResponse:
+        """Wait for the model's thread, unless too many do."""
+        if self._waiting >= MAX_WAITING:
+            REQUESTS.labels(self.modality, Busy.code).inc()
+            raise Busy
+        self._waiting += 1
+        try:
+            response = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except GuardianError as error:
+            REQUESTS.labels(self.modality, error.code).inc()
+            raise
+        finally:
+            self._waiting -= 1
+        REQUESTS.labels(self.modality, response.result.outcome).inc()
+        return response
+
+    def _respond(
+        self, path: Path, name: str, digest: str, sample_rate: int | None
+    ) -> AnalyzeResponse:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            admit(size, file.read(SNIFF_BYTES), self.settings.max_upload_bytes)
+        analysis, media = self._run(path, sample_rate)
+        return AnalyzeResponse(
+            file=name, sha256=digest, size_bytes=size, media=media, result=analysis.result
+        )
+
+    def _run(self, path: Path, sample_rate: int | None) -> tuple[Analysis, Media | None]:
+        return examine(
+            path, self.modality, self._analyze(sample_rate), decode_limits(self.settings)
+        )
+
+
+def _pipeline(
+    settings: Settings, registry: Registry, modality: Modality
+) -> Callable[[int | None], Analyze]:
+    """Load one pipeline; the result takes a sampling rate and gives the analysis."""
+    limits = decode_limits(settings)
+    if modality == "audio":
+        hear = audio.load(registry)
+
+        def listen(path: Path, media: Media) -> Analysis:
+            half = audio.analyze(path, media, hear, limits=limits, clock=time.perf_counter)
+            return Analysis(half)
+
+        return lambda _: listen
+    look = video.load(registry)
+
+    def looking(sample_every: int | None) -> Analyze:
+        return lambda path, media: video.analyze(
+            path,
+            media,
+            look,
+            sample_every=sample_every or settings.sample_rate,
+            max_frames=settings.max_frames,
+            limits=limits,
+            clock=time.perf_counter,
+        )
+
+    return looking

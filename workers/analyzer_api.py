@@ -1,0 +1,216 @@
+"""An analyzer over HTTP: the fleet's own pipeline in a process with its own loaded model."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+import structlog
+from fastapi import Depends, FastAPI, File, Response, UploadFile
+from fastapi.params import Depends as DependsParam
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+
+from shared import objects, web
+from shared.errors import GuardianError, NotReady, UnknownJob
+from shared.records import JobError, Modality
+from shared.settings import Settings
+from workers import health
+from workers.analyzer import AnalyzeRequest, AnalyzeResponse, Engine
+
+#: Where each analyzer listens unless told otherwise.
+PORTS: dict[Modality, int] = {"audio": 8000, "video": 8001}
+#: Finished jobs of this process that can still be asked for.
+MAX_JOBS = 1000
+#: Keys of one batch.
+MAX_BATCH = 32
+_log = structlog.get_logger()
+
+
+class AnalyzerJob(BaseModel):
+    """An analysis that was asked for, and how far it is."""
+
+    job_id: str
+    status: Literal["queued", "complete", "failed"]
+    created_at: datetime
+    response: AnalyzeResponse | None = None
+    error: JobError | None = None
+
+
+class BatchRequest(BaseModel):
+    """Several objects of the uploads bucket."""
+
+    items: list[AnalyzeRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BatchItem(BaseModel):
+    """The outcome of one item of a batch."""
+
+    s3_key: str
+    response: AnalyzeResponse | None = None
+    error: JobError | None = None
+
+
+class BatchResponse(BaseModel):
+    """The outcomes in the order of the request."""
+
+    items: list[BatchItem]
+
+
+class JobBook:
+    """Jobs of this process: the newest thousand, in memory, gone when it ends."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._jobs: OrderedDict[str, AnalyzerJob] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Awaitable[AnalyzeResponse]) -> AnalyzerJob:
+        """Begin an analysis and return its job."""
+        job = AnalyzerJob(job_id=uuid.uuid4().hex, status="queued", created_at=datetime.now(UTC))
+        self._jobs[job.job_id] = job
+        while len(self._jobs) > MAX_JOBS:
+            self._jobs.popitem(last=False)
+        task = asyncio.create_task(self._finish(job, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return job
+
+    async def _finish(self, job: AnalyzerJob, work: Awaitable[AnalyzeResponse]) -> None:
+        try:
+            job.response = await work
+            job.status = "complete"
+        except GuardianError as error:
+            job.error = JobError(code=error.code, message=error.message)
+            job.status = "failed"
+        except Exception:  # noqa: BLE001  # whoever asks for the job must learn of it
+            _log.exception("analysis_failed", job_id=job.job_id)
+            job.error = JobError(code="internal_error", message="The log says what went wrong.")
+            job.status = "failed"
+
+    def get(self, job_id: str) -> AnalyzerJob:
+        """Return a job.
+
+        Raises:
+            UnknownJob: There is none, or it has been forgotten.
+        """
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise UnknownJob(f"There is no job {job_id!r} here.") from None
+
+
+def create(settings: Settings, modality: Modality, engine: Engine | None = None) -> FastAPI:
+    """Make the app of one analyzer; the self-test runs as it starts."""
+    engine = engine or Engine(settings, modality)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        test = asyncio.create_task(engine.begin())
+        yield
+        await test
+        engine.close()
+
+    app = web.new_app(
+        settings,
+        f"Silver Guardian {modality} analyzer",
+        "Synchronous and queued analysis of recordings. A higher score means more likely "
+        "manipulated; a typed reason stands where nothing can be said.",
+        version=version("silver-guardian"),
+        lifespan=lifespan,
+    )
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    gate = web.Gate({token: "operator"} if token else {})
+    _add_probes(app, engine)
+    _add_analysis(app, engine, JobBook(), Depends(web.guarded(gate)))
+    return app
+
+
+def _add_probes(app: FastAPI, engine: Engine) -> None:
+    @app.get("/health")
+    def alive() -> dict[str, str]:
+        """Tell that the process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/ready", responses=web.problems(503))
+    def ready() -> dict[str, str | float | None]:
+        """Tell whether the model is loaded and scores two known clips on the right side."""
+        if not engine.ready:
+            raise NotReady("The model is not loaded, or missed its known answers.")
+        return {"status": "ready", **engine.test}
+
+    @app.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Give the Prometheus metrics of this process."""
+        return Response(health.metrics(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/version")
+    def versions() -> dict[str, str | list[dict[str, str]]]:
+        """Name the release, the model set and the models with their hashes."""
+        entries = engine.registry.entries.values()
+        models = [entry.ref.model_dump() for entry in entries if entry.modality == engine.modality]
+        return {
+            "version": version("silver-guardian"),
+            "modality": engine.modality,
+            "model_set": engine.registry.digest,
+            "models": models,
+        }
+
+
+def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsParam) -> None:
+    refusals = web.problems(404, 409, 413, 415, 429, 500, 503)
+
+    @app.post("/analyze", dependencies=[gate], responses=refusals)
+    async def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
+        """Analyse one object of the uploads bucket and wait for the result."""
+        return await engine.on_object(request)
+
+    @app.post("/analyze/upload", dependencies=[gate], responses=refusals)
+    async def analyze_upload(
+        file: Annotated[UploadFile, File(description="The recording.")],
+        sample_rate: int | None = None,
+    ) -> AnalyzeResponse:
+        """Analyse the file of a form and wait for the result; nothing is kept."""
+        return await engine.on_upload(file, sample_rate)
+
+    @app.post("/analyze/batch", dependencies=[gate], responses=refusals)
+    async def analyze_batch(batch: BatchRequest) -> BatchResponse:
+        """Analyse several objects, one after the other; each has an outcome of its own."""
+        return BatchResponse(items=[await _one(engine, item) for item in batch.items])
+
+    @app.post("/jobs", status_code=202, dependencies=[gate], responses=refusals)
+    async def start_job(request: AnalyzeRequest, response: Response) -> AnalyzerJob:
+        """Begin the analysis of one object, and say where its result will be."""
+        job = book.start(engine.on_object(request))
+        response.headers["Location"] = f"/jobs/{job.job_id}"
+        response.headers["Retry-After"] = str(web.RETRY_AFTER_S)
+        return job
+
+    @app.get("/jobs/{job_id}", dependencies=[gate], responses=web.problems(404))
+    async def show_job(job_id: str) -> AnalyzerJob:
+        """Tell how far an analysis is, with its result once there is one."""
+        return book.get(job_id)
+
+
+async def _one(engine: Engine, item: AnalyzeRequest) -> BatchItem:
+    try:
+        return BatchItem(s3_key=item.s3_key, response=await engine.on_object(item))
+    except GuardianError as error:
+        return BatchItem(s3_key=item.s3_key, error=JobError(code=error.code, message=error.message))
+
+
+def run(settings: Settings, modality: Modality, port: int | None = None) -> None:
+    """Serve one analyzer until SIGTERM.
+
+    Raises:
+        SetupError: A model is missing or corrupt, or the address needs a token.
+    """
+    web.check_exposure(settings)
+    objects.sweep_workspaces(settings)
+    web.serve(create(settings, modality), settings, PORTS[modality] if port is None else port)
