@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
+from workers import commands
 from workers.evaluate_command import evaluate_command
 
 _err = Console(stderr=True, highlight=False)
@@ -215,7 +216,7 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
 
 @main.group()
 def jobs() -> None:
-    """List and show jobs."""
+    """List, show and repeat jobs."""
 
 
 @jobs.command("list")
@@ -246,18 +247,9 @@ def jobs_show(job_id: str, as_json: bool) -> None:
     emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job)
 
 
-@main.command()
-@json_option
-def queues(as_json: bool) -> None:
-    """Show how deep each queue is, and its dead letters."""
-    from shared import depths
-    from workers import show
-
-    rows = depths.measure(client_settings())
-    if as_json:
-        emit({"queues": [row.model_dump() for row in rows]})
-    else:
-        show.queues(Console(), rows)
+for _command in commands.COMMANDS:
+    main.add_command(_command)
+jobs.add_command(commands.jobs_retry)
 
 
 @main.command()

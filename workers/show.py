@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from shared.depths import QueueDepth
 from shared.jobs import JobSummary
+from shared.letters import Letter
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
 from workers.aggregator.wording import HEADLINES
@@ -72,10 +73,29 @@ def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
 
 def queues(console: Console, rows: Iterable[QueueDepth]) -> None:
     """Print the depth of each queue."""
+    console.print(queues_table(rows))
+
+
+def queues_table(rows: Iterable[QueueDepth]) -> Table:
+    """Make the table of queue depths."""
     table = Table("queue", "visible", "in flight", "delayed", "dead letters")
     for row in rows:
         dead = f"[red]{row.dead}[/red]" if row.dead else "0"
         table.add_row(row.name, str(row.visible), str(row.in_flight), str(row.delayed), dead)
+    return table
+
+
+def letters(console: Console, rows: Iterable[Letter]) -> None:
+    """Print dead letters, oldest first."""
+    table = Table("message", "sent (UTC)", "receives", "cause", "job")
+    for row in rows:
+        table.add_row(
+            row.message_id,
+            f"{row.sent_at:%Y-%m-%d %H:%M:%S}",
+            str(row.receives),
+            f"{row.code}: {row.cause}",
+            row.job_id or "",
+        )
     console.print(table)
 
 

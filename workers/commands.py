@@ -1,0 +1,214 @@
+"""The operators' commands: serve, console, pause, resume, dead letters, retry and live queues."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from shared.records import Modality
+from shared.settings import QUEUES, Settings, get_settings
+
+_WATCH_S = 2.0
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+queue_argument = click.argument("queue", type=click.Choice(QUEUES))
+port_option = click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+one_option = click.option("--id", "message_id", help="Only the letter with this message id.")
+
+
+def _settings() -> Settings:
+    """Return settings that reach the installation; a local system is found by itself."""
+    from workers import local
+
+    settings = get_settings()
+    return settings if settings.endpoint_url else local.find(settings) or settings
+
+
+def _emit(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def _audit(settings: Settings, action: str, target: str, detail: str = "") -> None:
+    from shared import audit
+
+    audit.record(settings, f"cli:{getpass.getuser()}", action, target, datetime.now(UTC), detail)
+
+
+def _log_set_up(settings: Settings) -> None:
+    from shared.telemetry import configure_logging
+
+    configure_logging(settings.log_format, settings.log_level)
+
+
+@click.command()
+@click.argument("modality", type=click.Choice(get_args(Modality)))
+@port_option
+def serve(modality: Modality, port: int | None) -> None:
+    """Serve one analyzer over HTTP until SIGTERM, with a loaded model of its own."""
+    from workers import analyzer_api
+
+    settings = _settings()
+    _log_set_up(settings)
+    analyzer_api.run(settings, modality, port)
+
+
+@click.command()
+@port_option
+def console(port: int | None) -> None:
+    """Serve the operators' page and the JSON API until SIGTERM."""
+    from workers.console import app
+
+    settings = _settings()
+    _log_set_up(settings)
+    app.run(settings, port)
+
+
+@click.command()
+@queue_argument
+@json_option
+def pause(queue: str, as_json: bool) -> None:
+    """Ask the workers of QUEUE to take no new work; they finish what they have."""
+    from shared import flags
+
+    settings = _settings()
+    _audit(settings, "pause", queue)
+    flags.pause(settings, queue, f"cli:{getpass.getuser()}", datetime.now(UTC))
+    if as_json:
+        _emit({"queue": queue, "paused": True})
+    else:
+        click.echo(f"{queue} is paused; `guardian resume {queue}` lets it go on.")
+
+
+@click.command()
+@queue_argument
+@json_option
+def resume(queue: str, as_json: bool) -> None:
+    """Let the workers of QUEUE take work again."""
+    from shared import flags
+
+    settings = _settings()
+    _audit(settings, "resume", queue)
+    flags.resume(settings, queue)
+    if as_json:
+        _emit({"queue": queue, "paused": False})
+    else:
+        click.echo(f"{queue} goes on.")
+
+
+@click.group()
+def dlq() -> None:
+    """Read, redrive and discard dead letters."""
+
+
+@dlq.command("list")
+@queue_argument
+@json_option
+def dlq_list(queue: str, as_json: bool) -> None:
+    """List the dead letters of QUEUE, with the cause of each."""
+    from shared import letters
+    from workers import show
+
+    rows = letters.read(_settings(), queue)
+    if as_json:
+        _emit({"letters": [row.model_dump(mode="json") for row in rows]})
+    else:
+        show.letters(Console(), rows)
+
+
+@dlq.command("redrive")
+@queue_argument
+@one_option
+@json_option
+def dlq_redrive(queue: str, message_id: str | None, as_json: bool) -> None:
+    """Send the dead letters of QUEUE back to it."""
+    from shared import letters
+
+    settings = _settings()
+    _audit(settings, "redrive", queue, message_id or "all")
+    _tell(letters.redrive(settings, queue, message_id), "redriven", as_json)
+
+
+@dlq.command("discard")
+@queue_argument
+@one_option
+@yes_option
+@json_option
+def dlq_discard(queue: str, message_id: str | None, yes: bool, as_json: bool) -> None:
+    """Remove dead letters of QUEUE for good; asks for the queue's name first."""
+    from shared import letters
+
+    settings = _settings()
+    if not yes and click.prompt(f"Type {queue} to discard its dead letters") != queue:
+        raise click.Abort
+    _audit(settings, "discard", queue, message_id or "all")
+    _tell(letters.discard(settings, queue, message_id), "discarded", as_json)
+
+
+def _tell(done: list[Any], word: str, as_json: bool) -> None:
+    if as_json:
+        _emit({word: [letter.message_id for letter in done]})
+    else:
+        click.echo(f"{len(done)} {word}.")
+
+
+@click.command("retry")
+@click.argument("job_id")
+@json_option
+def jobs_retry(job_id: str, as_json: bool) -> None:
+    """Analyse a finished job again: its failed halves, or both where none failed."""
+    from shared import repeat
+
+    settings = _settings()
+    _audit(settings, "retry", job_id)
+    job = repeat.retry(settings, job_id)
+    if as_json:
+        _emit(job.model_dump(mode="json"))
+    else:
+        click.echo(f"{job_id} is queued again.")
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Keep the table up to date until Ctrl-C.")
+@json_option
+def queues(watch: bool, as_json: bool) -> None:
+    """Show how deep each queue is, and its dead letters."""
+    from shared import depths
+    from workers import show
+
+    settings = _settings()
+    if watch and not as_json:
+        _watch(lambda: show.queues_table(depths.measure(settings)))
+        return
+    while True:
+        rows = depths.measure(settings)
+        if as_json:
+            _emit({"queues": [row.model_dump() for row in rows]})
+        else:
+            show.queues(Console(), rows)
+        if not watch:
+            return
+        time.sleep(_WATCH_S)
+
+
+def _watch(render: Callable[[], Any]) -> None:
+    """Redraw every two seconds until Ctrl-C."""
+    with Live(render(), console=Console(), auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(_WATCH_S)
+                live.update(render(), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+#: What `workers.cli` adds to the `guardian` command.
+COMMANDS = (serve, console, pause, resume, dlq, queues)
