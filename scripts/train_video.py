@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 from training.video_baselines import compare
-from training.video_calibrate import calibrate, report
+from training.video_calibrate import Fitted, calibrate, report
 from training.video_crops import Clip, Crop, load_clips, read_manifest
 from training.video_data import Recipe, Source, batch
 from training.video_export import Shipped, average, export, features_of
@@ -126,7 +126,17 @@ def finish(run: Run, split: list[Fold], states: list[dict[str, torch.Tensor]], o
     write_entry(out, fitted.params, measured["all"])
     text = json.dumps({"figures": measured, "params": fitted.params}, indent=1)
     (run.cache / "measured.json").write_text(text)
+    write_scores(run.cache / "scores.csv", fitted)
     print(text)
+
+
+def write_scores(path: Path, fitted: Fitted) -> None:
+    """Write the out-of-fold ratios: what the meta-learner is fitted on."""
+    lines = [
+        f"{clip.file},{'fake' if clip.fake else 'real'},{clip.group},{llr:.4f}"
+        for clip, llr in zip(fitted.clips, fitted.llr, strict=True)
+    ]
+    path.write_text("\n".join(["file,label,group,llr", *lines, ""]))
 
 
 def some(run: Run, clips: list[Clip]) -> list[Crop]:
