@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,20 @@ Booleans = NDArray[np.bool_]
 
 #: Frames before and after a step that it is compared with, and those that say what is usual.
 NEAR, AROUND = 3, 10
-#: Mean over the tiles of log(step / largest step nearby) from which on a step is a jump, and how
-#: many times the usual step it is at least. Set on untouched development clips.
-JUMP, UNUSUAL = 0.6, 3.6
-#: The same for a step that counts only where other evidence supports it.
+#: How much a jump stands out, at least: the mean over the tiles of log(step / largest step nearby)
+#: plus half the log of how many times the usual step it is. Set on untouched development clips,
+#: where it stays below 1.47, and below 1.3 where the picture changes as much as in `CHANGED`.
+STANDS_OUT, STANDS_OUT_CHANGED = 1.52, 1.36
+#: How many times the usual step a jump is at least.
+UNUSUAL = 3.4
+#: Correlation with the frame before below which a jump changes the picture.
+CHANGED = 0.9
+#: Both measures for a step that counts only where other evidence supports it.
 WEAK_JUMP, WEAK_UNUSUAL = 0.3, 1.8
 #: Smallest jump in grey levels.
 SMALLEST = 5.0
 #: Correlation with the frame before below which a jump leads to another shot.
-SAME_SHOT = 0.6
+SAME_SHOT = 0.66
 #: Steps below this share of those around them show the same frame again (an encoder's skip).
 HELD = 0.2
 #: A tile counts where something moves by at least this within `AROUND` frames, in grey levels.
@@ -82,9 +88,10 @@ def find_jumps(motion: Motion) -> list[Jump]:
             continue
         score, unusual = _compare(tiles, skipped, at)
         if score >= WEAK_JUMP and unusual >= WEAK_UNUSUAL:
-            firm = score >= JUMP and unusual >= UNUSUAL
-            cut = firm and motion.alike(at - 1, at) < SAME_SHOT
-            jumps.append(Jump(at, score, unusual, firm, cut))
+            alike = motion.alike(at - 1, at)
+            needed = STANDS_OUT_CHANGED if alike < CHANGED else STANDS_OUT
+            firm = unusual >= UNUSUAL and score + 0.5 * log(unusual) >= needed
+            jumps.append(Jump(at, score, unusual, firm, firm and alike < SAME_SHOT))
     return jumps
 
 

@@ -20,7 +20,9 @@ MAX_REORDERED = 250
 #: Largest step between two frames that follow each other, in usual steps of that place.
 FOLLOWS = 1.7
 #: How much larger the steps to frames a little further off are at least, where things move.
-APART = 1.5
+APART = 1.3
+#: How much larger the step back from an inserted segment is than the one across it, at least.
+LEADS_BACK = 2.5
 #: Smallest usual step for which it can be told which frames follow each other, in grey levels.
 MOVING = 2.0
 _BESIDE = 4
@@ -58,13 +60,14 @@ def _resumes(motion: Motion, start: int) -> int | None:
     last = start - 1
     first = start + MIN_INSERTED
     end = min(len(motion) - 2, start + MAX_INSERTED)
-    usual = _usual(motion, last, -1)
-    if end <= first or usual < MOVING:
+    if end <= first:
         return None
     candidates = np.arange(first, end)
+    candidates = candidates[motion.steps[candidates] >= LEADS_BACK * motion.steps[last]]
+    if not candidates.size:
+        return None
     across = motion.distance(last, candidates)
-    into = motion.steps[candidates]
-    good = (across <= FOLLOWS * usual) & (into >= 2.5 * across) & (into >= 2.5 * usual)
+    good = motion.steps[candidates] >= LEADS_BACK * across
     for candidate in candidates[good]:
         if follows(motion, last, int(candidate)):
             return int(candidate)
@@ -129,8 +132,7 @@ def follows(motion: Motion, first: int, second: int, away: tuple[int, int] = (-1
         away: Directions in which the joined motion leads away from the two frames; in a run
             played backwards they are turned round.
     """
-    sides = _usual(motion, first, away[0]), _usual(motion, second, away[1])
-    usual = max(min(sides), 0.5 * max(sides))
+    usual = max(_usual(motion, first, away[0]), _usual(motion, second, away[1]))
     if usual < MOVING:
         return False
     step = float(motion.distance(first, second)[0])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
+from workers.video.jumps import NEAR
 from workers.video.motion import NOISE, Floats, Indices, Motion
 
 #: Shortest frozen and duplicated run, in frames.
 MIN_FROZEN, MIN_DUPLICATED = 7, 7
-#: Largest step inside a frozen run, in grey levels and as a share of the steps beside it.
-FROZEN_STEP, FROZEN_SHARE = 2.0, 0.25
+#: Largest steps inside a frozen run, in grey levels, tried in turn, and the largest as a share of the steps beside it.
+FROZEN_STEPS, FROZEN_SHARE = (0.6, 1.0, 1.5, 2.0), 0.25
 #: Smallest contrast of a frozen run; see `Run`.
 MIN_CONTRAST = 0.35
 #: Smallest motion beside a frozen run, in grey levels.
@@ -28,8 +30,12 @@ BUSY_SHARE = 0.3
 MIN_LAG, MAX_LAG = 5, 3000
 #: Frames inside a duplicated run that may fail to match.
 MAX_MISSES = 6
+#: Frames between two duplicated runs with the same lag that are taken to belong to them.
+BRIDGED = 25
 #: Most matching pairs that are looked at (computer graphics can repeat all the time).
 MAX_PAIRS = 400_000
+#: Percentile of the steps beside a run that tells whether it moves there.
+_BUSY = 65
 _BLOCK = 256
 
 
@@ -50,21 +56,36 @@ class Run:
     contrast: float
 
 
-def frozen_runs(motion: Motion) -> list[Run]:
-    """Find runs that stand still though the same shot moves right before and right after."""
-    steps = motion.steps
-    runs = []
-    for start, stop in _true_runs(steps <= FROZEN_STEP):
-        before = steps[max(1, start - BESIDE) : start]
-        after = steps[stop : stop + BESIDE]
-        if start < 1 or stop - start < MIN_FROZEN - 1 or not before.size or after.size < 2:
-            continue
-        beside = min(float(np.median(before)), float(np.median(after[1:])))
-        inside = float(np.percentile(steps[start:stop], 90))
-        contrast = 1 - inside / (FROZEN_SHARE * beside + 1e-6)
-        if beside >= MOVING and contrast >= MIN_CONTRAST:
-            runs.append(Run(start - 1, stop, 0, contrast))
-    return runs
+def frozen_runs(motion: Motion, jumps: Iterable[int] = ()) -> list[Run]:
+    """Find runs that stand still though the same shot moves right before and right after.
+
+    Args:
+        motion: The motion of the recording.
+        jumps: Indices of frames after a jump; what begins with one is another picture, not the
+            last one held.
+    """
+    begins = {place + shift for place in jumps for shift in (-1, 0, 1)}
+    runs: list[Run] = []
+    for limit in FROZEN_STEPS:
+        for start, stop in _true_runs(motion.steps <= limit):
+            run = _frozen_run(motion.steps, start, stop)
+            if run and run.start not in begins and start not in begins:
+                runs.append(run)
+    return _without_overlaps(runs)
+
+
+def _frozen_run(steps: Floats, start: int, stop: int) -> Run | None:
+    """Judge a run of small steps by the steps beside it; None where they are small as well."""
+    before = steps[max(1, start - BESIDE) : start]
+    after = steps[stop + 1 : stop + 1 + BESIDE]  # the first one may be a jump
+    if stop - start < MIN_FROZEN - 1 or min(before.size, after.size) < NEAR:
+        return None
+    beside = min(float(np.percentile(part, _BUSY)) for part in (before, after))
+    inside = float(np.percentile(steps[start:stop], 90))
+    contrast = 1 - inside / (FROZEN_SHARE * beside + 1e-6)
+    if beside < MOVING or contrast < MIN_CONTRAST:
+        return None
+    return Run(start - 1, stop, 0, contrast)
 
 
 def duplicated_runs(motion: Motion) -> list[Run]:
@@ -81,7 +102,20 @@ def duplicated_runs(motion: Motion) -> list[Run]:
         contrast = 1 - float(np.median(ratios[group])) / SHARP
         if group.size >= 0.6 * (stop - start) and contrast > 0:
             found.append(Run(start, stop, int(lags[group[0]]), contrast))
-    return _without_overlaps(found)
+    return _without_overlaps(_merged(found))
+
+
+def _merged(runs: list[Run]) -> list[Run]:
+    """Join runs with the same lag between which little is missing."""
+    joined: list[Run] = []
+    for run in runs:
+        last = joined[-1] if joined else None
+        if last and last.lag == run.lag and 0 <= run.start - last.stop <= BRIDGED:
+            contrast = min(last.contrast, run.contrast)
+            joined[-1] = Run(last.start, run.stop, run.lag, contrast)
+        else:
+            joined.append(run)
+    return joined
 
 
 def _sharp_pairs(motion: Motion) -> tuple[Indices, Indices, Floats]:

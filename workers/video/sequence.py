@@ -17,31 +17,26 @@ POINT_S = 0.2
 _EXPLAINED = 3
 #: Change of brightness or detail, as a ratio, that tells a splice of two takes from a deletion.
 _OTHER_TAKE = 1.35
+#: With more jumps than this within so many seconds, none is a join.
+_CROWD, _CROWD_S = 3, 2.0
 
 
 def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
     """Return what the pictures tell; what one finding explains is not told again by another."""
-    frozen = frozen_runs(motion)
+    frozen = frozen_runs(motion, (jump.at for jump in jumps if jump.firm))
     copies = _outside(duplicated_runs(motion), frozen)
-    moved = [
-        *insertions(motion, jumps),
-        *reorderings(motion, jumps),
-    ]
     taken = [(run.start, run.stop) for run in (*frozen, *copies)]
-    moved = [s for s in moved if not any(_overlap((s.start, s.stop), span) for span in taken)]
-    taken += [(stretch.start, stretch.stop) for stretch in moved]
-    changed = [s for s in speed_changes(motion, jumps) if not _clash(s, taken)]
-    taken += [(stretch.start, stretch.stop) for stretch in changed]
+    kept: list[Stretch] = []
+    for find in (reorderings, insertions, speed_changes):
+        new = [stretch for stretch in find(motion, jumps) if not _clash(stretch, taken)]
+        taken += [(stretch.start, stretch.stop) for stretch in new]
+        kept += new
+    joins = [jump for jump in jumps if jump.firm and not jump.cut and not _explained(jump, taken)]
     return [
         *(_frozen(motion, run) for run in frozen),
         *(_copy(motion, run) for run in copies),
-        *(_moved(motion, stretch) for stretch in moved),
-        *(_speed(motion, stretch) for stretch in changed),
-        *(
-            _join(motion, jump)
-            for jump in jumps
-            if jump.firm and not jump.cut and not _explained(jump, taken)
-        ),
+        *(_stretch(motion, stretch) for stretch in kept),
+        *(_join(motion, jump) for jump in joins if not _crowded(motion, jump, joins)),
     ]
 
 
@@ -71,6 +66,13 @@ def _clash(stretch: Stretch, taken: list[tuple[int, int]]) -> bool:
 def _explained(jump: Jump, taken: list[tuple[int, int]]) -> bool:
     """Tell whether a jump lies in a stretch that was found, or at one of its ends."""
     return any(start - _EXPLAINED <= jump.at <= stop + _EXPLAINED for start, stop in taken)
+
+
+def _crowded(motion: Motion, jump: Jump, joins: list[Jump]) -> bool:
+    """Tell whether so many jumps lie together that the motion itself is jerky."""
+    at_s = motion.times_s[jump.at]
+    near = sum(abs(motion.times_s[other.at] - at_s) <= _CROWD_S for other in joins)
+    return near > _CROWD
 
 
 def _times(motion: Motion, start: int, stop: int) -> tuple[float, float]:
@@ -108,27 +110,16 @@ def _copy(motion: Motion, run: Run) -> Finding:
     )
 
 
-def _moved(motion: Motion, stretch: Stretch) -> Finding:
+def _stretch(motion: Motion, stretch: Stretch) -> Finding:
     start_s, end_s = _times(motion, stretch.start, stretch.stop)
+    other = "pull_down" if stretch.type == "speed_change" else "shot_cut"
     return Finding(
         type=stretch.type,
         start_s=start_s,
         end_s=end_s,
         detail=stretch.detail,
         strength=_bounded(stretch.strength),
-        ruled_out=("shot_cut", "static_scene", "variable_frame_rate", "encoder_skip"),
-    )
-
-
-def _speed(motion: Motion, stretch: Stretch) -> Finding:
-    start_s, end_s = _times(motion, stretch.start, stretch.stop)
-    return Finding(
-        type="speed_change",
-        start_s=start_s,
-        end_s=end_s,
-        detail=stretch.detail,
-        strength=_bounded(stretch.strength),
-        ruled_out=("pull_down", "variable_frame_rate", "static_scene", "encoder_skip"),
+        ruled_out=(other, "static_scene", "variable_frame_rate", "encoder_skip"),
     )
 
 

@@ -1,0 +1,235 @@
+"""Run the examination of frame sequences over tampered and untouched clips and count its findings."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.errors import NoVideoTrack, Permanent, SetupError
+from shared.media import probe
+from shared.records import Finding
+from workers.video.consistency import TYPES, examine
+
+#: Label of clips that were not tampered with.
+UNTOUCHED = "none"
+#: Overlap of a finding with the truth from which on it counts, intersection over union.
+MIN_OVERLAP = 0.5
+#: Typical step from one frame to the next from which on a clip is moving, in grey levels.
+MOVING_STEP = 3.0
+#: Resamples of whole groups behind an interval.
+BOOTSTRAPS = 500
+_COLUMNS = ("file", "label", "start_s", "end_s")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One line of a manifest."""
+
+    path: Path
+    label: str
+    start_s: float
+    end_s: float
+    group: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found in one clip; `error` is a reason code where it could not be examined."""
+
+    findings: tuple[Finding, ...] = ()
+    seen_s: float = 0.0
+    typical_step: float = 0.0
+    error: str | None = None
+
+
+def read_clips(manifest: Path) -> list[Clip]:
+    """Read a CSV file with the columns file, label, start_s and end_s, and perhaps group and kind.
+
+    Files are relative to the manifest. The label is a type of finding, or `none`.
+
+    Raises:
+        SetupError: The manifest cannot be read, lacks a column, or has an unknown label.
+    """
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
+    if not lines or not set(_COLUMNS) <= lines[0].keys():
+        raise SetupError(f"The manifest {manifest} needs lines with {', '.join(_COLUMNS)}.")
+    return [_clip(manifest, number, line) for number, line in enumerate(lines, start=2)]
+
+
+def _clip(manifest: Path, number: int, line: dict[str, str]) -> Clip:
+    if line["label"] not in (UNTOUCHED, *TYPES):
+        known = ", ".join((UNTOUCHED, *TYPES))
+        raise SetupError(
+            f"Line {number} of {manifest}: the label is {line['label']!r}; known are {known}."
+        )
+    try:
+        start_s, end_s = float(line["start_s"] or 0), float(line["end_s"] or 0)
+    except ValueError as error:
+        raise SetupError(f"Line {number} of {manifest}: {error}.") from error
+    return Clip(
+        path=manifest.parent / line["file"],
+        label=line["label"],
+        start_s=start_s,
+        end_s=end_s,
+        group=line.get("group") or line["file"],
+        kind=line.get("kind") or "",
+    )
+
+
+def evaluate_tamper(manifest: Path, *, processes: int | None = None) -> dict[str, Any]:
+    """Examine every clip of a manifest and compare what is found with the truth.
+
+    Args:
+        manifest: CSV as `scripts/tamper.py` writes it.
+        processes: Worker processes; None for one a core.
+
+    Returns:
+        Plain data: by type the number of clips, recall with its 95 % interval over groups, recall
+        in moving clips and under any type, precision among the findings in tampered clips and in
+        all clips; for untouched clips their hours and the findings in them, by type and kind.
+
+    Raises:
+        SetupError: The manifest is not usable.
+    """
+    clips = read_clips(manifest)
+    started = time.perf_counter()
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes or cpu_count() or 1, spawn) as pool:
+        examined = list(pool.map(_examine, [clip.path for clip in clips], chunksize=4))
+    report = count(clips, examined)
+    report["seconds"] = round(time.perf_counter() - started, 1)
+    return report
+
+
+def _examine(path: Path) -> Examined:
+    """Examine the first picture track of one clip."""
+    try:
+        media = probe(path)
+        tracks = media.of_kind("video")
+        if not tracks:
+            raise NoVideoTrack
+        found = examine(path, media, tracks[0])
+    except Permanent as error:
+        return Examined(error=error.code)
+    interval_s = found.signals["frame_interval_s"]
+    seen_s = media.duration_s or found.frames_seen * interval_s
+    return Examined(found.findings, seen_s, found.signals["typical_step"])
+
+
+def count(clips: Sequence[Clip], examined: Sequence[Examined]) -> dict[str, Any]:
+    """Count hits, misses and false findings."""
+    pairs = list(zip(clips, examined, strict=True))
+    good = [(clip, seen) for clip, seen in pairs if seen.error is None]
+    tampered = [(clip, seen) for clip, seen in good if clip.label != UNTOUCHED]
+    untouched = [(clip, seen) for clip, seen in good if clip.label == UNTOUCHED]
+    return {
+        "clips": len(clips),
+        "tampered": len(tampered),
+        "groups": len({clip.group for clip, _ in good}),
+        "not_examined": dict(Counter(seen.error for _, seen in pairs if seen.error)),
+        "min_overlap": MIN_OVERLAP,
+        "types": {label: _of_type(label, tampered, untouched) for label in TYPES},
+        "untouched": _false_findings(untouched),
+    }
+
+
+Pairs = list[tuple[Clip, Examined]]
+
+
+def _of_type(label: str, tampered: Pairs, untouched: Pairs) -> dict[str, Any]:
+    """Return the figures of one type."""
+    own = [(clip, seen) for clip, seen in tampered if clip.label == label]
+    hits = np.asarray([_hit(clip, seen, {label}) for clip, seen in own], dtype=bool)
+    moving = np.asarray([seen.typical_step >= MOVING_STEP for _, seen in own], dtype=bool)
+    named = [_hit(clip, seen, set(TYPES)) for clip, seen in own]
+    among = sum(found.type == label for _, seen in tampered for found in seen.findings)
+    beside = sum(found.type == label for _, seen in untouched for found in seen.findings)
+    right = int(hits.sum())
+    kinds = sorted({clip.kind for clip, _ in own})
+    by_kind = {
+        kind: [
+            int(sum(hit for hit, (clip, _) in zip(hits, own, strict=True) if clip.kind == kind)),
+            sum(clip.kind == kind for clip, _ in own),
+        ]
+        for kind in kinds
+    }
+    return {
+        "clips": len(own),
+        "recall": _share(right, len(own)),
+        "recall_interval": _interval(hits, [clip.group for clip, _ in own]),
+        "recall_moving": _share(int(hits[moving].sum()), int(moving.sum())),
+        "moving": int(moving.sum()),
+        "recall_under_any_type": _share(sum(named), len(own)),
+        "precision_tampered": _share(right, among),
+        "precision": _share(right, among + beside),
+        "findings": among + beside,
+        "hits_by_kind": by_kind if len(by_kind) <= len(TYPES) else {},
+    }
+
+
+def _false_findings(untouched: Pairs) -> dict[str, Any]:
+    """Return the findings in clips that were not tampered with."""
+    hours = sum(seen.seen_s for _, seen in untouched) / 3600
+    found = [finding for _, seen in untouched for finding in seen.findings]
+    kinds = Counter(clip.kind for clip, seen in untouched for _ in seen.findings)
+    return {
+        "clips": len(untouched),
+        "hours": round(hours, 3),
+        "findings": len(found),
+        "findings_per_hour": round(len(found) / hours, 2) if hours else None,
+        "by_type": dict(Counter(finding.type for finding in found)),
+        "by_kind": dict(kinds),
+        "clips_with_findings": sorted(clip.path.name for clip, seen in untouched if seen.findings),
+    }
+
+
+def overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return the intersection of two spans over their union; 0 where they do not meet."""
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    union = max(one[1], other[1]) - min(one[0], other[0])
+    return max(0.0, shared) / union if union > 0 else 0.0
+
+
+def _hit(clip: Clip, seen: Examined, labels: set[str]) -> bool:
+    """Tell whether a finding of the right type lies where the tampering is."""
+    return any(
+        finding.type in labels
+        and overlap((finding.start_s, finding.end_s), (clip.start_s, clip.end_s)) >= MIN_OVERLAP
+        for finding in seen.findings
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 3) if whole else None
+
+
+def _interval(hits: np.ndarray, groups: Sequence[str]) -> list[float] | None:
+    """Return the 95 % interval of a share over resampled groups; None with a single group."""
+    names = sorted(set(groups))
+    if len(names) <= 1:
+        return None
+    members = [hits[[group == name for group in groups]] for name in names]
+    rng = np.random.default_rng(0)
+    shares = [
+        float(
+            np.concatenate([members[at] for at in rng.integers(0, len(names), len(names))]).mean()
+        )
+        for _ in range(BOOTSTRAPS)
+    ]
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return [round(float(low), 3), round(float(high), 3)]
