@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 import time
 from typing import Any
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, flags, queues
+from shared import aws, flags, presence, queues
 from shared.errors import Permanent, Retryable
 from shared.jobs import JobStore
 from shared.settings import Settings
@@ -65,6 +66,8 @@ class _Intake:
             loop.add_signal_handler(signum, self._stop.set)
         port = PORT if self._settings.metrics_port is None else self._settings.metrics_port
         server = health.start(port, self._is_ready, self._settings.host)
+        leaving = threading.Event()
+        presence.announce(self._settings, "intake", list, leaving)
         _log.info("intake_starting", queue=self._queue, port=server.server_port)
         try:
             async with (
@@ -82,6 +85,7 @@ class _Intake:
                         continue
                     batches.create_task(self._take_batch(messages))
         finally:
+            leaving.set()
             server.shutdown()
         _log.info("intake_stopped")
 
