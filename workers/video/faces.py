@@ -171,7 +171,7 @@ def resize(square: Image, side_px: int) -> Image:
 def sharpness(image: Image, face: Face) -> float:
     """Return how sharp a face is: deviation of the Laplacian over that of the grey values.
 
-    Contrast and brightness cancel out; below about 0.1 nothing finer than the features is left.
+    Contrast and brightness cancel out; below 0.1 nothing finer than the features is left.
     """
     grey = cv2.cvtColor(cut(image, face, 1.0, _SHARPNESS_SIDE_PX), cv2.COLOR_BGR2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).std() / max(float(grey.std()), 1.0))

@@ -20,8 +20,8 @@ MIN_FACES = 3
 MIN_FACE_PX = 64
 #: Heads turned further than this (see `Face.turn`) are profiles.
 MAX_TURN = 0.75
-#: Faces less sharp than this (see `sharpness`) are too blurred.
-MIN_SHARPNESS = 0.06
+#: Faces less sharp than this (see `sharpness`) are too blurred; development faces start at 0.15.
+MIN_SHARPNESS = 0.1
 
 _REFUSALS: dict[str, type[NotApplicable]] = {
     kind.code: kind for kind in (FaceTooSmall, FaceTooBlurred, ProfileOnly)

@@ -1,0 +1,127 @@
+"""The video half end to end, on packaged samples and clips that the real ffmpeg makes here."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import workers.samples
+from shared.errors import NoVideoTrack, UndecodableVideo
+from shared.media import probe
+from shared.models import Registry
+from shared.records import Media, Outcome, Track
+from workers.video import pipeline
+
+SAMPLES = Path(workers.samples.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return pipeline.load(Registry(device="cpu", threads=1))
+
+
+def make(path, *arguments):
+    subprocess.run(["ffmpeg", "-y", "-v", "error", *arguments, str(path)], check=True)
+    return path
+
+
+def look(path, detector, **options):
+    return pipeline.analyze(path, probe(path), detector, **options)
+
+
+@pytest.fixture(scope="module")
+def scored(detector):
+    return look(SAMPLES / "bona_fide.mp4", detector)
+
+
+def test_a_face_is_scored_with_persons_timeline_and_evidence(scored):
+    half = scored.result
+    assert half.outcome is Outcome.SCORED
+    assert half.llr_interval[0] <= half.llr <= half.llr_interval[1]
+    assert 0 < half.probability < 1
+    assert [person.person for person in half.persons] == [0]
+    assert half.coverage.faces == half.coverage.frames_sampled > pipeline.ENOUGH_FRAMES - 1
+    assert half.timeline[-1].end_s <= half.coverage.analysed_s + 0.1
+    assert {ref.name for ref in half.evidence} == {item.ref.name for item in scored.evidence}
+    assert all(item.content.startswith(b"\xff\xd8") for item in scored.evidence)
+    assert [model.name for model in half.models] == [pipeline.SCORER, pipeline.FINDER]
+
+
+def test_the_mouth_is_followed_at_a_fixed_rate(scored):
+    assert scored.result.sync
+    assert {series.rate_hz for series in scored.result.sync} == {12.5}
+
+
+def test_the_same_file_gives_the_same_numbers(scored, detector):
+    again = look(SAMPLES / "bona_fide.mp4", detector)
+    assert again.result == scored.result
+    assert [item.content for item in again.evidence] == [item.content for item in scored.evidence]
+
+
+def test_no_picture_is_a_typed_error(tmp_path, detector):
+    sound = make(tmp_path / "a.wav", "-f", "lavfi", "-i", "sine", "-t", "1")
+    with pytest.raises(NoVideoTrack):
+        look(sound, detector)
+
+
+def test_a_picture_without_a_face_is_no_answer(tmp_path, detector):
+    path = make(
+        tmp_path / "t.mp4", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25", "-t", "2", "-an"
+    )
+    half = look(path, detector).result
+    assert (half.outcome, half.reason) == (Outcome.NOT_APPLICABLE, "no_face")
+    assert half.llr is None
+    assert half.coverage.dropped["no_face"] == half.coverage.frames_sampled
+
+
+def test_a_small_face_is_no_answer(tmp_path, detector):
+    path = make(
+        tmp_path / "s.mp4", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", "1",
+        "-vf", "scale=80:80,pad=240:160:80:40:gray", "-an",
+    )  # fmt: skip
+    half = look(path, detector, sync=False, sequence=False).result
+    assert (half.outcome, half.reason) == (Outcome.NOT_APPLICABLE, "face_too_small")
+
+
+def test_a_blurred_face_is_no_answer(tmp_path, detector):
+    path = make(
+        tmp_path / "b.mp4", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", "1",
+        "-vf", "gblur=sigma=7", "-an",
+    )  # fmt: skip
+    half = look(path, detector, sync=False, sequence=False).result
+    assert (half.outcome, half.reason) == (Outcome.NOT_APPLICABLE, "face_too_blurred")
+
+
+def test_two_frames_are_too_few(tmp_path, detector):
+    path = make(tmp_path / "f.mp4", "-i", str(SAMPLES / "bona_fide.mp4"), "-frames:v", "2", "-an")
+    half = look(path, detector, sync=False, sequence=False).result
+    assert half.reason == "too_few_frames"
+
+
+def test_a_track_of_garbage_is_a_typed_error(tmp_path, detector):
+    path = tmp_path / "g.mp4"
+    content = bytearray((SAMPLES / "bona_fide.mp4").read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start : start + 100_000] = bytes(100_000)
+    path.write_bytes(bytes(content[:start]) + bytes(len(content) - start))
+    media = Media(
+        container="mov",
+        duration_s=1.0,
+        tracks=(Track(index=0, kind="video", codec="h264", width=64, height=64, frames=25),),
+    )
+    with pytest.raises(UndecodableVideo):
+        pipeline.analyze(path, media, detector, sequence=False)
+
+
+def track(frames, fps=25.0):
+    return Track(index=0, kind="video", codec="h264", frames=frames, fps=fps, width=64, height=64)
+
+
+@pytest.mark.parametrize(
+    ("frames", "asked", "every"), [(3000, 30, 30), (200, 30, 8), (10, 30, 1), (3000, 5, 13)]
+)
+def test_the_sample_rate_is_honoured_except_where_it_leaves_too_little_or_too_much(
+    frames, asked, every
+):
+    media = Media(container="mov", duration_s=frames / 25, tracks=(track(frames),))
+    assert pipeline.sampling_for(media, track(frames), asked, 240).every == every
