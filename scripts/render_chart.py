@@ -1,6 +1,6 @@
 """Fill what the charts repeat: the copy of keda/, the settings in the schema, the READMEs' tables.
 
-    scripts/render_chart.py [--check]
+scripts/render_chart.py [--check]
 """
 
 from __future__ import annotations

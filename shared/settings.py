@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     )
     max_receive_count: int = Field(5, ge=1, description="Receives before a message is dead.")
     receive_wait_s: int = Field(20, ge=0, le=20, description="Long-poll wait of one receive.")
+    exit_after_jobs: int = Field(
+        0, ge=0, description="End a worker after this many jobs, or with none to do; 0 is never."
+    )
     intake_concurrency: int = Field(16, ge=1, description="Events handled at once by intake.")
     sweep_interval_s: float = Field(30, gt=0, description="Pause between two sweeps.")
     stuck_after_s: float = Field(
@@ -96,6 +99,9 @@ class Settings(BaseSettings):
     )
     api_token: SecretStr | None = Field(
         None, description="Bearer token of the HTTP interfaces; empty only on loopback."
+    )
+    api_read_token: SecretStr | None = Field(
+        None, description="Second bearer token of the console: sees everything, changes nothing."
     )
 
     @property

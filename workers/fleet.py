@@ -18,11 +18,11 @@ _METRICS_DIR = Path(
 import structlog  # noqa: E402  # see above
 from celery.worker import state  # noqa: E402  # see above
 
-from shared import objects, queues, sqs_transport  # noqa: E402  # see above
+from shared import objects, presence, queues, sqs_transport  # noqa: E402  # see above
 from shared.models import Registry  # noqa: E402  # see above
 from shared.queues import Role  # noqa: E402  # see above
 from shared.settings import Settings  # noqa: E402  # see above
-from workers import health  # noqa: E402  # see above
+from workers import health, lifespan  # noqa: E402  # see above
 
 #: Ports of /health, /ready and /metrics.
 PORTS: dict[Role, int] = {"audio": 8000, "video": 8001, "aggregator": 9100}
@@ -38,9 +38,8 @@ def run(settings: Settings, role: Role) -> int:
         SetupError: A model is missing or corrupt, or a queue does not exist.
     """
     registry = Registry(settings.models_dir)
-    for entry in registry.entries.values():
-        if entry.modality == role or (role, entry.modality) == ("aggregator", "fusion"):
-            registry.verify(entry.name)
+    for name in _models(registry, role):
+        registry.verify(name)
     removed = objects.sweep_workspaces(settings)
     if removed:
         _log.warning("removed_leftovers", directories=removed)
@@ -59,6 +58,8 @@ def run(settings: Settings, role: Role) -> int:
     )
     _log.info("worker_starting", role=role, queue=queue, port=server.server_port)
     stop = threading.Event()
+    presence.announce(settings, role, _doing, stop, _models(registry, role))
+    lifespan.watch(settings, stop)
     if role == "aggregator":
         from workers.aggregator import sweeper  # noqa: PLC0415  # the other roles do not need it
 
@@ -70,6 +71,19 @@ def run(settings: Settings, role: Role) -> int:
         server.shutdown()
         shutil.rmtree(_METRICS_DIR, ignore_errors=True)  # figures of a process that is gone
     return int(worker.exitcode or 0)
+
+
+def _models(registry: Registry, role: Role) -> dict[str, str]:
+    """Return the versions of the role's models by name."""
+    wanted = "fusion" if role == "aggregator" else role
+    return {
+        entry.name: entry.version for entry in registry.entries.values() if entry.modality == wanted
+    }
+
+
+def _doing() -> list[str]:
+    """Return the ids of the jobs in work."""
+    return [str((request.kwargs or {}).get("job_id", "")) for request in state.active_requests]
 
 
 def _is_ready(settings: Settings, queue: str) -> bool:

@@ -1,0 +1,80 @@
+"""The alerts are valid, each fires in a test of its own, and each names a declared metric."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from shared import telemetry
+
+ROOT = Path(__file__).parents[2]
+CASES = sorted(Path(__file__).parent.glob("alerts*.test.yaml"))
+
+
+@pytest.fixture
+def rules(render, tmp_path):
+    """The rules as the chart installs them, in a file beside their tests."""
+    (item,) = render({"monitoring": {"prometheusRule": True}}).of("PrometheusRule")
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(item["spec"]))
+    for cases in CASES:
+        (tmp_path / cases.name).write_text(cases.read_text())
+    return tmp_path / "rules.yaml"
+
+
+def declared():
+    """Names of the samples of every metric in the code."""
+    assert telemetry.TASKS
+    return {
+        name
+        for metric in REGISTRY.collect()
+        for suffix in ("", "_total", "_bucket", "_sum", "_count")
+        if (name := metric.name + suffix).startswith("guardian_")
+    }
+
+
+def named(text):
+    return set(re.findall(r"\bguardian_[a-z_]+", text))
+
+
+def test_each_alert_fires_on_its_symptom_and_is_silent_beside_it(promtool, rules):
+    cases = [rules.parent / path.name for path in CASES]
+    for command in (["check", "rules", rules], ["test", "rules", *cases]):
+        done = subprocess.run([promtool, *command], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_has_its_test(rules):
+    alerts = {rule["alert"] for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]}
+    fired = {
+        case["alertname"]
+        for path in CASES
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case.get("exp_alerts")
+    }
+
+    assert fired == alerts
+
+
+def test_alerts_name_declared_metrics(rules):
+    for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]:
+        metrics = named(rule["expr"])
+        assert metrics
+        assert metrics <= declared(), rule["alert"]
+
+
+def test_every_alert_says_what_happened_and_what_to_do(rules):
+    for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]:
+        assert set(rule["annotations"]) == {"summary", "runbook"}
+        assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_a_wrong_rule_is_found(promtool, rules):
+    rules.write_text(rules.read_text().replace("> 900", "> 90000"))
+    command = [promtool, "test", "rules", rules.parent / "alerts.test.yaml"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert done.returncode != 0

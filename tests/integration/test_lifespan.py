@@ -1,0 +1,71 @@
+"""A worker that is a Kubernetes Job ends by itself, with status 0 and nothing lost."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shared import depths
+from shared.settings import Settings
+from workers import local
+
+pytestmark = pytest.mark.integration
+_SEND = """
+from shared import queues, settings
+for job_id in ("one", "two"):
+    queues.send_decision(settings.get_settings(), job_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    settings = Settings(
+        state_dir=tmp_path_factory.mktemp("state"), work_dir=tmp_path_factory.mktemp("work")
+    )
+    with local.running(settings, roles=()) as running:
+        yield running
+
+
+def run(system, *arguments):
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": system.endpoint_url,
+        "GUARDIAN_EXIT_AFTER_JOBS": "1",
+        "GUARDIAN_RECEIVE_WAIT_S": "1",
+        "GUARDIAN_METRICS_PORT": "0",
+        "GUARDIAN_WORK_DIR": str(system.settings.work_dir),
+    }
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def run_worker(system):
+    return run(system, "-m", "workers.cli", "worker", "aggregator")
+
+
+def waiting(system):
+    (row,) = [row for row in depths.measure(system.settings) if row.name.endswith("-aggregate")]
+    return row.visible + row.in_flight + row.delayed
+
+
+def test_with_nothing_to_do_it_ends_after_three_empty_polls(system):
+    started = time.monotonic()
+    done = run_worker(system)
+
+    assert done.returncode == 0, done.stderr
+    assert '"jobs": 0' in done.stderr
+    assert time.monotonic() - started > 3
+
+
+def test_it_ends_after_its_job_and_leaves_the_next(system):
+    sent = run(system, "-c", _SEND)
+    assert sent.returncode == 0, sent.stderr
+    done = run_worker(system)
+
+    assert done.returncode == 0, done.stderr
+    assert '"jobs": 1' in done.stderr
+    assert waiting(system) >= 1

@@ -1,0 +1,49 @@
+"""Ends a worker that is a Kubernetes Job: after some jobs, or when there is nothing to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import structlog
+from celery.signals import task_received
+
+from shared.settings import Settings
+
+#: Empty long polls after which a worker that has had no job yet ends: SQS's counts, which started
+#: it, are approximate.
+_EMPTY_POLLS = 3
+_log = structlog.get_logger()
+
+
+def watch(settings: Settings, stop: threading.Event) -> None:
+    """Send SIGTERM to this process when it receives its last job, which it still finishes.
+
+    Args:
+        settings: `exit_after_jobs` is the number of jobs; with 0 the worker never ends by itself.
+        stop: Ends the watch.
+    """
+    if settings.exit_after_jobs == 0:
+        return
+    received = 0
+    first = threading.Event()
+
+    def count(**_: object) -> None:
+        nonlocal received
+        received += 1
+        first.set()
+        if received == settings.exit_after_jobs:
+            _end(received)
+
+    def wait_for_the_first() -> None:
+        if not first.wait(_EMPTY_POLLS * (settings.receive_wait_s + 1)) and not stop.is_set():
+            _end(0)
+
+    task_received.connect(count, weak=False)
+    threading.Thread(target=wait_for_the_first, daemon=True).start()
+
+
+def _end(jobs: int) -> None:
+    _log.info("worker_ending", jobs=jobs)
+    os.kill(os.getpid(), signal.SIGTERM)
