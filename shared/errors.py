@@ -142,6 +142,12 @@ class NotRepeatable(Permanent):
     code = "not_repeatable"
 
 
+class NotConfirmed(Permanent):
+    """What cannot be undone has to be confirmed by typing a name."""
+
+    code = "not_confirmed"
+
+
 # --- Typed non-answers: the analysis ran, and honestly has nothing to say -----------------------
 
 

@@ -252,6 +252,19 @@ class JobStore:
             for row in answer["Items"]:
                 yield self.get(_DECODE(row["pk"]))
 
+    def waiting(self, limit: int = 25) -> Iterator[Job]:
+        """Yield unfinished jobs, those whose patience ends first, from the `pending` index."""
+        for shard in range(SHARDS):
+            answer = self._call(
+                "query",
+                IndexName="pending",
+                KeyConditionExpression="pending = :shard",
+                ExpressionAttributeValues=_encode({":shard": f"pending#{shard}"}),
+                Limit=max(1, limit // SHARDS),
+            )
+            for row in answer["Items"]:
+                yield self.get(_DECODE(row["pk"]))
+
     def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
         """Give an unfinished job another stretch of patience; `counts` it as a sweep.
 

@@ -62,6 +62,22 @@ SELF_TEST: Final = Gauge(
     multiprocess_mode="min",
 )
 
+QUEUE_MESSAGES: Final = Gauge(
+    "guardian_queue_messages",
+    "Messages of a queue by state: visible, in_flight, delayed, dead; sampled by the console.",
+    ["queue", "state"],
+    multiprocess_mode="mostrecent",
+)
+OLDEST_SECONDS: Final = Gauge(
+    "guardian_oldest_job_seconds",
+    "Age of the job that has waited longest for the workers of a queue; sampled by the console.",
+    ["queue"],
+    multiprocess_mode="mostrecent",
+)
+CONSOLE_ACTIONS: Final = Counter(
+    "guardian_console_actions_total", "What people did by hand in the console.", ["action"]
+)
+
 
 def configure_logging(
     log_format: Literal["auto", "json", "console"] = "auto", level: str = "info"

@@ -25,6 +25,7 @@ from shared.errors import (
     EmptyObject,
     GuardianError,
     KeyOutsideUploads,
+    NotConfirmed,
     NotMedia,
     NotRepeatable,
     ObjectChanged,
@@ -50,6 +51,7 @@ _STATUS: tuple[tuple[type[GuardianError], int], ...] = (
     (UnknownJob, 404),
     (UnknownLetter, 404),
     (ObjectGone, 404),
+    (NotConfirmed, 409),
     (NotRepeatable, 409),
     (ObjectChanged, 409),
     (TooLarge, 413),
@@ -304,11 +306,18 @@ def bearer(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token else None
 
 
-def guarded(gate: Gate) -> Callable[[Request], Awaitable[str]]:
-    """Make a dependency that lets nobody in without a token and returns the role."""
+#: A dependency that lets in whoever may, and returns the role.
+Door = Callable[[Request], Awaitable[str]]
+
+
+def guarded(gate: Gate, only: str | None = None) -> Door:
+    """Make a dependency that lets nobody in without a token, or without the role `only`."""
 
     async def check(request: Request) -> str:
-        return gate.role(request.client.host if request.client else "", bearer(request))
+        role = gate.role(request.client.host if request.client else "", bearer(request))
+        if only not in (None, role):
+            raise HTTPException(403, f"Only an {only} may do this; the token is a {role}'s.")
+        return role
 
     return check
 

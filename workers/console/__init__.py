@@ -1,0 +1,1 @@
+"""The operators' console: a JSON API and pages without a build step."""

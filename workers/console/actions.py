@@ -1,0 +1,137 @@
+"""What operators do by hand in the console; each act is in the audit log before it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.params import Depends as DependsParam
+from pydantic import BaseModel, Field
+
+from shared import audit, flags, letters, repeat, web
+from shared.errors import NotConfirmed
+from shared.flags import Pause
+from shared.records import Job
+from shared.settings import Settings
+from shared.telemetry import CONSOLE_ACTIONS
+from workers.console import uploads
+from workers.console.reading import JobId, QueueName
+
+#: The header that every change needs: another site's form cannot send it.
+INTENT_HEADER = "x-guardian-console"
+
+
+class Chosen(BaseModel):
+    """Which dead letters are meant, and for a discard the queue's name, typed by hand."""
+
+    message_id: str | None = Field(default=None, max_length=200)
+    confirm: str = Field(default="", max_length=100)
+
+
+class Erasure(BaseModel):
+    """The first eight digits of the job's id, typed by hand."""
+
+    confirm: str = Field(max_length=100)
+
+
+class Done(BaseModel):
+    """What was done."""
+
+    message_ids: list[str]
+
+
+class _Log:
+    """Writes down who does what before it is done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, request: Request, action: str, target: str, detail: str = "") -> str:
+        if INTENT_HEADER not in request.headers:
+            raise HTTPException(403, f"A change needs the header {INTENT_HEADER}.")
+        who = f"console:{request.client.host if request.client else 'unknown'}"
+        audit.record(self._settings, who, action, target, datetime.now(UTC), detail)
+        CONSOLE_ACTIONS.labels(action).inc()
+        return who
+
+
+def add(api: APIRouter, settings: Settings, operate: web.Door) -> None:
+    """Add the acting half of the API."""
+    log = _Log(settings)
+    door = [Depends(operate)]
+    _add_queues(api, settings, door, log)
+    _add_jobs(api, settings, door, log)
+    _add_uploads(api, settings, door, log)
+
+
+def _add_queues(
+    api: APIRouter, settings: Settings, door: Sequence[DependsParam], log: _Log
+) -> None:
+    @api.post("/queues/{queue}/pause", dependencies=door)
+    def pause(queue: QueueName, request: Request) -> Pause:
+        """Ask the workers of a queue to take no new work; they finish what they have."""
+        who = log(request, "pause", queue)
+        return flags.pause(settings, queue, who, datetime.now(UTC))
+
+    @api.post("/queues/{queue}/resume", dependencies=door)
+    def resume(queue: QueueName, request: Request) -> dict[str, str]:
+        """Let the workers of a queue take work again."""
+        log(request, "resume", queue)
+        flags.resume(settings, queue)
+        return {"queue": queue}
+
+    @api.post("/letters/{queue}/redrive", dependencies=door)
+    def redrive(queue: QueueName, chosen: Chosen, request: Request) -> Done:
+        """Send dead letters back to their queue: all, or one."""
+        log(request, "redrive", queue, chosen.message_id or "all")
+        done = letters.redrive(settings, queue, chosen.message_id)
+        return Done(message_ids=[letter.message_id for letter in done])
+
+    @api.post("/letters/{queue}/discard", dependencies=door, responses=web.problems(409))
+    def discard(queue: QueueName, chosen: Chosen, request: Request) -> Done:
+        """Remove dead letters for good; `confirm` repeats the queue's name."""
+        if chosen.confirm != queue:
+            raise NotConfirmed(f"To discard, confirm with the name of the queue: {queue}.")
+        log(request, "discard", queue, chosen.message_id or "all")
+        done = letters.discard(settings, queue, chosen.message_id)
+        return Done(message_ids=[letter.message_id for letter in done])
+
+
+def _add_jobs(api: APIRouter, settings: Settings, door: Sequence[DependsParam], log: _Log) -> None:
+    @api.post("/jobs/{job_id}/retry", dependencies=door, responses=web.problems(409))
+    def retry(job_id: JobId, request: Request) -> Job:
+        """Analyse a finished job again: its failed halves, or both where none failed."""
+        log(request, "retry", job_id)
+        return repeat.retry(settings, job_id)
+
+    @api.post("/jobs/{job_id}/erase", dependencies=door, responses=web.problems(409))
+    def erase(job_id: JobId, erasure: Erasure, request: Request) -> dict[str, str]:
+        """Remove a job with its upload, evidence and reports; `confirm` is the id's first eight."""
+        if erasure.confirm != job_id[:8]:
+            raise NotConfirmed("To erase, confirm with the first eight digits of the id.")
+        log(request, "erase", job_id)
+        repeat.erase(settings, job_id)
+        return {"job_id": job_id}
+
+
+def _add_uploads(
+    api: APIRouter, settings: Settings, door: Sequence[DependsParam], log: _Log
+) -> None:
+    refusals = web.problems(413)
+
+    @api.post("/uploads", dependencies=door, responses=refusals)
+    def begin(new: uploads.NewUpload, request: Request) -> uploads.Parts:
+        """Open an upload; its parts go straight to S3, at the addresses in the answer."""
+        log(request, "upload", new.name)
+        return uploads.begin(settings, new)
+
+    @api.post("/uploads/complete", dependencies=door, responses=refusals)
+    def complete(uploading: uploads.Uploading) -> uploads.Uploaded:
+        """Close an upload whose parts have been put, and tell which job it becomes."""
+        return uploads.complete(settings, uploading)
+
+    @api.post("/uploads/abort", dependencies=door, status_code=204)
+    def abort(uploading: uploads.Uploading) -> None:
+        """Throw away the parts of an upload."""
+        uploads.abort(settings, uploading)

@@ -1,0 +1,109 @@
+"""The console: a JSON API over jobs, queues and dead letters, and the pages that use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from shared import queues, web
+from shared.errors import NotReady
+from shared.settings import Settings
+from workers.console import actions, live, reading
+from workers.console.board import Board
+
+PORT = 8080
+_STATIC = Path(__file__).with_name("static")
+#: The board must have been sampled this lately for the console to be ready.
+_FRESH_S = 60.0
+
+
+def create(settings: Settings) -> FastAPI:
+    """Make the console's app; it samples the queues while it runs."""
+    board = Board(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(queues.configure, settings)  # to send what people repeat
+        sampler = asyncio.create_task(board.run())
+        yield
+        sampler.cancel()
+        with suppress(asyncio.CancelledError):
+            await sampler
+
+    app = web.new_app(
+        settings,
+        "Silver Guardian console",
+        "Queues, jobs, uploads and dead letters.",
+        version=version("silver-guardian"),
+        lifespan=lifespan,
+    )
+    read, operate = _doors(settings)
+    api = APIRouter(prefix="/api", responses=web.problems(404, 429, 503))
+    reading.add(api, settings, board, read)
+    live.add(api, board, read)
+    actions.add(api, settings, operate)
+    app.include_router(api)
+    _add_probes(app, board)
+    _add_pages(app)
+    return app
+
+
+def _doors(settings: Settings) -> tuple[web.Door, web.Door]:
+    """Return the dependencies of those who may read and of those who may act."""
+    tokens = {}
+    if settings.api_read_token:
+        tokens[settings.api_read_token.get_secret_value()] = "reader"
+    if settings.api_token:
+        tokens[settings.api_token.get_secret_value()] = "operator"
+    gate = web.Gate(tokens)
+    return web.guarded(gate), web.guarded(gate, only="operator")
+
+
+def _add_probes(app: FastAPI, board: Board) -> None:
+    @app.get("/health")
+    def alive() -> dict[str, str]:
+        """Tell that the process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/ready", responses=web.problems(503))
+    def ready() -> dict[str, str]:
+        """Tell whether the queues could be sampled lately."""
+        overview = board.current()
+        if overview is None or overview.stale_s > _FRESH_S:
+            raise NotReady("The queues could not be sampled lately.")
+        return {"status": "ready"}
+
+    @app.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Give the Prometheus metrics of this process."""
+        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_pages(app: FastAPI) -> None:
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    def index() -> FileResponse:
+        return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> RedirectResponse:
+        return RedirectResponse("/static/icon.svg")
+
+
+def run(settings: Settings, port: int | None = None) -> None:
+    """Serve the console until SIGTERM.
+
+    Raises:
+        SettingsInvalid: The address can be reached by others and there is no token.
+    """
+    web.check_exposure(settings)
+    web.serve(create(settings), settings, PORT if port is None else port)

@@ -1,0 +1,135 @@
+"""What the console shows: reads only, open to both roles."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel
+
+from shared import audit, letters, objects, web
+from shared.errors import NotReady, ObjectGone, UnknownJob
+from shared.jobs import JobStore
+from shared.records import Job, JobStatus, Label
+from shared.settings import Settings
+from workers.console import feed, spectrogram
+from workers.console.board import Board, Overview
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
+QueueName = Literal["uploads", "audio", "video", "aggregate"]
+_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
+_PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
+#: Reports bring their own style; they may run nothing and reach nobody.
+_REPORT_CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+
+
+class Me(BaseModel):
+    """Who is asking."""
+
+    role: str
+    prefix: str
+    endpoint_url: str | None
+    max_upload_bytes: int
+
+
+class Letters(BaseModel):
+    """The dead letters of one queue, and how many there are of each cause."""
+
+    letters: list[letters.Letter]
+    causes: dict[str, int]
+
+
+def add(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> None:
+    """Add the reading half of the API."""
+    door = [Depends(read)]
+
+    @api.get("/me")
+    async def me(role: Annotated[str, Depends(read)]) -> Me:
+        """Tell who is asking, and what is being watched."""
+        return Me(
+            role=role,
+            prefix=settings.prefix,
+            endpoint_url=settings.endpoint_url,
+            max_upload_bytes=settings.max_upload_bytes,
+        )
+
+    @api.get("/overview", dependencies=door)
+    def overview() -> Overview:
+        """Give the queues, rates and workers as last sampled."""
+        sampled = board.current()
+        if sampled is None:
+            raise NotReady("The queues have not been sampled yet.")
+        return sampled
+
+    @api.get("/audit", dependencies=door)
+    def audit_log() -> list[audit.Entry]:
+        """List what people did by hand, newest first."""
+        return audit.newest(settings)
+
+    @api.get("/letters/{queue}", dependencies=door)
+    def dead_letters(queue: QueueName) -> Letters:
+        """List the dead letters of a queue, oldest first."""
+        rows = letters.read(settings, queue)
+        causes: dict[str, int] = {}
+        for row in rows:
+            causes[row.code] = causes.get(row.code, 0) + 1
+        return Letters(letters=rows, causes=causes)
+
+    _add_jobs(api, settings, read)
+
+
+def _add_jobs(api: APIRouter, settings: Settings, read: web.Door) -> None:
+    door = [Depends(read)]
+
+    @api.get("/jobs", dependencies=door)
+    def jobs(
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        before: Annotated[datetime | None, Query(description="Page on from here.")] = None,
+        after: Annotated[datetime | None, Query(description="Nothing older than this.")] = None,
+        status: JobStatus | None = None,
+        label: Label | None = None,
+        text: Annotated[str, Query(max_length=200)] = "",
+    ) -> feed.Page:
+        """List jobs, newest first."""
+        wanted = feed.Wanted(status=status, label=label, text=text, after=feed.in_utc(after))
+        start = feed.in_utc(before)
+        return feed.page(JobStore(settings), wanted, limit, feed.cursor(start) if start else None)
+
+    @api.get("/jobs/{job_id}", dependencies=door)
+    def job(job_id: JobId) -> Job:
+        """Give one job with all that is known about it."""
+        return JobStore(settings).get(job_id)
+
+    @api.get("/jobs/{job_id}/report/{name}", dependencies=door, response_class=Response)
+    def report(
+        job_id: JobId, name: Literal["report.json", "report.en.html", "report.ko.html"]
+    ) -> Response:
+        """Give the report as a document, or as a page in one file."""
+        body = objects.get_report(settings, f"reports/{job_id}/{name}")
+        headers = {
+            "Content-Security-Policy": _REPORT_CSP,
+            "Content-Disposition": f'attachment; filename="{job_id[:12]}-{name}"',
+        }
+        return Response(body, media_type=_TYPES[name.rsplit(".", 1)[-1]], headers=headers)
+
+    @api.get("/jobs/{job_id}/evidence/{name}", dependencies=door, response_class=Response)
+    def evidence(job_id: JobId, name: Annotated[str, Path(max_length=200)]) -> Response:
+        """Give one picture behind a score."""
+        found = JobStore(settings).get(job_id)
+        halves = [half for half in (found.audio, found.video) if half]
+        keys = {ref.name: ref.key for half in halves for ref in half.evidence}
+        key = keys.get(name)
+        if key is None:
+            raise ObjectGone("There is no such picture.")
+        body = objects.get_report(settings, key)
+        return Response(body, media_type=_PICTURES.get(body[:3], "application/octet-stream"))
+
+    @api.get("/jobs/{job_id}/spectrogram", dependencies=door, response_class=Response)
+    def spectrum(job_id: JobId) -> Response:
+        """Draw the sound of a recording, low tones below, as a picture 1000 wide."""
+        found = JobStore(settings).get(job_id)
+        if not found.status.final:
+            raise UnknownJob("The recording has not been analysed yet.")
+        picture = spectrogram.of_job(settings, found)
+        return Response(picture, media_type="image/png")
