@@ -1,4 +1,4 @@
-"""Run the examination of frame sequences over tampered and untouched clips and count its findings."""
+"""Examine the frames of tampered and untouched clips and count right and wrong findings."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from shared.media import probe
 from shared.records import Finding
 from workers.video.consistency import TYPES, examine
 
+#: Labels of a manifest that are no types of findings, and the types that tell of them: a splice of
+#: two takes of a shot shows as a jump; a second compression is not looked for.
+OTHERS: dict[str, tuple[str, ...]] = {"splice": ("deleted_frames",), "double_compression": ()}
+#: All labels of tampered clips.
+LABELS = (*TYPES, *OTHERS)
 #: Label of clips that were not tampered with.
 UNTOUCHED = "none"
 #: Overlap of a finding with the truth from which on it counts, intersection over union.
@@ -72,8 +77,8 @@ def read_clips(manifest: Path) -> list[Clip]:
 
 
 def _clip(manifest: Path, number: int, line: dict[str, str]) -> Clip:
-    if line["label"] not in (UNTOUCHED, *TYPES):
-        known = ", ".join((UNTOUCHED, *TYPES))
+    if line["label"] not in (UNTOUCHED, *LABELS):
+        known = ", ".join((UNTOUCHED, *LABELS))
         raise SetupError(
             f"Line {number} of {manifest}: the label is {line['label']!r}; known are {known}."
         )
@@ -143,7 +148,7 @@ def count(clips: Sequence[Clip], examined: Sequence[Examined]) -> dict[str, Any]
         "groups": len({clip.group for clip, _ in good}),
         "not_examined": dict(Counter(seen.error for _, seen in pairs if seen.error)),
         "min_overlap": MIN_OVERLAP,
-        "types": {label: _of_type(label, tampered, untouched) for label in TYPES},
+        "types": {label: _of_type(label, tampered, untouched) for label in LABELS},
         "untouched": _false_findings(untouched),
     }
 
@@ -154,12 +159,17 @@ Pairs = list[tuple[Clip, Examined]]
 def _of_type(label: str, tampered: Pairs, untouched: Pairs) -> dict[str, Any]:
     """Return the figures of one type."""
     own = [(clip, seen) for clip, seen in tampered if clip.label == label]
-    hits = np.asarray([_hit(clip, seen, {label}) for clip, seen in own], dtype=bool)
+    told = OTHERS.get(label, (label,))
+    hits = np.asarray([_hit(clip, seen, told) for clip, seen in own], dtype=bool)
     moving = np.asarray([seen.typical_step >= MOVING_STEP for _, seen in own], dtype=bool)
-    named = [_hit(clip, seen, set(TYPES)) for clip, seen in own]
-    among = sum(found.type == label for _, seen in tampered for found in seen.findings)
+    named = [_hit(clip, seen, TYPES) for clip, seen in own]
+    right = [
+        _right(clip, found)
+        for clip, seen in tampered
+        for found in seen.findings
+        if found.type == label
+    ]
     beside = sum(found.type == label for _, seen in untouched for found in seen.findings)
-    right = int(hits.sum())
     kinds = sorted({clip.kind for clip, _ in own})
     by_kind = {
         kind: [
@@ -170,14 +180,14 @@ def _of_type(label: str, tampered: Pairs, untouched: Pairs) -> dict[str, Any]:
     }
     return {
         "clips": len(own),
-        "recall": _share(right, len(own)),
+        "recall": _share(int(hits.sum()), len(own)),
         "recall_interval": _interval(hits, [clip.group for clip, _ in own]),
         "recall_moving": _share(int(hits[moving].sum()), int(moving.sum())),
         "moving": int(moving.sum()),
         "recall_under_any_type": _share(sum(named), len(own)),
-        "precision_tampered": _share(right, among),
-        "precision": _share(right, among + beside),
-        "findings": among + beside,
+        "precision_tampered": _share(sum(right), len(right)),
+        "precision": _share(sum(right), len(right) + beside),
+        "findings": len(right) + beside,
         "hits_by_kind": by_kind if len(by_kind) <= len(TYPES) else {},
     }
 
@@ -205,13 +215,19 @@ def overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
     return max(0.0, shared) / union if union > 0 else 0.0
 
 
-def _hit(clip: Clip, seen: Examined, labels: set[str]) -> bool:
+def _hit(clip: Clip, seen: Examined, types: Sequence[str]) -> bool:
     """Tell whether a finding of the right type lies where the tampering is."""
-    return any(
-        finding.type in labels
-        and overlap((finding.start_s, finding.end_s), (clip.start_s, clip.end_s)) >= MIN_OVERLAP
-        for finding in seen.findings
-    )
+    return any(found.type in types and _overlaps(clip, found) for found in seen.findings)
+
+
+def _right(clip: Clip, found: Finding) -> bool:
+    """Tell whether a finding in a tampered clip tells of its tampering."""
+    return found.type in OTHERS.get(clip.label, (clip.label,)) and _overlaps(clip, found)
+
+
+def _overlaps(clip: Clip, found: Finding) -> bool:
+    spans = (found.start_s, found.end_s), (clip.start_s, clip.end_s)
+    return overlap(*spans) >= MIN_OVERLAP
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -26,8 +26,6 @@ TYPES = (
     "inserted_segment",
     "reordered_run",
     "speed_change",
-    "splice",
-    "double_compression",
     "gop_change",
     "pts_gap",
     "edit_list",

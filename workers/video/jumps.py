@@ -26,8 +26,10 @@ CHANGED = 0.9
 WEAK_JUMP, WEAK_UNUSUAL = 0.3, 1.8
 #: Smallest jump in grey levels.
 SMALLEST = 5.0
-#: Correlation with the frame before below which a jump leads to another shot.
-SAME_SHOT = 0.66
+#: A jump stays in its shot if no more than this share of the pixels changes tone, or a larger one
+#: while the pictures correlate by so much. On development clips the change is 0.01 to 0.1 within a
+#: shot and 0.2 to 0.7 across cuts.
+SAME_TONES, SAME_TONES_ALIKE, SAME_ALIKE = 0.12, 0.2, 0.8
 #: Steps below this share of those around them show the same frame again (an encoder's skip).
 HELD = 0.2
 #: A tile counts where something moves by at least this within `AROUND` frames, in grey levels.
@@ -91,8 +93,16 @@ def find_jumps(motion: Motion) -> list[Jump]:
             alike = motion.alike(at - 1, at)
             needed = STANDS_OUT_CHANGED if alike < CHANGED else STANDS_OUT
             firm = unusual >= UNUSUAL and score + 0.5 * log(unusual) >= needed
-            jumps.append(Jump(at, score, unusual, firm, firm and alike < SAME_SHOT))
+            jumps.append(Jump(at, score, unusual, firm, firm and not same_shot(motion, at)))
     return jumps
+
+
+def same_shot(motion: Motion, at: int) -> bool:
+    """Tell whether a frame belongs to the same shot as the frame before."""
+    change = motion.tone_change(at - 1, at)
+    if change <= SAME_TONES:
+        return True
+    return change <= SAME_TONES_ALIKE and motion.alike(at - 1, at) >= SAME_ALIKE
 
 
 def _compare(tiles: Floats, skipped: Booleans, at: int) -> tuple[float, float]:

@@ -58,6 +58,14 @@ class Motion:
         scale = float(np.sqrt((left @ left) * (right @ right)))
         return float(left @ right) / scale if scale > left.size else 1.0
 
+    def tone_change(self, first: int, second: int) -> float:
+        """Return the share of pixels that would need another tone (of 16) to make one the other."""
+        counts = [
+            np.bincount(self.pictures[at].ravel() >> 4, minlength=16) for at in (first, second)
+        ]
+        moved = float(np.abs(counts[0] - counts[1]).sum())
+        return moved / (2.0 * int(self.pictures[0].size))
+
 
 def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
     """Measure the motion of a stream of times and small grey pictures.

@@ -24,7 +24,7 @@ APART = 1.3
 #: How much larger the step back from an inserted segment is than the one across it, at least.
 LEADS_BACK = 2.5
 #: Smallest usual step for which it can be told which frames follow each other, in grey levels.
-MOVING = 2.0
+MOVING = 1.5
 _BESIDE = 4
 
 
@@ -45,32 +45,40 @@ def insertions(motion: Motion, jumps: list[Jump]) -> list[Stretch]:
     for jump in jumps:
         if not jump.firm or any(s.start <= jump.at <= s.stop for s in found):
             continue
-        stop = _resumes(motion, jump.at)
-        if stop is not None:
+        span = _resumes_after(motion, jump.at) or _left_off_before(motion, jump.at)
+        if span is not None:
+            start, stop = span
             detail = (
-                f"{stop - jump.at} other frames lie between two that follow each other: the motion "
+                f"{stop - start} other frames lie between two that follow each other: the motion "
                 "before them goes on after them as if no time had passed."
             )
-            found.append(Stretch("inserted_segment", jump.at, stop, detail, 0.8))
+            found.append(Stretch("inserted_segment", start, stop, detail, 0.8))
     return found
 
 
-def _resumes(motion: Motion, start: int) -> int | None:
-    """Return the frame at which the motion before a jump goes on; None where it does not."""
-    last = start - 1
-    first = start + MIN_INSERTED
-    end = min(len(motion) - 2, start + MAX_INSERTED)
-    if end <= first:
+def _resumes_after(motion: Motion, start: int) -> tuple[int, int] | None:
+    """Find where the motion before a jump goes on; None where it does not."""
+    places = np.arange(start + MIN_INSERTED, min(len(motion) - 2, start + MAX_INSERTED))
+    places = places[motion.steps[places] >= LEADS_BACK * motion.steps[start - 1]]
+    if not places.size:
         return None
-    candidates = np.arange(first, end)
-    candidates = candidates[motion.steps[candidates] >= LEADS_BACK * motion.steps[last]]
-    if not candidates.size:
+    across = motion.distance(start - 1, places)
+    for place in places[motion.steps[places] >= LEADS_BACK * across]:
+        if follows(motion, start - 1, int(place)):
+            return start, int(place)
+    return None
+
+
+def _left_off_before(motion: Motion, stop: int) -> tuple[int, int] | None:
+    """Find where the motion after a jump left off; None where it is new."""
+    places = np.arange(max(2, stop - MAX_INSERTED), max(2, stop - MIN_INSERTED + 1))[::-1]
+    places = places[motion.steps[places] >= LEADS_BACK * motion.steps[stop + 1]]
+    if not places.size:
         return None
-    across = motion.distance(last, candidates)
-    good = motion.steps[candidates] >= LEADS_BACK * across
-    for candidate in candidates[good]:
-        if follows(motion, last, int(candidate)):
-            return int(candidate)
+    across = motion.distance(places - 1, stop)
+    for place in places[motion.steps[places] >= LEADS_BACK * across]:
+        if follows(motion, int(place) - 1, stop):
+            return int(place), stop
     return None
 
 
@@ -152,4 +160,4 @@ def _usual(motion: Motion, at: int, way: int) -> float:
         part = motion.steps[max(1, at - _BESIDE + 1) : at + 1]
     else:
         part = motion.steps[at + 1 : at + 1 + _BESIDE]
-    return float(np.median(part)) if part.size else 0.0
+    return float(np.percentile(part, 75)) if part.size else 0.0

@@ -12,11 +12,15 @@ from workers.video.jumps import NEAR
 from workers.video.motion import NOISE, Floats, Indices, Motion
 
 #: Shortest frozen and duplicated run, in frames.
-MIN_FROZEN, MIN_DUPLICATED = 7, 7
-#: Largest steps inside a frozen run, in grey levels, tried in turn, and the largest as a share of the steps beside it.
+MIN_FROZEN, MIN_DUPLICATED = 8, 7
+#: Largest steps inside a frozen run, in grey levels, tried in turn; and as a share of the steps
+#: beside it.
 FROZEN_STEPS, FROZEN_SHARE = (0.6, 1.0, 1.5, 2.0), 0.25
 #: Smallest contrast of a frozen run; see `Run`.
 MIN_CONTRAST = 0.35
+#: Share of the motion beside a frozen run that one of the last two steps before it has at least;
+#: what comes to rest by itself slows down.
+ABRUPT = 0.5
 #: Smallest motion beside a frozen run, in grey levels.
 MOVING = 2.2
 #: Frames beside a run whose motion counts.
@@ -83,7 +87,8 @@ def _frozen_run(steps: Floats, start: int, stop: int) -> Run | None:
     beside = min(float(np.percentile(part, _BUSY)) for part in (before, after))
     inside = float(np.percentile(steps[start:stop], 90))
     contrast = 1 - inside / (FROZEN_SHARE * beside + 1e-6)
-    if beside < MOVING or contrast < MIN_CONTRAST:
+    abrupt = float(steps[start - 2 : start].max()) >= ABRUPT * beside
+    if beside < MOVING or contrast < MIN_CONTRAST or not abrupt:
         return None
     return Run(start - 1, stop, 0, contrast)
 

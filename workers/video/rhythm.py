@@ -48,7 +48,7 @@ def _in_shot(motion: Motion, start: int, stop: int) -> list[Stretch]:
         places = np.flatnonzero(with_rhythm)
         if places.size < WINDOW // 2:
             continue
-        runs = np.split(places, np.flatnonzero(np.diff(places) > WINDOW // 2) + 1)
+        runs = np.split(places, np.flatnonzero(np.diff(places) > WINDOW) + 1)
         best = max(runs, key=len)
         if best.size < WINDOW // 2:
             continue
@@ -70,7 +70,7 @@ def _moving(steps: Floats) -> np.ndarray:
 
 
 def _rhythm(logs: Floats, period: int) -> Floats:
-    """Return the contrast of the phases around each frame; capped where it is not clear."""
+    """Return the contrast of the phases around each frame; unclear ones lie between."""
     trend = np.convolve(np.pad(logs, 6, mode="edge"), np.ones(13) / 13, mode="valid")
     rest = logs - trend
     half = WINDOW // 2
@@ -80,4 +80,5 @@ def _rhythm(logs: Floats, period: int) -> Floats:
     means, scatter = phases.mean(axis=1), phases.std(axis=1).mean(axis=1)
     contrast = means.max(axis=1) - means.min(axis=1)
     error = scatter * np.sqrt(2 * period / WINDOW) + 1e-6
-    return np.asarray(np.where(contrast >= CLEAR * error, contrast, np.minimum(contrast, ABSENT)))
+    clear = (contrast >= CLEAR * error) | (contrast <= ABSENT)
+    return np.asarray(np.where(clear, contrast, (PRESENT + ABSENT) / 2))

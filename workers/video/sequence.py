@@ -15,8 +15,6 @@ from workers.video.rhythm import speed_changes
 POINT_S = 0.2
 #: Frames around the ends of a finding in which it explains a jump.
 _EXPLAINED = 3
-#: Change of brightness or detail, as a ratio, that tells a splice of two takes from a deletion.
-_OTHER_TAKE = 1.35
 #: With more jumps than this within so many seconds, none is a join.
 _CROWD, _CROWD_S = 3, 2.0
 
@@ -60,7 +58,11 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _clash(stretch: Stretch, taken: list[tuple[int, int]]) -> bool:
-    return any(_overlap((stretch.start, stretch.stop), span) for span in taken)
+    """Tell whether a stretch overlaps one that was found before, or begins or ends where one does."""
+    ends = [end for span in taken for end in span]
+    return any(_overlap((stretch.start, stretch.stop), span) for span in taken) or any(
+        abs(mine - end) <= _EXPLAINED for mine in (stretch.start, stretch.stop) for end in ends
+    )
 
 
 def _explained(jump: Jump, taken: list[tuple[int, int]]) -> bool:
@@ -72,7 +74,7 @@ def _crowded(motion: Motion, jump: Jump, joins: list[Jump]) -> bool:
     """Tell whether so many jumps lie together that the motion itself is jerky."""
     at_s = motion.times_s[jump.at]
     near = sum(abs(motion.times_s[other.at] - at_s) <= _CROWD_S for other in joins)
-    return near > _CROWD
+    return bool(near > _CROWD)
 
 
 def _times(motion: Motion, start: int, stop: int) -> tuple[float, float]:
@@ -126,36 +128,18 @@ def _stretch(motion: Motion, stretch: Stretch) -> Finding:
 def _join(motion: Motion, jump: Jump) -> Finding:
     """Tell of a jump inside a shot: frames are missing, or two takes were joined."""
     at_s = float(motion.times_s[jump.at])
-    other_take = _detail_ratio(motion, jump.at) >= _OTHER_TAKE
-    what = (
-        "and the picture is drawn differently from then on: two takes may have been joined."
-        if other_take
-        else "frames may be missing, as in a jump cut."
-    )
     return Finding(
-        type="splice" if other_take else "deleted_frames",
+        type="deleted_frames",
         start_s=max(0.0, at_s - POINT_S),
         end_s=at_s + POINT_S,
         detail=(
-            f"Within one shot the picture moves in one step as far as otherwise in about "
-            f"{jump.frames:.0f} frames: {what}"
+            "Within one shot the picture moves in one step as far as otherwise in about "
+            f"{jump.frames:.0f} frames: frames may be missing, or two takes may be joined, as in a "
+            "jump cut."
         ),
         strength=_bounded(0.2 + 0.4 * (jump.score - 0.5)),
         ruled_out=("shot_cut", "variable_frame_rate", "encoder_skip", "static_scene", "fade"),
     )
-
-
-def _detail_ratio(motion: Motion, at: int) -> float:
-    """Return by how much the finest detail changes for good across a frame, at least 1."""
-    sides = (motion.pictures[max(0, at - 12) : at], motion.pictures[at : at + 12])
-    left, right = (float(np.median(_detail(side))) + 0.05 for side in sides)
-    return max(left / right, right / left)
-
-
-def _detail(pictures: np.ndarray) -> np.ndarray:
-    """Return the energy of the second differences of each picture."""
-    rows = np.diff(pictures.astype(np.float32), n=2, axis=2)
-    return np.asarray(np.square(rows).mean(axis=(1, 2)))
 
 
 def _bounded(value: float) -> float:
