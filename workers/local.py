@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -123,6 +124,9 @@ def _spawn(
     environment: Mapping[str, str],
     port: int | None = None,
 ) -> Process:
+    setpriv = shutil.which("setpriv")
+    if setpriv:  # a parent that is killed takes its children along
+        command = [setpriv, "--pdeathsig", "TERM", "--", *command]
     path = logs / f"{name}.log"
     with path.open("wb") as log:
         popen = subprocess.Popen(
