@@ -11,58 +11,31 @@ import heapq
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
-from pydantic import BaseModel
 
-from shared import aws
+from shared import aws, rows
 from shared.errors import GuardianError, UnknownJob
 from shared.records import (
     Job,
     JobError,
     JobStatus,
-    Label,
     Media,
     Modality,
     Outcome,
     PartialResult,
-    Record,
     Upload,
     Verdict,
 )
+from shared.rows import JobSummary
 from shared.settings import Settings
 
 #: Partitions of each index: a single one takes 1,000 writes a second (DynamoDB quotas).
 SHARDS = 4
 _MAX_CURSOR = "9999"
-_DECODE = TypeDeserializer().deserialize
-_ENCODE = TypeSerializer().serialize
-_RECORDS: dict[str, type[BaseModel]] = {
-    "media": Media,
-    "audio": PartialResult,
-    "video": PartialResult,
-    "verdict": Verdict,
-    "error": JobError,
-}
 _CONDITION_FAILED = "ConditionalCheckFailedException"
-
-
-class JobSummary(Record):
-    """One line of a job list."""
-
-    job_id: str
-    status: JobStatus
-    bucket: str
-    key: str
-    size_bytes: int | None = None
-    created_at: datetime
-    updated_at: datetime
-    label: Label | None = None
-    probability: float | None = None
-    error: JobError | None = None
 
 
 @dataclass(frozen=True)
@@ -219,7 +192,7 @@ class JobStore:
 
     def erase(self, job_id: str) -> None:
         """Remove the row of a job."""
-        self._call("delete_item", Key=_encode({"pk": job_id}))
+        self._call("delete_item", Key=rows.encode({"pk": job_id}))
 
     # --- reads --------------------------------------------------------------------------------
 
@@ -229,12 +202,12 @@ class JobStore:
         Raises:
             UnknownJob: There is none with that id.
         """
-        return _job(self._item(job_id))
+        return rows.job(self._item(job_id))
 
     def newest(self, limit: int = 20, before: str | None = None) -> list[JobSummary]:
         """List jobs, newest first, from the index; `before` is an ISO time to page on from."""
-        rows = [self._feed(shard, limit, before) for shard in range(SHARDS)]
-        merged = heapq.merge(*rows, key=lambda row: row.created_at, reverse=True)
+        shards = [self._feed(shard, limit, before) for shard in range(SHARDS)]
+        merged = heapq.merge(*shards, key=lambda row: row.created_at, reverse=True)
         return [row for row, _ in zip(merged, range(limit), strict=False)]
 
     def overdue(self, now: datetime, limit: int = 100) -> Iterator[Job]:
@@ -244,13 +217,13 @@ class JobStore:
                 "query",
                 IndexName="pending",
                 KeyConditionExpression="pending = :shard AND due < :now",
-                ExpressionAttributeValues=_encode(
+                ExpressionAttributeValues=rows.encode(
                     {":shard": f"pending#{shard}", ":now": int(now.timestamp())}
                 ),
                 Limit=limit,
             )
             for row in answer["Items"]:
-                yield self.get(_DECODE(row["pk"]))
+                yield self.get(rows.decode(row)["pk"])
 
     def waiting(self, limit: int = 25) -> Iterator[Job]:
         """Yield unfinished jobs, those whose patience ends first, from the `pending` index."""
@@ -259,11 +232,11 @@ class JobStore:
                 "query",
                 IndexName="pending",
                 KeyConditionExpression="pending = :shard",
-                ExpressionAttributeValues=_encode({":shard": f"pending#{shard}"}),
+                ExpressionAttributeValues=rows.encode({":shard": f"pending#{shard}"}),
                 Limit=max(1, limit // SHARDS),
             )
             for row in answer["Items"]:
-                yield self.get(_DECODE(row["pk"]))
+                yield self.get(rows.decode(row)["pk"])
 
     def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
         """Give an unfinished job another stretch of patience; `counts` it as a sweep.
@@ -291,8 +264,8 @@ class JobStore:
             "version_id": upload.version_id,
             "etag": upload.etag,
             "size_bytes": upload.size_bytes,
-            "created": _iso(now),
-            "updated": _iso(now),
+            "created": rows.iso(now),
+            "updated": rows.iso(now),
             "expires": int(expires.timestamp()),
             "feed": f"feed#{shard}",
         }
@@ -307,13 +280,13 @@ class JobStore:
         try:
             self._call(
                 "put_item",
-                Item=_encode(item),
+                Item=rows.encode(item),
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except _ConditionFailed as failed:
-            return Written(_job(failed.item or self._item(job_id)), applied=False)
-        return Written(_job(item), applied=True)
+            return Written(rows.job(failed.item or self._item(job_id)), applied=False)
+        return Written(rows.job(item), applied=True)
 
     def _update(
         self,
@@ -324,14 +297,14 @@ class JobStore:
         condition: str = "",
     ) -> Written:
         guard = "attribute_exists(pk)" + (f" AND ({condition})" if condition else "")
-        values = {**values, ":now": _iso(now)}
+        values = {**values, ":now": rows.iso(now)}
         used = {"#status": "status", "#error": "error"}
         names = {name: real for name, real in used.items() if name in expression + guard}
         request: dict[str, Any] = {
-            "Key": _encode({"pk": job_id}),
+            "Key": rows.encode({"pk": job_id}),
             "UpdateExpression": expression,
             "ConditionExpression": guard,
-            "ExpressionAttributeValues": _encode(values),
+            "ExpressionAttributeValues": rows.encode(values),
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
@@ -340,27 +313,27 @@ class JobStore:
         try:
             answer = self._call("update_item", **request)
         except _ConditionFailed as failed:
-            return Written(_job(failed.item or self._item(job_id)), applied=False)
-        return Written(_job(_decode(answer["Attributes"])), applied=True)
+            return Written(rows.job(failed.item or self._item(job_id)), applied=False)
+        return Written(rows.job(rows.decode(answer["Attributes"])), applied=True)
 
     def _item(self, job_id: str) -> dict[str, Any]:
-        answer = self._call("get_item", Key=_encode({"pk": job_id}), ConsistentRead=True)
+        answer = self._call("get_item", Key=rows.encode({"pk": job_id}), ConsistentRead=True)
         if "Item" not in answer:
             raise UnknownJob(f"There is no job {job_id!r}.")
-        return _decode(answer["Item"])
+        return rows.decode(answer["Item"])
 
     def _feed(self, shard: int, limit: int, before: str | None) -> list[JobSummary]:
         answer = self._call(
             "query",
             IndexName="newest",
             KeyConditionExpression="feed = :feed AND created < :before",
-            ExpressionAttributeValues=_encode(
+            ExpressionAttributeValues=rows.encode(
                 {":feed": f"feed#{shard}", ":before": before or _MAX_CURSOR}
             ),
             ScanIndexForward=False,
             Limit=limit,
         )
-        return [_summary(_decode(row)) for row in answer["Items"]]
+        return [rows.summary(rows.decode(row)) for row in answer["Items"]]
 
     def _call(self, operation: str, **request: Any) -> dict[str, Any]:
         with aws.translated("using the jobs table"):
@@ -379,58 +352,5 @@ class _ConditionFailed(Exception):  # an answer, not an error
     """The condition of a write did not hold; `item` is the row as it stands."""
 
     def __init__(self, item: Any) -> None:
-        self.item = _decode(item) if item else None
+        self.item = rows.decode(item) if item else None
         super().__init__()
-
-
-def _encode(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _ENCODE(value) for name, value in row.items()}
-
-
-def _decode(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _DECODE(value) for name, value in row.items()}
-
-
-def _iso(moment: datetime) -> str:
-    """Format in UTC with fixed width, so that text order is time order."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _common(item: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "job_id": item["pk"],
-        "status": item["status"],
-        "bucket": item["bucket"],
-        "key": item["object_key"],
-        "size_bytes": item.get("size_bytes"),
-        "created_at": item["created"],
-        "updated_at": item["updated"],
-    }
-
-
-def _job(item: dict[str, Any]) -> Job:
-    """Build the record of a table row."""
-    records = {
-        name: record.model_validate_json(item[name])
-        for name, record in _RECORDS.items()
-        if name in item
-    }
-    plain = ("version_id", "etag", "sha256", "aggregation", "report_key")
-    return Job(
-        **_common(item),
-        **{name: item[name] for name in plain if name in item},
-        sweeps=int(item.get("sweeps", 0)),
-        dispatched=bool(item.get("dispatched", False)),
-        expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
-        **records,
-    )
-
-
-def _summary(item: dict[str, Any]) -> JobSummary:
-    probability = item.get("probability")
-    return JobSummary(
-        **_common(item),
-        label=item.get("label"),
-        probability=None if probability is None else float(probability),
-        error=JobError.model_validate_json(item["error"]) if "error" in item else None,
-    )

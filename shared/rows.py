@@ -1,0 +1,93 @@
+"""Rows of the jobs table: how a record becomes an item, and an item a record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from pydantic import BaseModel
+
+from shared.records import Job, JobError, JobStatus, Label, Media, PartialResult, Record, Verdict
+
+_DECODE = TypeDeserializer().deserialize
+_ENCODE = TypeSerializer().serialize
+#: Attributes that hold a record as JSON.
+_RECORDS: dict[str, type[BaseModel]] = {
+    "media": Media,
+    "audio": PartialResult,
+    "video": PartialResult,
+    "verdict": Verdict,
+    "error": JobError,
+}
+
+
+class JobSummary(Record):
+    """One line of a job list."""
+
+    job_id: str
+    status: JobStatus
+    bucket: str
+    key: str
+    size_bytes: int | None = None
+    created_at: datetime
+    updated_at: datetime
+    label: Label | None = None
+    probability: float | None = None
+    error: JobError | None = None
+
+
+def encode(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn plain values into DynamoDB's typed ones."""
+    return {name: _ENCODE(value) for name, value in row.items()}
+
+
+def decode(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn DynamoDB's typed values into plain ones."""
+    return {name: _DECODE(value) for name, value in row.items()}
+
+
+def iso(moment: datetime) -> str:
+    """Format in UTC with fixed width, so that text order is time order."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _common(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "job_id": item["pk"],
+        "status": item["status"],
+        "bucket": item["bucket"],
+        "key": item["object_key"],
+        "size_bytes": item.get("size_bytes"),
+        "created_at": item["created"],
+        "updated_at": item["updated"],
+    }
+
+
+def job(item: dict[str, Any]) -> Job:
+    """Build the record of a table row."""
+    records = {
+        name: record.model_validate_json(item[name])
+        for name, record in _RECORDS.items()
+        if name in item
+    }
+    plain = ("version_id", "etag", "sha256", "aggregation", "report_key")
+    return Job(
+        **_common(item),
+        **{name: item[name] for name in plain if name in item},
+        sweeps=int(item.get("sweeps", 0)),
+        dispatched=bool(item.get("dispatched", False)),
+        expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
+        **records,
+    )
+
+
+def summary(item: dict[str, Any]) -> JobSummary:
+    """Build the line of a row of the `newest` index."""
+    probability = item.get("probability")
+    return JobSummary(
+        **_common(item),
+        label=item.get("label"),
+        probability=None if probability is None else float(probability),
+        error=JobError.model_validate_json(item["error"]) if "error" in item else None,
+    )
