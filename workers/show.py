@@ -9,10 +9,10 @@ from rich.panel import Panel
 from rich.table import Column, Table
 
 from shared.depths import QueueDepth
-from shared.jobs import JobSummary
 from shared.letters import Letter
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
+from shared.rows import JobSummary
 from workers.aggregator.wording import HEADLINES
 
 _COLOURS = {
