@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from shared import depths, flags, presence
 from shared.errors import GuardianError
 from shared.flags import Pause
-from shared.jobs import JobStore, JobSummary
+from shared.jobs import JobStore
 from shared.presence import Worker
 from shared.records import JobStatus
+from shared.rows import JobSummary
 from shared.settings import QUEUES, Settings
 from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES
 
