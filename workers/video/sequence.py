@@ -58,7 +58,7 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _clash(stretch: Stretch, taken: list[tuple[int, int]]) -> bool:
-    """Tell whether a stretch overlaps one that was found before, or begins or ends where one does."""
+    """Tell whether a stretch overlaps an earlier one, or begins or ends where one does."""
     ends = [end for span in taken for end in span]
     return any(_overlap((stretch.start, stretch.stop), span) for span in taken) or any(
         abs(mine - end) <= _EXPLAINED for mine in (stretch.start, stretch.stop) for end in ends

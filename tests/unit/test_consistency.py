@@ -1,0 +1,325 @@
+"""Tampering with the sequence of frames, on pictures made here: what is found and what is not."""
+
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.dense import GreyReader, Packets, read_packets
+from shared.errors import Undecodable
+from shared.media import probe
+from workers.video.consistency import TYPES, examine, judge
+from workers.video.jumps import find_jumps
+from workers.video.motion import measure
+
+FPS = 25
+
+
+def texture(seed: int) -> np.ndarray:
+    """A smooth random picture, larger than what is shown of it."""
+    noise = np.random.default_rng(seed).uniform(0, 255, (60, 60)).astype(np.float32)
+    return np.clip(cv2.resize(noise, (480, 480), interpolation=cv2.INTER_CUBIC), 0, 255)
+
+
+def shot(count: int, seed: int = 1) -> list[np.ndarray]:
+    """A camera that wanders over a texture; its path never comes back to where it was."""
+    surface = texture(seed)
+    frames = []
+    for t in range(count):
+        x = 40 + 1.6 * t + 5 * np.sin(t / 7)
+        y = 60 + 30 * np.sin(t / 23) + 0.4 * t
+        move = np.float32([[1, 0, -x], [0, 1, -y]])
+        frames.append(cv2.warpAffine(surface, move, (64, 48)))
+    rng = np.random.default_rng(seed + 100)
+    return [
+        np.clip(frame + rng.normal(0, 0.4, frame.shape), 0, 255).astype(np.uint8)
+        for frame in frames
+    ]
+
+
+def packets_for(count: int, *, times=None, keys=None, hidden=0) -> Packets:
+    times = np.arange(count) / FPS if times is None else np.asarray(times)
+    return Packets(
+        pts_s=times,
+        dts_s=times,
+        duration_s=np.full(count, 1 / FPS),
+        size_bytes=np.full(count, 1000),
+        key=np.isin(np.arange(count), [0] if keys is None else keys),
+        hidden=np.arange(count) < hidden,
+    )
+
+
+def judged(frames, times=None, **packets):
+    times = np.arange(len(frames)) / FPS if times is None else times
+    motion = measure(zip(times, frames, strict=True))
+    return judge(packets_for(len(frames), times=times, **packets), motion)
+
+
+def found(frames, **options):
+    return [(f.type, f.start_s, f.end_s) for f in judged(frames, **options).findings]
+
+
+def near(frame: int):
+    return pytest.approx(frame / FPS, abs=0.09)
+
+
+def test_an_untouched_moving_shot_has_no_findings():
+    result = judged(shot(150))
+
+    assert result.findings == ()
+    assert result.shots == ()
+    assert result.frames_seen == 150
+    assert result.llr is None
+
+
+def test_a_frozen_run_is_found_where_it_is():
+    frames = shot(150)
+
+    tampered = frames[:60] + [frames[60]] * 20 + frames[80:]
+
+    assert found(tampered) == [("frozen_run", near(60), near(80))]
+
+
+def test_a_run_shown_twice_is_found_and_says_where_it_comes_from():
+    frames = shot(150)
+
+    result = judged(frames[:90] + frames[60:90] + frames[90:])
+
+    assert [(f.type, f.start_s, f.end_s) for f in result.findings] == [
+        ("duplicated_run", near(90), near(120))
+    ]
+    assert "from 2.4" in result.findings[0].detail
+    assert "static_scene" in result.findings[0].ruled_out
+
+
+def test_deleted_frames_are_found_inside_a_moving_shot():
+    frames = shot(150)
+
+    assert found(frames[:70] + frames[85:]) == [("deleted_frames", near(65), near(75))]
+
+
+def test_a_foreign_segment_is_found_and_its_ends_are_no_shots():
+    frames = shot(150)
+
+    result = judged(frames[:70] + shot(40, seed=5) + frames[70:])
+
+    assert [(f.type, f.start_s, f.end_s) for f in result.findings] == [
+        ("inserted_segment", near(70), near(110))
+    ]
+    assert result.shots == ()
+
+
+def test_swapped_runs_are_found():
+    frames = shot(150)
+
+    assert found(frames[:50] + frames[75:95] + frames[50:75] + frames[95:]) == [
+        ("reordered_run", near(50), near(95))
+    ]
+
+
+def test_a_run_played_backwards_is_found():
+    frames = shot(150)
+
+    assert found(frames[:50] + frames[50:80][::-1] + frames[80:]) == [
+        ("reordered_run", near(50), near(80))
+    ]
+
+
+def test_a_part_at_half_the_speed_is_found():
+    frames = shot(200)
+    slow = [frame for frame in frames[60:100] for _ in range(2)]
+
+    ((kind, start_s, end_s),) = found(frames[:60] + slow + frames[100:])
+
+    assert kind == "speed_change"
+    assert min(end_s, 140 / FPS) - max(start_s, 60 / FPS) > 0.5 * 80 / FPS
+
+
+def test_a_cut_to_another_recording_is_a_shot_and_no_finding():
+    second = [np.uint8(40 + frame * 0.5) for frame in shot(80, seed=9)]
+
+    result = judged(shot(80) + second)
+
+    assert result.findings == ()
+    assert result.shots == (near(80),)
+
+
+def test_a_cut_away_while_time_goes_on_is_no_insertion():
+    frames = shot(200)
+    other = [np.uint8(40 + frame * 0.5) for frame in shot(40, seed=9)]
+
+    assert found(frames[:60] + other + frames[100:]) == []
+
+
+@pytest.mark.parametrize("level", [0, 128])
+def test_a_still_picture_is_no_frozen_run(level):
+    rng = np.random.default_rng(0)
+    frames = [np.uint8(np.clip(level + rng.normal(0, 0.5, (48, 64)), 0, 255)) for _ in range(100)]
+
+    assert found(frames) == []
+
+
+def test_frames_that_an_encoder_shows_twice_are_no_findings():
+    frames = shot(200)
+    rng = np.random.default_rng(3)
+    for at in range(2, 200):
+        if rng.random() < 0.04:
+            frames[at] = frames[at - 1]
+
+    assert found(frames) == []
+
+
+def test_pull_down_over_the_whole_recording_is_no_change_of_speed():
+    frames = shot(160)
+
+    assert found([frames[at * 4 // 5] for at in range(200)]) == []
+
+
+def test_a_fade_to_black_is_no_finding():
+    frames = shot(150)
+    levels = np.clip((150 - np.arange(150)) / 25, 0, 1)
+
+    assert found([np.uint8(f * level) for f, level in zip(frames, levels, strict=True)]) == []
+
+
+def test_frames_left_out_with_true_times_are_no_deletion():
+    frames, times = shot(150), np.arange(150) / FPS
+    kept = [at for at in range(150) if at not in (40, 41, 42, 43, 90)]
+
+    assert found([frames[at] for at in kept], times=times[kept]) == []
+
+
+def test_moved_times_are_a_gap():
+    frames, times = shot(150), np.arange(150) / FPS
+    times[80:] += 1.2
+
+    ((kind, start_s, end_s),) = found(frames, times=times)
+
+    assert (kind, start_s, end_s) == ("pts_gap", near(79), pytest.approx(80 / FPS + 1.2))
+
+
+def test_a_gap_in_a_still_scene_is_no_finding():
+    times = np.arange(150) / FPS
+    times[80:] += 1.2
+
+    assert found([np.full((48, 64), 90, np.uint8)] * 150, times=times) == []
+
+
+def test_a_screen_recording_with_many_gaps_is_no_finding():
+    times = np.cumsum(np.where(np.arange(150) % 5 == 0, 0.8, 0.04))
+
+    assert found(shot(150), times=times) == []
+
+
+def test_steady_groups_that_become_others_are_a_change():
+    keys = [*range(0, 60, 12), *range(60, 150, 20)]
+
+    assert found(shot(150), keys=keys) == [("gop_change", near(55), near(65))]
+
+
+def test_key_pictures_placed_by_the_encoder_are_no_change():
+    assert found(shot(150), keys=[0, 11, 45, 52, 97, 120]) == []
+
+
+def test_hidden_pictures_are_told_weakly_and_counted():
+    result = judged(shot(150), hidden=25)
+
+    (finding,) = result.findings
+    assert finding.type == "edit_list"
+    assert finding.strength <= 0.2
+    assert result.dropped["hidden_pictures"] == 25
+
+
+def test_findings_are_the_same_each_time_and_of_the_documented_types():
+    frames = shot(150)
+    tampered = frames[:60] + [frames[60]] * 15 + frames[60:90] + frames[75:]
+
+    first, second = judged(tampered), judged(tampered)
+
+    assert first == second
+    assert {finding.type for finding in first.findings} <= set(TYPES)
+    assert all(finding.ruled_out for finding in first.findings)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_a_handful_of_pictures_is_no_problem(count):
+    assert judged(shot(count)).findings == ()
+
+
+def test_a_picture_smaller_than_a_tile_is_measured():
+    motion = measure((at / FPS, np.full((2, 64), 10 * at, np.uint8)) for at in range(4))
+
+    assert find_jumps(motion) == []
+
+
+@pytest.fixture(scope="module")
+def frozen_clip(tmp_path_factory) -> Path:
+    """A real file: 140 frames of a moving shot, 25 of them frozen, compressed at CRF 30."""
+    frames = shot(140)
+    frames = frames[:60] + [frames[60]] * 25 + frames[85:]
+    path = tmp_path_factory.mktemp("clips") / "frozen.mp4"
+    subprocess.run(
+        [
+            *("ffmpeg", "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray"),
+            *("-s", "64x48", "-r", str(FPS), "-i", "-", "-vf", "scale=320:240"),
+            *("-c:v", "libx264", "-crf", "30", "-pix_fmt", "yuv420p", str(path)),
+        ],
+        input=np.stack(frames).tobytes(),
+        check=True,
+    )
+    return path
+
+
+def test_a_real_file_is_examined(frozen_clip):
+    media = probe(frozen_clip)
+
+    result = examine(frozen_clip, media, media.of_kind("video")[0])
+
+    assert [(f.type, f.start_s, f.end_s) for f in result.findings] == [
+        ("frozen_run", near(60), near(85))
+    ]
+    assert result.frames_seen == 140
+    assert result.dropped == {}
+
+
+def test_packets_are_read_without_decoding(frozen_clip):
+    media = probe(frozen_clip)
+
+    packets = read_packets(frozen_clip, media, media.of_kind("video")[0])
+
+    assert len(packets) == 140
+    assert packets.key[0]
+    assert np.ptp(np.diff(np.sort(packets.pts_s))) < 1e-5
+    assert packets.size_bytes.sum() < frozen_clip.stat().st_size
+    assert not packets.cut_short
+
+
+def test_reading_packets_stops_at_the_limit(frozen_clip):
+    media = probe(frozen_clip)
+
+    packets = read_packets(frozen_clip, media, media.of_kind("video")[0], max_packets=10)
+
+    assert len(packets) == 10
+    assert packets.cut_short
+
+
+def test_small_grey_pictures_have_true_times(frozen_clip):
+    media = probe(frozen_clip)
+
+    frames = list(
+        GreyReader(frozen_clip, media, media.of_kind("video")[0], max_side_px=64, max_frames=30)
+    )
+
+    assert len(frames) == 30
+    assert frames[0][1].shape == (48, 64)
+    assert [time_s for time_s, _ in frames] == pytest.approx([at / FPS for at in range(30)])
+
+
+def test_a_track_that_is_not_there_is_undecodable(frozen_clip):
+    media = probe(frozen_clip)
+    track = media.of_kind("video")[0].model_copy(update={"index": 7})
+
+    with pytest.raises(Undecodable):
+        read_packets(frozen_clip, media, track)

@@ -1,0 +1,132 @@
+"""Counting findings against the truth, and the generator of tampered clips."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.errors import SetupError
+from shared.records import Finding
+from workers.evaluate_tamper import (
+    LABELS,
+    Clip,
+    Examined,
+    count,
+    evaluate_tamper,
+    overlap,
+    read_clips,
+)
+
+PROGRAM = Path(__file__).parents[2] / "scripts" / "tamper.py"
+
+
+def clip(label: str, start_s: float, end_s: float, group: str = "a", kind: str = "") -> Clip:
+    return Clip(Path("clip.mp4"), label, start_s, end_s, group, kind)
+
+
+def seen(*findings: tuple[str, float, float], step: float = 8.0, seen_s: float = 36.0) -> Examined:
+    made = tuple(
+        Finding(type=kind, start_s=start_s, end_s=end_s, detail="Seen.")
+        for kind, start_s, end_s in findings
+    )
+    return Examined(made, seen_s, step)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((0, 2), (0, 2), 1.0),
+        ((0, 2), (1, 3), 1 / 3),
+        ((0, 1), (2, 3), 0.0),
+        ((1, 1), (1, 1), 0.0),
+    ],
+)
+def test_overlap_is_intersection_over_union(one, other, expected):
+    assert overlap(one, other) == pytest.approx(expected)
+
+
+def test_recall_needs_the_right_type_in_the_right_place():
+    clips = [clip("frozen_run", 1, 2) for _ in range(4)]
+    examined = [
+        seen(("frozen_run", 1.0, 2.1)),
+        seen(("frozen_run", 3.0, 4.0)),
+        seen(("duplicated_run", 1.0, 2.0)),
+        seen(),
+    ]
+
+    figures = count(clips, examined)["types"]["frozen_run"]
+
+    assert figures["recall"] == 0.25
+    assert figures["recall_under_any_type"] == 0.5
+    assert figures["precision_tampered"] == 0.5
+    assert figures["recall_interval"] is None
+
+
+def test_findings_in_untouched_clips_lower_precision_and_are_counted_by_the_hour():
+    clips = [clip("frozen_run", 1, 2), *(clip("none", 0, 0, kind="fades") for _ in range(100))]
+    examined = [seen(("frozen_run", 1, 2)), seen(("frozen_run", 5, 6)), *([seen()] * 99)]
+
+    report = count(clips, examined)
+
+    assert report["types"]["frozen_run"]["precision"] == 0.5
+    assert report["types"]["frozen_run"]["precision_tampered"] == 1.0
+    assert report["untouched"]["hours"] == 1.0
+    assert report["untouched"]["findings_per_hour"] == 1.0
+    assert report["untouched"]["by_kind"] == {"fades": 1}
+
+
+def test_a_splice_shows_as_a_jump_and_counts_as_right():
+    report = count([clip("splice", 1, 1.4)], [seen(("deleted_frames", 1, 1.4))])
+
+    assert report["types"]["splice"]["recall"] == 1.0
+    assert report["types"]["deleted_frames"]["precision"] == 1.0
+
+
+def test_clips_that_hardly_move_are_told_apart():
+    clips = [clip("deleted_frames", 1, 1.4, group) for group in "ab"]
+
+    figures = count(clips, [seen(("deleted_frames", 1, 1.4)), seen(step=0.5)])["types"]
+
+    assert figures["deleted_frames"]["recall"] == 0.5
+    assert figures["deleted_frames"]["recall_moving"] == 1.0
+    assert figures["deleted_frames"]["recall_interval"] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.mp4,none\n", "needs lines"),
+        ("file,label,start_s,end_s\na.mp4,melted,0,1\n", "melted"),
+        ("file,label,start_s,end_s\na.mp4,frozen_run,soon,1\n", "Line 2"),
+    ],
+)
+def test_a_wrong_manifest_is_told_with_its_line(tmp_path, text, message):
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(text)
+
+    with pytest.raises(SetupError, match=message):
+        read_clips(manifest)
+
+
+@pytest.mark.timeout(120)
+def test_the_generator_makes_every_type_and_its_clips_can_be_evaluated(tmp_path):
+    sources, out = tmp_path / "sources", tmp_path / "out"
+    sources.mkdir()
+    command = [sys.executable, str(PROGRAM), str(sources), str(out)]
+
+    subprocess.run([*command, "--clips", "11", "--untouched", "8"], check=True)
+
+    manifest = out / "manifest.csv"
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["label"] for row in rows} == {"none", *LABELS}
+    assert all((out / row["file"]).stat().st_size for row in rows)
+    assert all(float(row["start_s"]) <= float(row["end_s"]) for row in rows)
+    assert all(18 <= int(row["crf"]) <= 32 for row in rows)
+    report = evaluate_tamper(manifest, processes=1)
+    assert report["clips"] == 19
+    assert report["not_examined"] == {}
+    json.dumps(report)
