@@ -1,0 +1,114 @@
+// Talks to the JSON API: tokens, problems, and the stream of live events.
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || String(status));
+    this.status = status;
+    this.code = body.code || "unknown";
+  }
+}
+
+const KEY = "guardian-token";
+export const token = {
+  get: () => sessionStorage.getItem(KEY) || "",
+  set: (value) => sessionStorage.setItem(KEY, value),
+  clear: () => sessionStorage.removeItem(KEY),
+};
+
+function headers(extra = {}) {
+  const own = token.get();
+  return own ? { ...extra, Authorization: `Bearer ${own}` } : extra;
+}
+
+async function checked(answer) {
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  if (answer.status === 401) document.dispatchEvent(new CustomEvent("guardian:login"));
+  throw new Problem(answer.status, body);
+}
+
+export async function get(path) {
+  const answer = await checked(await fetch(`/api${path}`, { headers: headers() }));
+  return answer.json();
+}
+
+export async function blob(path) {
+  const answer = await checked(await fetch(`/api${path}`, { headers: headers() }));
+  return answer.blob();
+}
+
+export async function post(path, body = {}) {
+  const answer = await checked(
+    await fetch(`/api${path}`, {
+      method: "POST",
+      headers: headers({ "Content-Type": "application/json", "X-Guardian-Console": "1" }),
+      body: JSON.stringify(body),
+    }),
+  );
+  return answer.status === 204 ? null : answer.json();
+}
+
+// Calls on(name, data) for every event, and connects again after a break, ever more slowly.
+export async function listen(on, onState) {
+  let pause = 500;
+  for (;;) {
+    try {
+      const answer = await checked(await fetch("/api/live", { headers: headers() }));
+      onState(true);
+      pause = 500;
+      await readEvents(answer.body.getReader(), on);
+    } catch (error) {
+      if (error.status === 401) return;
+    }
+    onState(false);
+    await new Promise((done) => setTimeout(done, pause));
+    pause = Math.min(15000, pause * 2);
+  }
+}
+
+async function readEvents(reader, on) {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (rest + decoder.decode(value, { stream: true })).split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) {
+      const name = /^event: (.*)$/m.exec(part);
+      const data = /^data: (.*)$/m.exec(part);
+      if (name && data) on(name[1], JSON.parse(data[1]));
+    }
+  }
+}
+
+// Puts a file into S3 in the parts that the console signed, and returns the job's id.
+export async function upload(file, onProgress, signal) {
+  const parts = await post("/uploads", { name: file.name, size_bytes: file.size });
+  const where = { key: parts.key, upload_id: parts.upload_id };
+  try {
+    for (const [index, url] of parts.urls.entries()) {
+      const start = index * parts.part_bytes;
+      const piece = file.slice(start, start + parts.part_bytes);
+      await putPart(url, piece, (sent) => onProgress((start + sent) / file.size), signal);
+    }
+    return (await post("/uploads/complete", where)).job_id;
+  } catch (error) {
+    await post("/uploads/abort", where).catch(() => null); // the bucket forgets it in two days
+    throw error;
+  }
+}
+
+function putPart(url, piece, onSent, signal) {
+  return new Promise((done, fail) => {
+    const request = new XMLHttpRequest(); // fetch tells nothing about how much has been sent
+    request.open("PUT", url);
+    request.upload.onprogress = (event) => onSent(event.loaded);
+    request.onload = () =>
+      request.status < 300 ? done() : fail(new Problem(request.status, { title: request.statusText }));
+    request.onerror = () => fail(new Problem(0, { code: "s3_unreachable", title: "S3" }));
+    request.onabort = () => fail(new Problem(0, { code: "aborted", title: "aborted" }));
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(piece);
+  });
+}

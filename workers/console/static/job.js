@@ -1,0 +1,242 @@
+// One job: the verdict, what it rests on, and the way through the system.
+
+import * as api from "./api.js";
+import { timelines } from "./timeline.js";
+import { act, ask, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, when } from "./ui.js";
+import { language, word } from "./words.js";
+
+const FINAL = ["complete", "rejected", "failed"];
+
+export const title = () => word("job");
+
+export async function show(main, state, [id]) {
+  const urls = [];
+  let known = null;
+  let timer = 0;
+  let prior = null;
+
+  async function load() {
+    let job;
+    try {
+      job = await api.get(`/jobs/${id}`);
+    } catch (error) {
+      if (error.status !== 404 || known) throw error;
+      fill(main, h("h1", {}, word("job")), h("p", { class: "notice" }, word("not_yet")));
+      timer = setTimeout(load, 1500);
+      return;
+    }
+    if (known && known.updated_at === job.updated_at && known.status === job.status) return;
+    if (known && !FINAL.includes(known.status) && FINAL.includes(job.status)) say(word("finished"));
+    known = job;
+    const report = job.verdict ? await api.get(`/jobs/${id}/report/report.json`).catch(() => null) : null;
+    draw(job, report);
+    clearTimeout(timer);
+    if (!FINAL.includes(job.status) || (job.verdict && !report)) {
+      known = job.verdict && !report ? { ...job, updated_at: "" } : job; // the report follows the verdict
+      timer = setTimeout(() => load().catch((error) => fill(main, failed(error))), 2000);
+    }
+  }
+
+  function draw(job, report) {
+    fill(
+      main,
+      h("p", { class: "crumbs" }, h("a", { href: "#/jobs" }, word("jobs")), " / ", h("span", { class: "mono" }, job.job_id)),
+      h("div", { class: "headline" }, h("h1", {}, fileName(job.key)), stateBadge(job)),
+      progress(job),
+      job.error ? h("p", { class: "notice bad" }, word(`problem_${job.error.code}`, {}, job.error.message)) : null,
+      job.verdict ? verdictCard(job, report?.text?.[language()], prior ?? job.verdict.prior, (value) => { prior = value; }) : null,
+      timelines(job, id, urls),
+      h("div", { class: "columns" }, [half(job, "audio"), half(job, "video")]),
+      pictures(job, id, urls),
+      way(job),
+      models(job),
+      buttons(job, state, id, load),
+    );
+  }
+
+  await load();
+  return {
+    jobs: (changed) => { if (changed.some((row) => row.job_id === id)) load().catch(() => null); },
+    close: () => { clearTimeout(timer); urls.forEach((url) => URL.revokeObjectURL(url)); },
+  };
+}
+
+function progress(job) {
+  const steps = [
+    ["step_received", true],
+    ["step_audio", Boolean(job.audio)],
+    ["step_video", Boolean(job.video)],
+    ["step_verdict", Boolean(job.verdict)],
+  ];
+  if (FINAL.includes(job.status)) return null;
+  return h(
+    "ol",
+    { class: "steps", "aria-label": word("progress") },
+    steps.map(([name, done]) => h("li", { class: done ? "done" : "open" }, word(name), h("span", { class: "visually-hidden" }, ` ${word(done ? "done" : "open")}`))),
+  );
+}
+
+const logit = (p) => Math.log(p / (1 - p));
+const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+
+function verdictCard(job, text, prior, remember) {
+  const verdict = job.verdict;
+  const reasons = text?.reasons ?? verdict.reasons.map((reason) => reason.text);
+  return h(
+    "section",
+    { class: `card verdict label-${verdict.label}`, "aria-labelledby": "verdict-words" },
+    h("h2", { id: "verdict-words" }, text?.headline ?? word(`label_${verdict.label}`)),
+    verdict.probability === null ? null : estimate(verdict, prior, remember),
+    reasons.length ? h("ul", { class: "reasons" }, reasons.map((reason) => h("li", {}, reason))) : null,
+    h("p", { class: "next" }, h("strong", {}, `${word("next_step")} `), text?.next_step ?? verdict.next_step),
+    job.cache_hit ? h("p", { class: "quiet" }, word("cache_hit")) : null,
+    h("details", {}, h("summary", {}, word("limits")), h("ul", {}, (text?.limits ?? [word("limits_short")]).map((line) => h("li", {}, line)))),
+  );
+}
+
+function estimate(verdict, start, remember) {
+  const shown = h("p", { class: "estimate" });
+  const meaning = h("p", {});
+  const out = h("output", { for: "prior" });
+  const bar = h("div", { class: "scale", "aria-hidden": "true" }, h("span", { class: "range" }), h("span", { class: "mark" }));
+  const slider = h("input", { type: "range", id: "prior", min: "0.1", max: "90", step: "0.1", oninput: () => update(Number(slider.value) / 100) });
+  slider.value = String(start * 100);
+  const shifted = (p, prior) => sigmoid(logit(Math.min(0.9999, Math.max(0.0001, p))) - logit(verdict.prior) + logit(prior));
+  function update(prior) {
+    remember(prior);
+    const p = shifted(verdict.probability, prior);
+    const [low, high] = (verdict.interval ?? [verdict.probability, verdict.probability]).map((end) => shifted(end, prior));
+    fill(shown, h("strong", {}, percent(p)), h("span", { class: "quiet" }, ` ${word("between", { n: percent(low), m: percent(high) })}`));
+    const rate = prior < 0.0995 ? `${(prior * 100).toFixed(1)} %` : `${Math.round(prior * 100)} %`;
+    out.textContent = rate;
+    meaning.textContent = word("prior_means", { n: rate, m: Math.max(1, Math.min(99, Math.round(p * 100))) });
+    bar.children[0].style.left = `${100 * low}%`;
+    bar.children[0].style.width = `${Math.max(1, 100 * (high - low))}%`;
+    bar.children[1].style.left = `${100 * p}%`;
+  }
+  update(start);
+  return h("div", { class: "estimate-box" }, shown, bar, h("label", { for: "prior" }, word("prior_label"), " ", out), slider, meaning);
+}
+
+function half(job, modality) {
+  const result = job[modality];
+  const heading = h("h2", {}, word(modality));
+  if (!result) return h("section", { class: "card" }, heading, h("p", { class: "quiet" }, word("not_done")));
+  const cover = result.coverage;
+  const facts = [
+    ["probability", result.probability === null ? null : percent(result.probability)],
+    ["llr", result.llr === null ? null : `${result.llr.toFixed(2)}${result.llr_interval ? ` [${result.llr_interval.map((v) => v.toFixed(2)).join(", ")}]` : ""}`],
+    ["analysed_s", duration(cover.analysed_s)],
+    ["speech_s", cover.speech_s === null ? null : duration(cover.speech_s)],
+    ["windows", cover.windows],
+    ["frames_sampled", cover.frames_sampled],
+    ["faces", cover.faces],
+    ["dropped", Object.entries(cover.dropped).filter(([, n]) => n).map(([cause, n]) => `${word(`cause_${cause}`, {}, cause)}: ${n}`).join(", ") || null],
+    ["attempt", result.attempt],
+  ];
+  return h(
+    "section",
+    { class: "card" },
+    heading,
+    result.outcome === "scored" ? null : h("p", { class: "notice" }, word(`problem_${result.reason}`, {}, result.message ?? result.reason)),
+    h("dl", { class: "facts" }, facts.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, String(value))))),
+    findings(result),
+  );
+}
+
+function findings(result) {
+  if (!result.findings.length) return null;
+  return [
+    h("h3", {}, word("findings")),
+    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, `${clock(one.start_s)}–${clock(one.end_s)}`), ` ${word(`finding_${one.type}`, {}, one.detail)} `, one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.join(", ") })) : null))),
+  ];
+}
+
+function pictures(job, id, urls) {
+  const refs = [job.audio, job.video].flatMap((part) => part?.evidence ?? []);
+  if (!refs.length) return null;
+  const figure = (ref) => {
+    const image = h("img", { alt: word("picture_at", { n: clock(ref.start_s) }), loading: "lazy" });
+    api.blob(`/jobs/${id}/evidence/${encodeURIComponent(ref.name)}`)
+      .then((content) => { const url = URL.createObjectURL(content); urls.push(url); image.src = url; })
+      .catch(() => image.replaceWith(h("p", { class: "quiet" }, word("gone"))));
+    return h("figure", {}, image, h("figcaption", {}, clock(ref.start_s), ref.probability === null ? null : ` · ${percent(ref.probability)}`));
+  };
+  return h("section", { class: "card" }, h("h2", {}, word("pictures")), h("p", { class: "quiet" }, word("pictures_help")), h("div", { class: "gallery" }, refs.slice(0, 24).map(figure)));
+}
+
+function way(job) {
+  const row = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+  const stages = ["audio", "video"].flatMap((modality) =>
+    Object.entries(job[modality]?.timings_ms ?? {}).map(([stage, ms]) => row(`${word(modality)}: ${word(`stage_${stage}`, {}, stage)}`, duration(ms / 1000))),
+  );
+  const total = job.verdict ? (new Date(job.verdict.decided_at) - new Date(job.created_at)) / 1000 : null;
+  const worked = Math.max(...["audio", "video"].map((modality) => {
+    const { total: sum, ...parts } = job[modality]?.timings_ms ?? {};
+    return (sum ? sum + (parts.fetch ?? 0) : Object.values(parts).reduce((a, b) => a + b, 0)) / 1000;
+  }));
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, word("way")),
+    h(
+      "dl",
+      { class: "facts" },
+      row(word("received"), when(job.created_at)),
+      job.verdict ? row(word("decided"), when(job.verdict.decided_at)) : null,
+      total === null ? null : row(word("took"), duration(total)),
+      total === null ? null : row(word("waited"), duration(Math.max(0, total - worked))),
+      stages,
+      row(word("size"), size(job.size_bytes)),
+      job.media ? row(word("media"), `${job.media.container}, ${duration(job.media.duration_s)}, ${job.media.tracks.map((track) => track.codec).join(" + ")}`) : null,
+      row("SHA-256", h("span", { class: "mono break" }, job.sha256 ?? "–")),
+      row(word("object"), h("span", { class: "mono break" }, `s3://${job.bucket}/${job.key}`)),
+    ),
+  );
+}
+
+function models(job) {
+  const used = new Map();
+  for (const ref of [...(job.audio?.models ?? []), ...(job.video?.models ?? []), ...(job.verdict ? [job.verdict.model] : [])]) used.set(ref.name, ref);
+  if (!used.size) return null;
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, word("models")),
+    h("dl", { class: "facts" }, [...used.values()].map((ref) => h("div", {}, h("dt", {}, `${ref.name} ${ref.version}`), h("dd", { class: "mono break" }, ref.sha256)))),
+  );
+}
+
+function buttons(job, state, id, load) {
+  const operator = state.me.role === "operator";
+  const save = (name) => async () => {
+    const url = URL.createObjectURL(await api.blob(`/jobs/${id}/report/${name}`));
+    h("a", { href: url, download: `${id.slice(0, 12)}-${name}` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  };
+  const button = (text, kind, disabled, work) => {
+    const made = h("button", { class: kind, disabled, onclick: () => act(made, work) }, text);
+    return made;
+  };
+  const retry = async () => {
+    if (!(await ask(word("retry"), word("retry_text"), { yes: word("retry") }))) return;
+    await api.post(`/jobs/${id}/retry`);
+    await load();
+  };
+  const erase = async () => {
+    const options = { typed: id.slice(0, 8), yes: word("erase"), danger: true };
+    if (!(await ask(word("erase"), word("erase_text"), options))) return;
+    await api.post(`/jobs/${id}/erase`, { confirm: id.slice(0, 8) });
+    say(word("erased"));
+    location.hash = "#/jobs";
+  };
+  const decided = Boolean(job.verdict);
+  return h(
+    "div",
+    { class: "row wrap" },
+    button(word("save_page"), "", !decided, save(`report.${language()}.html`)),
+    button(word("save_json"), "", !decided, save("report.json")),
+    button(word("retry"), "", !operator || !["complete", "failed"].includes(job.status), retry),
+    button(word("erase"), "danger", !operator || !FINAL.includes(job.status), erase),
+  );
+}

@@ -1,0 +1,101 @@
+// The list of jobs: newest first, filtered, paged, live.
+
+import * as api from "./api.js";
+import { duration, fill, fileName, h, percent, shortTime, size, stateBadge } from "./ui.js";
+import { word } from "./words.js";
+
+const STATES = ["queued", "running", "complete", "rejected", "failed"];
+const LABELS = ["likely_authentic", "suspicious", "likely_manipulated", "inconclusive", "not_applicable", "failed"];
+const HOURS = [1, 24, 168];
+
+export const title = () => word("jobs");
+
+export async function show(main, state) {
+  const filters = (state.filters ??= { status: "", label: "", text: "", hours: "" });
+  const pages = [""]; // the cursor of each page looked at
+  const list = h("div", {});
+  const older = h("button", { onclick: () => turn(1) }, word("older"));
+  const newer = h("button", { onclick: () => turn(-1) }, word("newer"));
+  let next = null;
+  let timer = 0;
+
+  async function load() {
+    const query = new URLSearchParams({ limit: "25" });
+    for (const name of ["status", "label", "text"]) if (filters[name]) query.set(name, filters[name]);
+    if (filters.hours) query.set("after", new Date(Date.now() - filters.hours * 3600e3).toISOString());
+    if (pages.at(-1)) query.set("before", pages.at(-1));
+    const page = await api.get(`/jobs?${query}`);
+    next = page.next;
+    const focused = document.activeElement?.getAttribute?.("href");
+    fill(list, table(page.jobs));
+    if (focused && list.querySelector(`[href="${focused}"]`)) list.querySelector(`[href="${focused}"]`).focus();
+    older.disabled = !next;
+    newer.disabled = pages.length === 1;
+  }
+
+  async function turn(step) {
+    if (step > 0 && next) pages.push(next);
+    if (step < 0 && pages.length > 1) pages.pop();
+    await load();
+  }
+
+  function changed(name, value) {
+    filters[name] = value;
+    pages.length = 1;
+    clearTimeout(timer);
+    timer = setTimeout(load, name === "text" ? 250 : 0);
+  }
+
+  fill(
+    main,
+    h("h1", {}, word("jobs")),
+    h(
+      "form",
+      { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      choice("status", STATES.map((name) => [name, word(`state_${name}`)])),
+      choice("label", LABELS.map((name) => [name, word(`label_${name}`)])),
+      choice("hours", HOURS.map((hours) => [String(hours), word("last_n", { n: duration(hours * 3600) })])),
+      h("label", {}, h("span", {}, word("text")), h("input", { type: "search", value: filters.text, placeholder: word("text_hint"), oninput: (event) => changed("text", event.target.value) })),
+    ),
+    list,
+    h("div", { class: "row" }, newer, older),
+  );
+
+  function choice(name, options) {
+    const select = h(
+      "select",
+      { onchange: (event) => changed(name, event.target.value) },
+      h("option", { value: "" }, word("all")),
+      options.map(([value, text]) => h("option", { value }, text)),
+    );
+    select.value = filters[name];
+    return h("label", {}, h("span", {}, word(name)), select);
+  }
+
+  await load();
+  let busy = false;
+  return {
+    jobs: async () => {
+      if (pages.length > 1 || busy) return;
+      busy = true;
+      await load().finally(() => { busy = false; });
+    },
+  };
+}
+
+function table(jobs) {
+  if (!jobs.length) return h("p", { class: "quiet empty" }, word("no_jobs"));
+  const row = (job) =>
+    h(
+      "tr",
+      {},
+      h("td", { "data-label": word("result") }, stateBadge(job)),
+      h("td", { "data-label": word("file") }, h("a", { class: "file", href: `#/jobs/${job.job_id}` }, fileName(job.key))),
+      h("td", { "data-label": word("probability"), class: "num" }, job.probability === null ? job.error?.code ?? "–" : percent(job.probability)),
+      h("td", { "data-label": word("size"), class: "num" }, size(job.size_bytes)),
+      h("td", { "data-label": word("received") }, shortTime(job.created_at)),
+      h("td", { "data-label": word("job"), class: "mono quiet" }, job.job_id.slice(0, 8)),
+    );
+  const heads = ["result", "file", "probability", "size", "received", "job"].map((name) => h("th", { scope: "col" }, word(name)));
+  return h("table", { class: "list jobs" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, jobs.map(row)));
+}

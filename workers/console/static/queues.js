@@ -1,0 +1,155 @@
+// The queues page: depths, rates, pauses and the workers, live.
+
+import * as api from "./api.js";
+import { act, ask, badge, duration, fill, h, say, shortTime, sparkline } from "./ui.js";
+import { word } from "./words.js";
+
+export const title = () => word("queues");
+
+export async function show(main, state) {
+  const summary = h("dl", { class: "figures" });
+  const cards = h("div", { class: "cards" });
+  const workers = h("div", { class: "workers" });
+  const log = h("div", {});
+  fill(
+    main,
+    h("h1", {}, word("queues")),
+    summary,
+    cards,
+    h("h2", {}, word("workers")),
+    workers,
+    h("h2", {}, word("audit")),
+    log,
+  );
+  const draw = (overview) => {
+    if (!overview) return;
+    fill(summary, figures(overview));
+    if (!cards.contains(document.activeElement) || !cards.children.length) {
+      fill(cards, overview.queues.map((queue) => card(queue, state)));
+    } else {
+      redrawFigures(cards, overview.queues);
+    }
+    fill(workers, workerTable(overview.workers));
+  };
+  draw(state.overview);
+  if (!state.overview) fill(cards, h("p", { class: "quiet" }, word("sampling")));
+  const drawLog = async () => fill(log, auditTable(await api.get("/audit")));
+  await drawLog();
+  state.refresh = drawLog;
+  return { overview: draw };
+}
+
+function figures(overview) {
+  const rows = [
+    ["arrivals", `${overview.arrivals_per_min} ${word("per_minute")}`],
+    ["mean_length", duration(overview.mean_media_s)],
+    ["workers_alive", String(overview.workers.length)],
+    ["dead_letters", String(overview.queues.reduce((sum, queue) => sum + queue.dead, 0))],
+  ];
+  return rows.map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, value)));
+}
+
+function numbers(queue) {
+  const rows = [
+    ["visible", queue.visible],
+    ["in_flight", queue.in_flight],
+    ["delayed", queue.delayed],
+    ["oldest", duration(queue.oldest_s)],
+    ["done_rate", queue.done_per_min === null ? "–" : `${queue.done_per_min} ${word("per_minute")}`],
+    ["backlog", duration(queue.backlog_media_s)],
+    ["eta", duration(queue.eta_s)],
+  ];
+  return rows.map(([name, value]) =>
+    h("div", {}, h("dt", {}, word(name)), h("dd", { "data-figure": name }, String(value))),
+  );
+}
+
+function redrawFigures(cards, queues) {
+  for (const queue of queues) {
+    const found = cards.querySelector(`[data-queue="${queue.queue}"] dl`);
+    if (found) fill(found, numbers(queue));
+  }
+}
+
+function card(queue, state) {
+  const name = word(`queue_${queue.queue}`);
+  const paused = Boolean(queue.paused);
+  const button = h(
+    "button",
+    { onclick: () => act(button, () => toggle(queue, state)), disabled: state.me.role !== "operator" },
+    word(paused ? "resume" : "pause"),
+    h("span", { class: "visually-hidden" }, ` ${name}`),
+  );
+  return h(
+    "section",
+    { class: `card queue${paused ? " is-paused" : ""}`, "data-queue": queue.queue, "aria-label": name },
+    h("header", {}, h("h2", {}, name), paused ? badge("state-paused", word("paused")) : null),
+    h("p", { class: "quiet mono" }, queue.name),
+    paused ? h("p", { class: "notice" }, word("paused_by", { n: queue.paused.by, at: shortTime(queue.paused.at) })) : null,
+    h("dl", { class: "numbers" }, numbers(queue)),
+    sparkline(queue.history, word("last_hour")),
+    h("p", { class: "quiet small" }, word("last_hour")),
+    h(
+      "footer",
+      {},
+      queue.dead
+        ? h("a", { class: "dead", href: `#/letters/${queue.queue}` }, word("n_dead", { n: queue.dead }))
+        : h("span", { class: "quiet" }, word("no_dead")),
+      button,
+    ),
+  );
+}
+
+async function toggle(queue, state) {
+  const name = word(`queue_${queue.queue}`);
+  if (queue.paused) {
+    await api.post(`/queues/${queue.queue}/resume`);
+  } else {
+    if (!(await ask(word("pause_title", { n: name }), word("pause_text"), { yes: word("pause") }))) return;
+    await api.post(`/queues/${queue.queue}/pause`);
+  }
+  say(word(queue.paused ? "resumed" : "paused"));
+  document.activeElement?.blur();
+  await state.refresh?.();
+}
+
+function workerTable(workers) {
+  if (!workers.length) return h("p", { class: "quiet" }, word("no_workers"));
+  const row = (worker) =>
+    h(
+      "tr",
+      {},
+      h("td", { "data-label": word("role") }, word(`role_${worker.role}`)),
+      h("td", { "data-label": word("process"), class: "mono" }, worker.name),
+      h(
+        "td",
+        { "data-label": word("doing") },
+        worker.doing.length
+          ? worker.doing.map((id) => h("a", { href: `#/jobs/${id}`, class: "mono" }, id.slice(0, 8)))
+          : word("idle"),
+      ),
+      h(
+        "td",
+        { "data-label": word("models") },
+        Object.entries(worker.models).map(([name, version]) => `${name} ${version}`).join(", ") || "–",
+      ),
+      h("td", { "data-label": word("since") }, shortTime(worker.started_at)),
+    );
+  const heads = ["role", "process", "doing", "models", "since"].map((name) => h("th", { scope: "col" }, word(name)));
+  return h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, workers.map(row)));
+}
+
+function auditTable(entries) {
+  if (!entries.length) return h("p", { class: "quiet" }, word("no_audit"));
+  const row = (entry) =>
+    h(
+      "tr",
+      {},
+      h("td", { "data-label": word("time") }, shortTime(entry.at)),
+      h("td", { "data-label": word("who") }, entry.who),
+      h("td", { "data-label": word("action") }, word(`action_${entry.action}`, {}, entry.action)),
+      h("td", { "data-label": word("target"), class: "mono" }, `${entry.target} ${entry.detail}`.trim()),
+    );
+  const heads = ["time", "who", "action", "target"].map((name) => h("th", { scope: "col" }, word(name)));
+  return h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, entries.slice(0, 15).map(row)));
+}

@@ -1,0 +1,93 @@
+// Every word that people read, in English and Korean: [en, ko] by name.
+
+const WORDS = {
+  skip: ["Skip to the content", "본문으로 건너뛰기"], pages: ["Pages", "페이지"], colours: ["Colours", "화면 색"],
+  theme_auto: ["Auto", "자동"], theme_light: ["Light", "밝게"], theme_dark: ["Dark", "어둡게"],
+  queues: ["Queues", "대기열"], jobs: ["Jobs", "작업"], job: ["Job", "작업"], submit: ["Submit", "올리기"],
+  letters: ["Dead letters", "실패한 메시지"], live: ["live", "실시간"], offline: ["offline", "연결 끊김"],
+  loading: ["Loading …", "불러오는 중…"], log_in: ["Log in", "로그인"], log_out: ["Log out", "로그아웃"], token: ["Access token", "접근 토큰"],
+  yes: ["Yes", "예"], cancel: ["Cancel", "취소"], all: ["all", "전체"], done: ["done", "완료"], open: ["not yet", "진행 전"],
+  type_to_confirm: ["Type {n} to confirm:", "확인하려면 {n} 을(를) 입력하세요:"],
+  n_seconds: ["{n} s", "{n}초"], n_minutes: ["{n} min", "{n}분"], n_hours: ["{n} h", "{n}시간"], per_minute: ["/ min", "/분"],
+
+  queue_uploads: ["Uploads", "업로드"], queue_audio: ["Audio", "음성"], queue_video: ["Video", "영상"], queue_aggregate: ["Verdicts", "판정"],
+  arrivals: ["Arriving", "들어오는 작업"], mean_length: ["Usual length", "평균 길이"], workers_alive: ["Workers alive", "실행 중인 작업자"], dead_letters: ["Dead letters", "실패한 메시지"],
+  visible: ["Waiting", "대기"], in_flight: ["In work", "처리 중"], delayed: ["Delayed", "지연"], oldest: ["Oldest", "가장 오래된 것"],
+  done_rate: ["Done", "처리 속도"], backlog: ["Backlog", "밀린 분량"], eta: ["Empty in", "예상 소요"], last_hour: ["messages in the last hour", "지난 한 시간의 메시지 수"],
+  n_dead: ["{n} dead letters", "실패한 메시지 {n}건"], no_dead: ["no dead letters", "실패한 메시지 없음"],
+  pause: ["Pause", "일시 중지"], resume: ["Resume", "다시 시작"], paused: ["paused", "중지됨"], resumed: ["resumed", "다시 시작함"],
+  paused_by: ["Paused by {n} at {at}.", "{at}에 {n} 님이 중지했습니다."], pause_title: ["Pause {n}?", "{n} 대기열을 중지할까요?"],
+  pause_text: ["Workers finish what they have and take nothing new until you resume.", "작업자는 하던 일을 마치고, 다시 시작할 때까지 새 작업을 받지 않습니다."],
+  sampling: ["Asking the queues …", "대기열을 확인하는 중…"], workers: ["Workers", "작업자"], no_workers: ["No worker has been heard in the last half minute.", "지난 30초 동안 응답한 작업자가 없습니다."],
+  role: ["Role", "역할"], process: ["Process", "프로세스"], doing: ["Working on", "하는 일"], models: ["Models", "모델"], since: ["Since", "시작"], idle: ["idle", "쉬는 중"],
+  role_intake: ["Intake", "접수"], role_audio: ["Audio", "음성"], role_video: ["Video", "영상"], role_aggregator: ["Aggregator", "판정"],
+  audit: ["What people did", "사람이 한 일"], no_audit: ["Nothing has been done by hand.", "사람이 한 일이 없습니다."],
+  time: ["Time", "시각"], who: ["Who", "누가"], action: ["Action", "한 일"], target: ["Target", "대상"],
+  action_pause: ["paused", "일시 중지"], action_resume: ["resumed", "다시 시작"], action_redrive: ["redrove", "다시 보냄"], action_discard: ["discarded", "버림"],
+  action_retry: ["repeated", "다시 분석"], action_erase: ["erased", "지움"], action_upload: ["uploaded", "올림"],
+
+  state_queued: ["waiting", "대기 중"], state_running: ["being analysed", "분석 중"], state_complete: ["complete", "완료"], state_rejected: ["rejected", "거절됨"], state_failed: ["failed", "실패"],
+  label_likely_authentic: ["no signs found", "조작 흔적 없음"], label_suspicious: ["some signs", "의심스러움"], label_likely_manipulated: ["probably manipulated", "조작 가능성 높음"],
+  label_inconclusive: ["unclear", "판단하기 어려움"], label_not_applicable: ["nothing to examine", "분석할 것 없음"], label_failed: ["failed", "실패"],
+  status: ["State", "상태"], label: ["Result", "결과"], hours: ["Received", "접수"], last_n: ["last {n}", "최근 {n}"], text: ["Search", "검색"], text_hint: ["file, job or reason", "파일, 작업 번호, 사유"],
+  result: ["Result", "결과"], file: ["File", "파일"], probability: ["Probability", "확률"], size: ["Size", "크기"], received: ["Received", "접수"],
+  older: ["Older", "이전"], newer: ["Newer", "다음"], no_jobs: ["No job fits.", "해당하는 작업이 없습니다."],
+
+  not_yet: ["The upload has not been taken in yet; this page shows the job as soon as it is.", "아직 접수되지 않았습니다. 접수되면 여기에 바로 표시됩니다."],
+  finished: ["The analysis is finished.", "분석이 끝났습니다."], progress: ["Progress", "진행 상황"],
+  step_received: ["received", "접수"], step_audio: ["voice", "목소리"], step_video: ["picture", "화면"], step_verdict: ["verdict", "판정"],
+  next_step: ["What to do:", "이렇게 하세요:"], cache_hit: ["The same file was examined before; this is that result.", "전에 분석한 파일과 같아 그때의 결과를 보여 드립니다."],
+  limits: ["What this can and cannot tell you", "이 결과의 한계"], limits_short: ["This is an estimate. It can be wrong in both directions.", "추정한 결과이며 양쪽으로 모두 틀릴 수 있습니다."],
+  between: ["between {n} and {m}", "{n}에서 {m} 사이"],
+  prior_label: ["Manipulated among such recordings, before looking:", "분석하기 전, 이런 영상 가운데 조작된 비율:"],
+  prior_means: ["If {n} of such recordings are manipulated, about {m} of 100 with this result are.", "이런 영상의 {n}가 조작된 것이라면, 이 결과가 나온 100건 중 약 {m}건이 조작된 것입니다."],
+  audio: ["Voice", "목소리"], video: ["Picture", "화면"], not_done: ["Not examined yet.", "아직 분석하지 않았습니다."],
+  llr: ["Evidence (log-likelihood ratio)", "증거의 크기(로그 우도비)"], analysed_s: ["Length examined", "분석한 길이"], speech_s: ["Speech heard", "말소리 길이"], windows: ["Pieces of sound scored", "점수를 낸 소리 구간"],
+  frames_sampled: ["Pictures looked at", "살펴본 화면 수"], faces: ["Faces scored", "점수를 낸 얼굴 수"], dropped: ["Left out", "제외한 것"], attempt: ["Attempt", "시도 횟수"],
+  findings: ["What was noticed", "눈에 띈 점"], ruled_out: ["(ruled out: {n})", "(원인에서 제외: {n})"], picture_at: ["A part of the picture at {n} that was scored", "{n} 화면에서 분석에 쓴 부분"],
+  gone: ["no longer there", "더 이상 없음"], pictures: ["The pictures behind this", "근거가 된 화면"],
+  pictures_help: ["Parts of the recording that were scored, not marks of what is wrong in them.", "분석에 쓴 화면이며, 잘못된 부분을 표시한 것은 아닙니다."],
+  timeline: ["Where in the recording", "영상의 어느 부분인지"], timeline_help: ["The higher and redder a bar, the more that moment looks manipulated. The dashed line is the middle.", "막대가 높고 붉을수록 그 순간이 조작된 것처럼 보인다는 뜻입니다. 점선은 중간입니다."],
+  spectrogram: ["The sound: pitch upwards, loudness as brightness", "소리: 위로 갈수록 높은 음, 밝을수록 큰 소리"], no_timeline: ["Nothing was scored over time.", "시간대별로 계산한 결과가 없습니다."],
+  timeline_label: ["{n} over time; highest {m} at {at}", "시간에 따른 {n}, {at}에 최고 {m}"], up_to: ["up to {n}", "최고 {n}"],
+  way: ["The way through the system", "처리 과정"], decided: ["Decided", "판정"], took: ["Took in all", "전체 소요 시간"], waited: ["Of that, waiting and handing over", "그중 대기와 전달"], media: ["Media", "형식"], object: ["Object", "저장 위치"],
+  stage_fetch: ["fetched", "가져오기"], stage_decode: ["decoded", "디코딩"], stage_speech: ["speech found", "말소리 찾기"], stage_score: ["scored", "점수 계산"], stage_find: ["faces found", "얼굴 찾기"], stage_total: ["all", "전체"], stage_stability: ["checked again", "다시 확인"],
+  save_page: ["Download the report", "보고서 내려받기"], save_json: ["Download JSON", "JSON 내려받기"], retry: ["Analyse again", "다시 분석"], erase: ["Erase", "지우기"], erased: ["erased", "지웠습니다"],
+  retry_text: ["The verdict is taken back until the new one is there.", "새 결과가 나올 때까지 지금 결과는 사라집니다."],
+  erase_text: ["Upload, evidence, reports and the job are removed for good.", "올린 파일, 근거 화면, 보고서, 작업이 모두 영구히 지워집니다."],
+
+  drop_here: ["Drop recordings here, or choose files", "영상을 여기에 놓거나 파일을 고르세요"], drop_hint: ["Video or sound, up to {n}; sent straight to storage.", "영상이나 소리 파일, 최대 {n}. 저장소로 바로 전송됩니다."],
+  read_only: ["This token may look, not change.", "이 토큰으로는 볼 수만 있습니다."], uploading: ["Uploading {n}", "{n} 올리는 중"], see_job: ["See the job", "작업 보기"],
+
+  no_letters: ["No dead letters here.", "실패한 메시지가 없습니다."], message: ["Message", "메시지"], receives: ["Attempts", "시도 횟수"],
+  redrive: ["Send back", "다시 보내기"], redrive_all: ["Send all back", "모두 다시 보내기"], discard: ["Discard", "버리기"], discard_all: ["Discard all", "모두 버리기"], discarded: ["discarded", "버렸습니다"],
+  n_redriven: ["{n} sent back", "{n}건을 다시 보냈습니다"], discard_title: ["Discard for good?", "영구히 버릴까요?"], discard_text: ["Discarded messages cannot be brought back.", "버린 메시지는 되돌릴 수 없습니다."],
+  cause_unparsable_event: ["Not an upload notification", "업로드 알림이 아님"], cause_wrong_bucket: ["About another bucket", "다른 버킷에 관한 것"], cause_task_failed: ["The analysis failed at every attempt", "모든 시도에서 분석 실패"], cause_not_processed: ["No worker finished it", "끝까지 처리한 작업자가 없음"],
+
+  problem_unauthorized: ["This token is not known.", "알 수 없는 토큰입니다."], problem_too_large: ["The file is too large.", "파일이 너무 큽니다."], problem_not_media: ["The content is no video or sound that can be analysed, whatever its name says.", "이름과 달리 분석할 수 있는 영상이나 소리 파일이 아닙니다."],
+  problem_empty_object: ["The file is empty.", "빈 파일입니다."], problem_key_outside_uploads: ["Only files under uploads/ are analysed.", "uploads/ 아래의 파일만 분석합니다."], problem_object_gone: ["It is no longer in storage.", "저장소에 더 이상 없습니다."],
+  problem_unknown_job: ["There is no such job.", "그런 작업이 없습니다."], problem_unknown_letter: ["There is no such dead letter; somebody may have moved it.", "그런 메시지가 없습니다. 다른 사람이 처리했을 수 있습니다."],
+  problem_s3_unreachable: ["Storage cannot be reached from this browser; its bucket must allow this page's address (CORS).", "이 브라우저에서 저장소에 연결할 수 없습니다. 버킷이 이 페이지의 주소를 허용해야 합니다(CORS)."], problem_aborted: ["Cancelled.", "취소했습니다."],
+  problem_service_unavailable: ["A service cannot be reached; try again in a moment.", "서비스에 연결할 수 없습니다. 잠시 뒤 다시 시도하세요."], problem_not_repeatable: ["This job cannot be repeated now.", "지금은 다시 분석할 수 없는 작업입니다."],
+  problem_no_audio_track: ["The recording has no sound.", "소리가 없는 영상입니다."], problem_undecodable_audio: ["The sound could not be decoded.", "소리를 읽을 수 없습니다."], problem_no_speech: ["No speech was found in the sound.", "말소리를 찾지 못했습니다."],
+  problem_too_little_speech: ["There is too little speech for a statement about the voice.", "말소리가 너무 짧아 목소리를 판단할 수 없습니다."], problem_no_video_track: ["The recording has no moving picture.", "화면이 없는 파일입니다."], problem_undecodable_video: ["The picture could not be decoded.", "화면을 읽을 수 없습니다."],
+  problem_too_few_frames: ["There are too few pictures for a statement.", "화면 수가 너무 적어 판단할 수 없습니다."], problem_no_face: ["No face was found in the picture.", "얼굴을 찾지 못했습니다."], problem_face_too_small: ["Faces are too small for a statement.", "얼굴이 너무 작아 판단할 수 없습니다."],
+  problem_face_too_blurred: ["Faces are too blurred for a statement.", "얼굴이 흐려 판단할 수 없습니다."], problem_profile_only: ["Faces are only seen from the side.", "옆얼굴만 보입니다."], problem_undecodable: ["The file could not be decoded.", "파일을 읽을 수 없습니다."],
+};
+
+const KEY = "guardian-language";
+let chosen = localStorage.getItem(KEY) || (navigator.language.startsWith("ko") ? "ko" : "en");
+
+export const language = () => chosen;
+
+export function chooseLanguage(name) {
+  chosen = name;
+  localStorage.setItem(KEY, name);
+}
+
+// Returns a word in the chosen language, with {names} filled in; `other` where there is none.
+export function word(name, values = {}, other = name) {
+  const pair = Object.hasOwn(WORDS, name) ? WORDS[name] : null;
+  const text = pair ? pair[chosen === "ko" ? 1 : 0] : other;
+  return text.replace(/\{(\w+)\}/g, (all, key) => (key in values ? String(values[key]) : all));
+}
