@@ -20,7 +20,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,9 @@ FOLDS = 5
 DRAWS = 8
 #: Pull of the fitted numbers towards "as calibrated" (scale 1, shift 0).
 PULL = 0.02
+#: AUC of guessing.
+CHANCE = 0.5
+PLAIN, TUNED = "mixture, as calibrated", "mixture, fitted"
 FAKE = {"spoof": True, "fake": True, "bonafide": False, "real": False}
 Floats = NDArray[np.float64]
 
@@ -94,7 +97,7 @@ def main() -> None:
     figures = {name: figures_of(pairs, llr) for name, llr in held_out.items()}
     fitted = fit_mixture(pairs, np.ones(len(pairs.audio), dtype=bool))
     agreement = fit_agreement(options.agreement) if options.agreement else None
-    parameters = shipped(fitted, agreement)
+    parameters = shipped(fitted, figures, agreement)
     measured = {
         "pairs": len(pairs.audio),
         "voices": len(audio.llr),
@@ -199,8 +202,8 @@ COMBINATIONS: dict[str, Fit] = {
     "maximum": _fixed(np.maximum),
     "sum": _fixed(lambda audio, video: audio + video),
     "stacking (logistic)": _scaled(lambda audio, video: audio + video),
-    "mixture, as calibrated": _fixed(mixture),
-    "mixture, fitted": _scaled(mixture),
+    PLAIN: _fixed(mixture),
+    TUNED: _scaled(mixture),
 }
 
 
@@ -316,29 +319,41 @@ def _logistic(value: Floats, truth: NDArray[np.bool_]) -> tuple[float, float]:
 # --- what ships -------------------------------------------------------------------------------
 
 
-def shipped(fitted: Sequence[float] | Floats, agreement: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the parameters with the fitted numbers in place."""
+def shipped(
+    fitted: Floats, figures: dict[str, dict[str, Any]], agreement: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the parameters: what won by group, and nothing that was not shown to help.
+
+    Fitted scales are taken where they beat the detectors' own calibration in AUC and in Cllr on
+    folds that they were not fitted on; agreement of sound and mouth where its AUC is above chance
+    with its whole interval.
+    """
     parameters: dict[str, Any] = json.loads((PACKAGED / "fusion.json").read_text())
-    a, b, c, d = (round(float(value), 4) for value in fitted)
+    plain, tuned = figures[PLAIN], figures[TUNED]
+    wins = tuned["auc"] > plain["auc"] and tuned["cllr"] < plain["cllr"]
+    a, b, c, d = (round(float(x), 4) for x in fitted) if wins else (1.0, 0.0, 1.0, 0.0)
     parameters["trained"] = True
     parameters["audio"] |= {"scale": a, "shift": b}
     parameters["video"] |= {"scale": c, "shift": d}
-    if agreement:
-        parameters["sync"] |= {"scale": agreement["scale"], "shift": agreement["shift"]}
+    heard = agreement is not None and (agreement["auc_ci"][0] or 0.0) > CHANCE
+    scale, shift = (agreement["scale"], agreement["shift"]) if agreement and heard else (0.0, 0.0)
+    parameters["sync"] |= {"scale": scale, "shift": shift}
     return parameters
 
 
 def write(parameters: dict[str, Any], measured: dict[str, Any]) -> None:
-    """Write the parameters, their digest and the measured figures to the registry."""
+    """Write the parameters, their digest and the main figures to the registry."""
     content = json.dumps(parameters, indent=2) + "\n"
     (PACKAGED / "fusion.json").write_text(content)
     digest = hashlib.sha256(content.encode()).hexdigest()
     manifest = PACKAGED / "models.toml"
     before, table, rest = manifest.read_text().partition("[fusion]\n")
-    own, nxt, after = rest.partition("\n[")
-    own = re.sub(r'sha256 = "\w+"', f'sha256 = "{digest}"', own)
-    manifest.write_text(before + table + own + nxt + after)
-    (PACKAGED / "fusion.measured.json").write_text(json.dumps(measured, indent=1) + "\n")
+    own, following, after = rest.partition("\n[voice-activity]")
+    own = re.sub(r'sha256 = "\w+"', f'sha256 = "{digest}"', own.split("\n[fusion.measured]")[0])
+    figures = {name: measured["combinations"][PLAIN][name] for name in ("auc", "cllr", "ece")}
+    lines = [f"{name} = {value}" for name, value in figures.items()]
+    own = own.rstrip() + "\n\n[fusion.measured]\n" + "\n".join(lines) + "\n"
+    manifest.write_text(before + table + own + following + after)
 
 
 if __name__ == "__main__":

@@ -46,11 +46,19 @@ class Calibration(Record):
 
 
 class SequenceWeight(Record):
-    """What findings about the order of frames weigh: `none` without one, up to `limit`, in nats."""
+    """What findings about the order of frames weigh.
 
-    weight: Weight
+    Attributes:
+        weights: Nats of a finding of full strength, by type; other types are only reported.
+        none: Evidence where frames were looked at and nothing was found, in nats.
+        limit: Most that all findings together weigh, in nats.
+        limit_alone: The same where neither a voice nor a face was scored.
+    """
+
+    weights: dict[str, Weight]
     none: float
     limit: Weight
+    limit_alone: Weight
 
 
 class Declaration(Record):
@@ -84,6 +92,8 @@ class Gates(Record):
         out_of_distribution: Signal of that name at or above this makes a half's evidence weak.
         weak_limit: Largest magnitude of weak evidence, in nats.
         disagreement: Difference between the halves that counts as strong, in nats.
+        straddle: An interval that reaches from this probability or below up into the band
+            `likely_manipulated` fits both stories.
     """
 
     min_speech_s: Weight
@@ -91,6 +101,7 @@ class Gates(Record):
     out_of_distribution: float
     weak_limit: Weight
     disagreement: Weight
+    straddle: Probability
 
 
 class FusionModel(Record):
@@ -143,7 +154,8 @@ def collect(
         llr = model.sync.apply(agreement.mismatch)
         spread = model.sync.spread
         pieces["sync"] = Piece(llr=llr, low=llr - spread, high=llr + spread)
-    sequence = _sequence_piece(video, model.sequence)
+    alone = not {"audio", "video"} & pieces.keys()
+    sequence = _sequence_piece(video, model.sequence, alone=alone)
     if sequence is not None:
         pieces["sequence"] = sequence
     return pieces
@@ -228,17 +240,20 @@ def _below(value: float | None, least: float) -> bool:
     return value is not None and value < least
 
 
-def _sequence_piece(video: PartialResult | None, weights: SequenceWeight) -> Piece | None:
+def _sequence_piece(
+    video: PartialResult | None, weights: SequenceWeight, *, alone: bool
+) -> Piece | None:
     """Weigh the findings about the order of frames; absent where frames were not looked at."""
     if video is None or video.outcome is Outcome.FAILED:
         return None
-    if not video.findings:
-        if video.outcome is not Outcome.SCORED:
-            return None
-        return Piece(llr=weights.none, low=weights.none, high=weights.none)
-    strength = sum(finding.strength for finding in video.findings)
-    llr = min(weights.limit, weights.none + weights.weight * strength)
-    return Piece(llr=llr, low=max(weights.none, llr - 1), high=min(weights.limit, llr + 1))
+    found = sum(
+        weights.weights.get(finding.type, 0.0) * finding.strength for finding in video.findings
+    )
+    if not found:
+        return None if alone else Piece(llr=weights.none, low=weights.none, high=weights.none)
+    limit = weights.limit_alone if alone else weights.limit
+    llr = min(limit, weights.none + found)
+    return Piece(llr=llr, low=max(weights.none, llr - 1), high=min(limit, llr + 1))
 
 
 def _log_sum_exp(terms: tuple[float, ...]) -> float:

@@ -181,7 +181,7 @@ def _doubts_about_evidence(fused: _Fused) -> list[Reason]:
     doubts = []
     if halves and all(piece.weak for piece in halves):
         doubts.append(explain.doubt("evidence_weak"))
-    if low <= bands.authentic and high >= bands.manipulated:
+    if low <= gates.straddle and high >= bands.manipulated:
         doubts.append(explain.doubt("evidence_straddles"))
     opposed = len(halves) > 1 and abs(halves[0].llr - halves[1].llr) >= gates.disagreement
     if opposed and bands.authentic < fused.probability < bands.manipulated:

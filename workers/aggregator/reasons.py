@@ -195,7 +195,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "evidence_straddles": (
         "What was found fits both a genuine and a manipulated recording.",
         "찾아낸 내용만으로는 진짜일 수도, 조작되었을 수도 있습니다.",
-        "The interval of the probability reaches from one side's band to the other's.",
+        "The interval reaches from one side to the other, or the probability lies between bands.",
     ),
     "evidence_weak": (
         "There is too little usable material for a statement.",
