@@ -1,9 +1,5 @@
-"""Counting findings against the truth, and the generator of tampered clips."""
+"""Counting findings about the sequence of frames against the truth."""
 
-import csv
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,16 +7,12 @@ import pytest
 from shared.errors import SetupError
 from shared.records import Finding
 from workers.evaluate_tamper import (
-    LABELS,
     Clip,
     Examined,
     count,
-    evaluate_tamper,
     overlap,
     read_clips,
 )
-
-PROGRAM = Path(__file__).parents[2] / "scripts" / "tamper.py"
 
 
 def clip(label: str, start_s: float, end_s: float, group: str = "a", kind: str = "") -> Clip:
@@ -109,24 +101,3 @@ def test_a_wrong_manifest_is_told_with_its_line(tmp_path, text, message):
 
     with pytest.raises(SetupError, match=message):
         read_clips(manifest)
-
-
-@pytest.mark.timeout(120)
-def test_the_generator_makes_every_type_and_its_clips_can_be_evaluated(tmp_path):
-    sources, out = tmp_path / "sources", tmp_path / "out"
-    sources.mkdir()
-    command = [sys.executable, str(PROGRAM), str(sources), str(out)]
-
-    subprocess.run([*command, "--clips", "11", "--untouched", "8"], check=True)
-
-    manifest = out / "manifest.csv"
-    with manifest.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["label"] for row in rows} == {"none", *LABELS}
-    assert all((out / row["file"]).stat().st_size for row in rows)
-    assert all(float(row["start_s"]) <= float(row["end_s"]) for row in rows)
-    assert all(18 <= int(row["crf"]) <= 32 for row in rows)
-    report = evaluate_tamper(manifest, processes=1)
-    assert report["clips"] == 19
-    assert report["not_examined"] == {}
-    json.dumps(report)
