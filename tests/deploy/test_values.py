@@ -267,7 +267,10 @@ def test_scaling_goes_from_zero_fast_up_and_slowly_down(defaults):
     assert (spec["minReplicaCount"], spec["cooldownPeriod"]) == (0, 600)
     assert behaviour["scaleUp"]["stabilizationWindowSeconds"] == 0
     assert behaviour["scaleDown"]["stabilizationWindowSeconds"] == 300
-    assert behaviour["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
+    assert behaviour["scaleDown"]["policies"] == [
+        {"type": "Percent", "value": 10, "periodSeconds": 60},
+        {"type": "Pods", "value": 1, "periodSeconds": 60},
+    ]
     assert trigger({"spec": spec})["scaleOnInFlight"] == "true"
 
 
