@@ -317,6 +317,7 @@ def guarded(gate: Gate, only: str | None = None) -> Door:
         role = gate.role(request.client.host if request.client else "", bearer(request))
         if only not in (None, role):
             raise HTTPException(403, f"Only an {only} may do this; the token is a {role}'s.")
+        request.state.role = role
         return role
 
     return check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
@@ -21,13 +21,11 @@ def add(api: APIRouter, board: Board, read: web.Door) -> None:
 
     @api.get(
         "/live",
+        dependencies=[Depends(read)],
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
     )
-    async def events(
-        role: Annotated[str, Depends(read)],  # noqa: ARG001  # asked for its check
-        once: bool = False,
-    ) -> StreamingResponse:
+    async def events(once: bool = False) -> StreamingResponse:
         """Stream `overview` and `jobs` events; `once` ends after the first of them."""
         stream = _events(board, once=once)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from shared import audit, letters, objects, web
@@ -44,11 +44,11 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> Non
     """Add the reading half of the API."""
     door = [Depends(read)]
 
-    @api.get("/me")
-    async def me(role: Annotated[str, Depends(read)]) -> Me:
+    @api.get("/me", dependencies=door)
+    async def me(request: Request) -> Me:
         """Tell who is asking, and what is being watched."""
         return Me(
-            role=role,
+            role=request.state.role,
             prefix=settings.prefix,
             endpoint_url=settings.endpoint_url,
             max_upload_bytes=settings.max_upload_bytes,
