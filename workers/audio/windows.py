@@ -111,8 +111,12 @@ class WindowCutter:
         return True
 
     def _window(self, start: int, end: int) -> Window:
+        """Cut one window; silence after its last speech is cut off, as in training."""
+        spoken = np.flatnonzero(self._speech[start // FRAME : -(-end // FRAME)])
+        if spoken.size:
+            end = min(end, (start // FRAME + int(spoken[-1]) + 1) * FRAME + PAD)
         piece = self._kept[start - self._kept_from : end - self._kept_from]
-        speech_s = sum(self._speech[start // FRAME : -(-end // FRAME)]) * FRAME_S
+        speech_s = spoken.size * FRAME_S
         return Window(start, end, speech_s, np.resize(piece, WINDOW))
 
     def _forget(self) -> None:

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Train the voice detector from a data folder: extend the pool, fit, cross-check, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "training"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from audio_export import Detector, export
+from audio_extend import extend
+from audio_fit import PENALTY, Table, by_clip, cross_fit, logistic
+from audio_nets import FrontEnd
+from audio_pool import LEAST_SPEECH_S, Figures, figures, prepare
+from audio_weights import read_ctranslate2, whisper_file
+
+from workers import evaluation
+
+#: Layers of the encoder that are used, and degraded copies of each clip.
+LAYERS = 3
+POOL_COPIES, EXTENSION_COPIES = 1, 1
+#: A statement is at most this strong: about the number of independent sources of one class.
+LLR_LIMIT = 3.5
+#: Share of genuine clips that may be above the threshold, clean and degraded ones together.
+FALSE_ALARMS = 0.05
+
+
+def main() -> None:
+    """Run all stages; stages whose output is in the work folder are not run again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with manifest.csv and the clips it names")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("build/audio"), help="intermediate files")
+    parser.add_argument("--out", type=Path, default=Path("build/audio/voice-detector.onnx"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    manifest = work / "extension" / "manifest.csv"
+    if not manifest.exists():
+        extend(arguments.data, manifest.parent, arguments.seed)
+    front_end = FrontEnd(read_ctranslate2(whisper_file()), LAYERS).eval()
+    parts = []
+    for name, path, copies in (
+        ("pool", arguments.data / "manifest.csv", POOL_COPIES),
+        ("ext", manifest, EXTENSION_COPIES),
+    ):
+        clips = prepare(path, work / name, copies)
+        parts.append((clips.rows, clips.speech_s, figures(clips, front_end, work / name)))
+    table, rows = tabulate(parts)
+    scores, head = cross_fit(table)
+    report = calibrate(table, rows, scores[PENALTY], head)
+    report["sha256"] = export(Detector(front_end, head), arguments.out)
+    text = json.dumps(report, indent=1)
+    arguments.out.with_suffix(".json").write_text(text)
+    print(text)
+
+
+def tabulate(
+    parts: list[tuple[list[dict[str, str]], np.ndarray, Figures]],
+) -> tuple[Table, list[dict[str, str]]]:
+    """Join the windows of pool and extension; clips with hardly any speech are left out."""
+    columns: list[list[Any]] = [[] for _ in range(6)]
+    rows: list[dict[str, str]] = []
+    for number, (lines, speech_s, found) in enumerate(parts):
+        kept = speech_s[found.clip] >= LEAST_SPEECH_S
+        owners = [lines[index] for index in found.clip[kept]]
+        columns[0].append(found.values[kept])
+        columns[1].append(np.array([row["label"] == "spoof" for row in owners]))
+        columns[2].append(np.array([row["source"] for row in owners]))
+        columns[3].append(found.clip[kept] + len(rows))
+        columns[4].append(found.copy[kept])
+        columns[5].append(np.full(kept.sum(), number == 0))
+        rows += lines
+    values, fake, maker, clip, copy, pool = (np.concatenate(column) for column in columns)
+    source = np.char.replace(maker, "self:", "")
+    return Table(values, fake, source, maker, clip, copy, pool), rows
+
+
+def calibrate(
+    table: Table, rows: list[dict[str, str]], score: np.ndarray, head: Any
+) -> dict[str, Any]:
+    """Turn out-of-fold scores of the pool into parameters and figures."""
+    weights = np.zeros(len(score))
+    for copy in np.unique(table.copy):
+        for truth in (True, False):
+            chosen = table.pool & (table.copy == copy) & (table.fake == truth)
+            weights[chosen] = 1000 / max(1, chosen.sum())
+    scale, offset = logistic(score, table.fake, weights)
+    llr = np.clip(scale * score + offset, -LLR_LIMIT, LLR_LIMIT)
+    genuine = table.pool & ~table.fake
+    threshold = round(float(np.quantile(llr[genuine], 1 - FALSE_ALARMS)), 3)
+    standard = np.clip((table.figures - head.mean) / head.deviation, -4, 4)
+    distance = np.square(standard).mean(1)[table.pool]
+    spread = float(np.std((scale * score)[genuine & (table.copy == 0)]))
+    params = {
+        "scale": round(scale, 4),
+        "top_scale": round(0.3 * scale, 4),
+        "offset": round(offset, 4),
+        "window_scale": round(0.8 * scale, 4),
+        "window_offset": round(0.8 * offset, 4),
+        "llr_limit": LLR_LIMIT,
+        "spread": round(spread, 3),
+        "distance_usual": round(float(np.quantile(distance, 0.95)), 4),
+        "distance_unfamiliar": round(float(np.quantile(distance, 0.995)), 4),
+        "threshold": threshold,
+    }
+    return {"params": params, "figures": tables(table, rows, llr, threshold)}
+
+
+def tables(
+    table: Table, rows: list[dict[str, str]], llr: np.ndarray, threshold: float
+) -> dict[str, Any]:
+    """Return the out-of-fold figures of the pool: clean, degraded, by language and family."""
+    found: dict[str, Any] = {}
+    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
+    for copy, name in ((0, "clean"), (1, "degraded")):
+        clips, values = by_clip(llr[table.pool], pooled, copy)
+        lines = [rows[index] for index in clips]
+        fake = np.array([row["label"] == "spoof" for row in lines])
+        groups = [row["source"].replace("self:", "") for row in lines]
+        found[name] = evaluation.summarise(values, fake, groups, threshold)
+        if copy:
+            continue
+        for column in ("language", "family"):
+            for value in sorted({row[column] for row in lines}):
+                chosen = np.array([row[column] == value for row in lines])
+                if column == "family":
+                    chosen |= ~fake
+                if chosen.sum() >= 20 and (fake & chosen).sum() >= 10 and (~fake & chosen).any():
+                    kept = [group for group, use in zip(groups, chosen, strict=True) if use]
+                    found[f"{column} {value or 'none'}"] = evaluation.summarise(
+                        values[chosen], fake[chosen], kept, threshold
+                    )
+    return found
+
+
+if __name__ == "__main__":
+    main()

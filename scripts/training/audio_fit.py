@@ -1,0 +1,150 @@
+"""Fit a linear head on figures of windows, and score every source with heads that never saw it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+FOLDS = 8
+#: Standardised figures are clipped here, so that no outlier decides.
+CLIP = 4.0
+#: Strength of the ridge penalty, and weight of a degraded copy against a clean one; both chosen
+#: by the AUC on unseen sources.
+PENALTY = 0.3
+COPY_WEIGHT = 0.3
+
+
+@dataclass
+class Head:
+    """score = clip((figures - mean) / deviation, ±CLIP) @ weights + bias."""
+
+    mean: Floats
+    deviation: Floats
+    weights: Floats
+    bias: float
+
+
+@dataclass
+class Table:
+    """Windows with all that is known of them; arrays of one length.
+
+    Attributes:
+        figures: float32 of shape (windows, figures).
+        fake: Truth.
+        source: Where the clip comes from; copies of a source's own clips carry its name.
+        maker: The same, with copies apart; what sampling is balanced over.
+        clip: Number of the clip.
+        copy: 0 for the clean window.
+        pool: Whether the clip belongs to the pool proper, not to its extension.
+    """
+
+    figures: NDArray[np.float32]
+    fake: NDArray[np.bool_]
+    source: NDArray[np.str_]
+    maker: NDArray[np.str_]
+    clip: NDArray[np.int64]
+    copy: NDArray[np.int64]
+    pool: NDArray[np.bool_]
+
+
+def fold_of(source: str) -> int:
+    """Assign a source to a fold by its digest."""
+    return int(hashlib.md5(source.encode(), usedforsecurity=False).hexdigest(), 16) % FOLDS
+
+
+def balance(table: Table, copy_weight: float = COPY_WEIGHT) -> Floats:
+    """Return weights: both classes alike, a source by the root of its size, copies by less."""
+    weights = np.zeros(len(table.fake))
+    for truth in (True, False):
+        for maker in np.unique(table.maker[table.fake == truth]):
+            chosen = (table.maker == maker) & (table.fake == truth)
+            weights[chosen] = chosen.sum() ** -0.5
+    return weights * np.where(table.copy == 0, 1.0, copy_weight)
+
+
+@dataclass
+class _Sums:
+    """Weighted sums of one class in one fold, from which any head follows."""
+
+    total: float
+    first: Floats
+    second: Floats
+
+
+def _sums(values: NDArray[np.float32], weights: Floats) -> _Sums:
+    scaled = values * weights[:, None].astype(np.float32)
+    return _Sums(float(weights.sum()), scaled.sum(0, dtype=np.float64), (scaled.T @ values).astype(np.float64))
+
+
+def _solve(parts: dict[bool, list[_Sums]], penalty: float) -> tuple[Floats, float]:
+    """Ridge regression to ±1 with both classes at half the weight."""
+    means, second = {}, 0.0
+    for truth, sums in parts.items():
+        total = sum(item.total for item in sums)
+        means[truth] = sum(item.first for item in sums) / total
+        second = second + sum(item.second for item in sums) / (2 * total)
+    middle = (means[True] + means[False]) / 2
+    spread = second - np.outer(middle, middle)
+    between = (means[True] - means[False]) / 2
+    weights = np.linalg.solve(spread + penalty * np.eye(len(middle)), between)
+    return weights, float(-middle @ weights)
+
+
+def cross_fit(
+    table: Table, penalties: tuple[float, ...] = (PENALTY,), copy_weight: float = COPY_WEIGHT
+) -> tuple[dict[float, Floats], Head]:
+    """Score every window by a head that saw neither its source nor copies of it.
+
+    Returns:
+        Out-of-fold scores by penalty, and the head fitted on everything with the first penalty.
+    """
+    mean = table.figures.mean(0, dtype=np.float64)
+    deviation = table.figures.std(0, dtype=np.float64) + 1e-6
+    values = np.clip((table.figures - mean) / deviation, -CLIP, CLIP).astype(np.float32)
+    weights = balance(table, copy_weight)
+    names, inverse = np.unique(table.source, return_inverse=True)
+    folds = np.array([fold_of(name) for name in names])[inverse]
+    sums = {
+        (fold, truth): _sums(values[chosen], weights[chosen])
+        for fold in range(FOLDS)
+        for truth in (True, False)
+        if (chosen := (folds == fold) & (table.fake == truth)).any()
+    }
+    scores = {penalty: np.zeros(len(folds)) for penalty in penalties}
+    for fold in range(FOLDS):
+        parts = {
+            truth: [item for (f, t), item in sums.items() if f != fold and t == truth]
+            for truth in (True, False)
+        }
+        for penalty in penalties:
+            solved, bias = _solve(parts, penalty)
+            scores[penalty][folds == fold] = values[folds == fold] @ solved + bias
+    parts = {t: [item for (_, u), item in sums.items() if u == t] for t in (True, False)}
+    solved, bias = _solve(parts, penalties[0])
+    return scores, Head(mean, deviation, solved, bias)
+
+
+def logistic(score: Floats, fake: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
+    """Fit llr = scale * score + offset by weighted logistic regression (Newton's method)."""
+    design = np.stack([score, np.ones_like(score)], axis=1)
+    beta = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ beta))
+        gradient = design.T @ (weights * (fake - p)) - 1e-3 * beta
+        hessian = (design * (weights * p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        beta += step
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(beta[0]), float(beta[1])
+
+
+def by_clip(values: Floats, table: Table, copy: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return the clips of one copy and the mean over their windows."""
+    chosen = table.copy == copy
+    clips, inverse = np.unique(table.clip[chosen], return_inverse=True)
+    return clips, np.bincount(inverse, values[chosen]) / np.bincount(inverse)

@@ -1,0 +1,145 @@
+"""The networks that are trained: spectra and a Whisper encoder inside the graph, small heads on top."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+RATE = 16_000
+#: Samples of one scored window (4 s).
+WINDOW = 4 * RATE
+
+
+def hann_fourier(size: int, frame: int) -> tuple[Tensor, Tensor]:
+    """Return real and imaginary Fourier kernels (bins, 1, size) of a centred Hann frame."""
+    window = np.zeros(size)
+    left = (size - frame) // 2
+    window[left : left + frame] = np.hanning(frame + 1)[:-1]
+    phase = 2 * np.pi * np.outer(np.arange(size // 2 + 1), np.arange(size)) / size
+    real, imaginary = np.cos(phase) * window, -np.sin(phase) * window
+    return (torch.tensor(real[:, None], dtype=torch.float32), torch.tensor(imaginary[:, None], dtype=torch.float32))
+
+
+def mel_matrix(bands: int, size: int, low: float, high: float, rate: int = RATE) -> Tensor:
+    """Return Slaney mel filters (bands, size // 2 + 1), each of unit area."""
+    def to_mel(hz: Any) -> Any:
+        hz = np.asarray(hz, dtype=np.float64)
+        return np.where(hz < 1000, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1) / 1000) * 27 / np.log(6.4))
+
+    def to_hz(mel: Any) -> Any:
+        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+    edges = to_hz(np.linspace(to_mel(low), to_mel(high), bands + 2))
+    bins = np.linspace(0, rate / 2, size // 2 + 1)
+    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    filters = np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    return torch.tensor(filters, dtype=torch.float32)
+
+
+class Spectrum(nn.Module):
+    """Power spectrum through fixed filters: (batch, samples) to (batch, bands, frames)."""
+
+    def __init__(self, filters: Tensor, size: int, frame: int, hop: int) -> None:
+        super().__init__()
+        real, imaginary = hann_fourier(size, frame)
+        self.register_buffer("kernels", torch.cat([real, imaginary]), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.size, self.hop = size, hop
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return band powers, frames centred every `hop` samples."""
+        padded = functional.pad(samples[:, None], (self.size // 2, self.size // 2), mode="reflect")
+        parts = functional.conv1d(padded, self.kernels, stride=self.hop)
+        real, imaginary = parts.chunk(2, dim=1)
+        return torch.matmul(self.filters, real.square() + imaginary.square())
+
+
+class Level(nn.Module):
+    """Remove the mean and bring the root mean square to -26 dB full scale."""
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Normalise each row of (batch, samples)."""
+        centred = samples - samples.mean(1, keepdim=True)
+        rms = centred.square().mean(1, keepdim=True).sqrt()
+        return centred * (10 ** (-26 / 20) / (rms + 1e-5))
+
+
+class _Block(nn.Module):
+    """One pre-norm transformer layer of the Whisper encoder."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        batch, length, width = hidden.shape
+        mixed = self.qkv(self.norm1(hidden)).view(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(width // self.heads)
+        context = torch.matmul(scores.softmax(-1), value)
+        hidden = hidden + self.out(context.transpose(1, 2).reshape(batch, length, width))
+        return hidden + self.down(functional.gelu(self.up(self.norm2(hidden))))
+
+
+class Whisper(nn.Module):
+    """The first layers of a Whisper encoder on windows of any length up to 30 s."""
+
+    def __init__(self, weights: dict[str, Any], layers: int) -> None:
+        super().__init__()
+        get = lambda name: torch.tensor(weights["encoder/" + name].astype(np.float32))
+        width = weights["encoder/conv1/weight"].shape[0]
+        self.mel = Spectrum(mel_matrix(80, 400, 0, RATE / 2), 400, 400, 160)
+        self.conv1 = nn.Conv1d(80, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.positions = nn.Parameter(get("position_encodings/encodings")[: WINDOW // 320], requires_grad=False)
+        self.blocks = nn.ModuleList(_Block(width, width // 64) for _ in range(layers))
+        pairs = [("conv1", self.conv1), ("conv2", self.conv2)]
+        for index, block in enumerate(self.blocks):
+            at, ff = f"layer_{index}/self_attention", f"layer_{index}/ffn"
+            pairs += [(f"{at}/linear_0", block.qkv), (f"{at}/linear_1", block.out)]
+            pairs += [(f"{ff}/linear_0", block.up), (f"{ff}/linear_1", block.down)]
+            for name, norm in ((at, block.norm1), (ff, block.norm2)):
+                norm.weight.data = get(f"{name}/layer_norm/gamma")
+                norm.bias.data = get(f"{name}/layer_norm/beta")
+        for name, layer in pairs:
+            layer.weight.data, layer.bias.data = get(f"{name}/weight"), get(f"{name}/bias")
+
+    def log_mel(self, samples: Tensor) -> Tensor:
+        """Return Whisper's clipped log-mel (batch, 80, frames), 100 frames a second."""
+        power = self.mel(samples)[:, :, :-1]
+        logs = torch.clamp(power, min=1e-10).log10()
+        top = logs.amax(dim=(1, 2), keepdim=True)
+        return (torch.maximum(logs, top - 8.0) + 4.0) / 4.0
+
+    def forward(self, samples: Tensor) -> list[Tensor]:
+        """Return the hidden states (batch, frames / 2, width) before and after every layer."""
+        hidden = functional.gelu(self.conv1(self.log_mel(samples)))
+        hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + self.positions[: hidden.shape[1]]
+        states = [hidden]
+        for block in self.blocks:
+            states.append(block(states[-1]))
+        return states
+
+
+class FrontEnd(nn.Module):
+    """The figures of a window: the mean over time of every hidden state of the encoder."""
+
+    def __init__(self, weights: dict[str, Any], layers: int) -> None:
+        super().__init__()
+        self.level = Level()
+        self.encoder = Whisper(weights, layers)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return (batch, figures) of windows (batch, samples)."""
+        states = self.encoder(self.level(samples))
+        return torch.cat([state.mean(1) for state in states], dim=1)
