@@ -167,6 +167,14 @@ def test_halves_that_disagree_without_either_being_clear_are_inconclusive():
     assert "halves_disagree" in codes(verdict)
 
 
+def test_nothing_reassuring_is_said_when_one_half_alone_is_suspicious():
+    verdict = decide(half("audio", 0.3), half("video", -1))
+
+    assert verdict.probability < MODEL.bands.authentic
+    assert verdict.label is Label.INCONCLUSIVE
+    assert codes(verdict)[0] == "halves_disagree"
+
+
 def test_the_prior_moves_the_probability_and_not_the_evidence():
     rare, even = (decide(half("audio", 2), NO_FACE, prior=prior) for prior in (0.01, 0.5))
 

@@ -111,6 +111,7 @@ class _Fused:
         self.pieces = pieces
         self.model = model
         self.declared = declared
+        self.prior = prior
 
         def total(end: str) -> float:
             values = {source: getattr(piece, end) for source, piece in pieces.items()}
@@ -161,7 +162,7 @@ def _label(
     if fused.declared is None:
         doubts = _doubts_about_evidence(fused)
         if fused.probability <= bands.authentic:
-            doubts += _doubts_about_calm(audio, video)
+            doubts += _doubts_about_calm(fused, audio, video)
     if doubts:
         return Label.INCONCLUSIVE, tuple(doubts)
     if fused.probability >= bands.manipulated:
@@ -189,9 +190,14 @@ def _doubts_about_evidence(fused: _Fused) -> list[Reason]:
     return doubts
 
 
-def _doubts_about_calm(audio: PartialResult | None, video: PartialResult | None) -> list[Reason]:
+def _doubts_about_calm(
+    fused: _Fused, audio: PartialResult | None, video: PartialResult | None
+) -> list[Reason]:
     """Return why nothing reassuring is said in spite of a low probability."""
     doubts = []
+    alone = [_alone(fused.pieces, source, fused.prior) for source in _HALVES]
+    if any(probability and probability >= fused.model.bands.suspicious for probability in alone):
+        doubts.append(explain.doubt("halves_disagree"))
     if any(half is None or half.outcome is Outcome.FAILED for half in (audio, video)):
         doubts.append(explain.doubt("half_unexamined"))
     if audio and audio.findings:

@@ -36,8 +36,8 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "The voice alone reaches the band `suspicious`.",
     ),
     "voice_no_signs": (
-        "The voice shows no signs of having been made by a computer.",
-        "목소리에서는 컴퓨터로 만든 흔적을 찾지 못했습니다.",
+        "The voice shows no clear signs of having been made by a computer.",
+        "목소리에서는 컴퓨터로 만든 뚜렷한 흔적을 찾지 못했습니다.",
         "The voice alone lies in the band `likely_authentic`.",
     ),
     "voice_unclear": (
@@ -107,8 +107,8 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "The faces alone reach the band `suspicious`.",
     ),
     "picture_no_signs": (
-        "The face shows no signs of having been made by a computer.",
-        "얼굴에서는 컴퓨터로 만든 흔적을 찾지 못했습니다.",
+        "The face shows no clear signs of having been made by a computer.",
+        "얼굴에서는 컴퓨터로 만든 뚜렷한 흔적을 찾지 못했습니다.",
         "The faces alone lie in the band `likely_authentic`.",
     ),
     "picture_unclear": (
@@ -190,7 +190,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "halves_disagree": (
         "Voice and picture point in opposite directions, and neither clearly enough.",
         "목소리와 화면의 분석 결과가 서로 다르고, 어느 쪽도 충분히 분명하지 않습니다.",
-        "The halves differ by more than the gate `disagreement` and neither is strong alone.",
+        "The halves differ by more than the gate, or one alone is suspicious and the whole is not.",
     ),
     "evidence_straddles": (
         "What was found fits both a genuine and a manipulated recording.",

@@ -21,8 +21,8 @@ OVERCLAIMS = re.compile(
 
 HEADLINES: dict[Label, Text] = {
     Label.LIKELY_AUTHENTIC: {
-        "en": "No signs of manipulation were found",
-        "ko": "조작된 흔적을 찾지 못했습니다",
+        "en": "No clear signs of manipulation were found",
+        "ko": "뚜렷한 조작 흔적을 찾지 못했습니다",
     },
     Label.SUSPICIOUS: {
         "en": "Some signs of manipulation were found",
