@@ -3,9 +3,8 @@
     scripts/train_video.py DATA --seed 0
 
 DATA holds clips/manifest.csv and the clips. One network is trained for each set of held-back
-generators; their out-of-fold scores give the calibration and every figure of the card. One more
-learns from everything, and the average of all their weights is the model that ships. Nothing is
-tuned on clips outside DATA.
+generators; their out-of-fold scores give the calibration and every figure of the card, and the
+average of their weights is the model that ships. Nothing is tuned on clips outside DATA.
 """
 
 from __future__ import annotations
@@ -71,7 +70,6 @@ def main() -> None:
     if arguments.baselines:
         print(json.dumps(compare(split, crops, arguments.seed), indent=1))
         return
-    split.append(Fold(len(split), clips, []))  # one that holds nothing back
     if arguments.fold is not None:
         fold_state(run, split[arguments.fold])
         return
@@ -107,8 +105,6 @@ def finish(run: Run, split: list[Fold], states: list[dict[str, torch.Tensor]], o
     held_out: dict[str, list[list[float]]] = {}
     distances: dict[str, list[float]] = {}
     for fold, state in zip(split, states, strict=True):
-        if not fold.test:
-            continue
         net = loaded(state)
         model = Shipped(net, features_of(net, some(run, fold.train)))
         for clip in fold.test:
