@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from training.video_baselines import compare
 from training.video_calibrate import Fitted, calibrate, report
 from training.video_crops import Clip, Crop, load_clips, read_manifest
@@ -33,7 +34,12 @@ from workers.video.faces import FaceFinder
 from workers.video.pipeline import FINDER, SCORER
 
 STEPS = 200
+#: Networks trained for each set of held-back generators, alike but for the draw of their batches.
+MEMBERS = 1
 RATE = 3e-4
+
+
+State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Run:
     cache: Path
     seed: int
     steps: int
+    members: int
 
 
 def main() -> None:
@@ -56,6 +63,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/train-video"))
     parser.add_argument("--out", type=Path, default=PACKAGED, help="directory of models.toml")
     parser.add_argument("--fold", type=int, help="train this one only (folds may run side by side)")
+    parser.add_argument("--members", type=int, default=MEMBERS, help="networks a fold")
     parser.add_argument("--baselines", action="store_true", help="measure simpler detectors only")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -65,16 +73,15 @@ def main() -> None:
     finder = FaceFinder(Registry(device="cpu", threads=1).session(FINDER))
     crops = load_clips(folder, clips, finder, arguments.cache / "crops")
     clips = [clip for clip in clips if crops[clip.file]]
-    run = Run(clips, crops, arguments.cache, arguments.seed, arguments.steps)
+    run = Run(clips, crops, arguments.cache, arguments.seed, arguments.steps, arguments.members)
     split = folds(clips, arguments.seed)
     if arguments.baselines:
         print(json.dumps(compare(split, crops, arguments.seed), indent=1))
         return
     if arguments.fold is not None:
-        fold_state(run, split[arguments.fold])
+        fold_states(run, split[arguments.fold])
         return
-    states = [fold_state(run, fold) for fold in split]
-    finish(run, split, states, arguments.out)
+    finish(run, split, [fold_states(run, fold) for fold in split], arguments.out)
 
 
 def new_net() -> FaceNet:
@@ -85,34 +92,40 @@ def new_net() -> FaceNet:
     return net
 
 
-def fold_state(run: Run, fold: Fold) -> dict[str, torch.Tensor]:
-    """Return the trained weights of one fold, from the cache if they are there."""
-    stored = run.cache / f"fold-{fold.number}-seed-{run.seed}-steps-{run.steps}.pt"
+def fold_states(run: Run, fold: Fold) -> list[State]:
+    """Return the trained weights of one fold's networks, from the cache where they are there."""
+    return [_member_state(run, fold, member) for member in range(run.members)]
+
+
+def _member_state(run: Run, fold: Fold, member: int) -> State:
+    name = f"fold-{fold.number}-seed-{run.seed}-steps-{run.steps}-member-{member}.pt"
+    stored = run.cache / name
     if not stored.exists():
         print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
-        torch.manual_seed(run.seed)
-        rng = np.random.default_rng([run.seed, fold.number])
+        torch.manual_seed(run.seed + member)
+        rng = np.random.default_rng([run.seed, fold.number, member])
         video = Source(run.crops, [clip for clip in fold.train if not clip.fake], "group")
         fakes = Source(run.crops, [clip for clip in fold.train if clip.fake], "generator")
         net = train(new_net(), lambda: batch(Recipe(), video, fakes, rng), run.steps, rate=RATE)
         torch.save(net.state_dict(), stored)
-    state: dict[str, torch.Tensor] = torch.load(stored, weights_only=True)
+    state: State = torch.load(stored, weights_only=True)
     return state
 
 
-def finish(run: Run, split: list[Fold], states: list[dict[str, torch.Tensor]], out: Path) -> None:
+def finish(run: Run, split: list[Fold], states: list[list[State]], out: Path) -> None:
     """Score every clip by networks that did not see it; calibrate, export, print."""
     held_out: dict[str, list[list[float]]] = {}
     distances: dict[str, list[float]] = {}
-    for fold, state in zip(split, states, strict=True):
-        net = loaded(state)
+    for fold, members in zip(split, states, strict=True):
+        net = stretched_average(run, members, fold.train)
         model = Shipped(net, features_of(net, some(run, fold.train)))
         for clip in fold.test:
             crops = run.crops[clip.file]
             held_out.setdefault(clip.file, []).append(score(net, crops).tolist())
             distances.setdefault(clip.file, []).append(model.typical_distance(crops))
     fitted = calibrate(run.clips, held_out, distances)
-    soup = stretched_average(run, states)
+    every = [state for members in states for state in members]
+    soup = stretched_average(run, every, run.clips)
     export(Shipped(soup, features_of(soup, some(run, run.clips))), out / f"video-{SCORER}.onnx")
     measured = report(fitted)
     write_entry(out, fitted.params, measured["all"])
@@ -131,15 +144,17 @@ def write_scores(path: Path, fitted: Fitted) -> None:
     path.write_text("\n".join(["file,label,group,llr", *lines, ""]))
 
 
-def stretched_average(run: Run, states: list[dict[str, torch.Tensor]]) -> FaceNet:
+def stretched_average(run: Run, states: list[State], clips: list[Clip]) -> FaceNet:
     """Average the weights, and stretch the scores to the mean and spread that the members' have.
 
     Averaged weights rank alike but answer more faintly; without this the calibration, which was
     fitted on the members, would not hold.
     """
-    wanted = np.array([clip_scores(run, loaded(state)) for state in states])
+    if len(states) == 1:
+        return loaded(states[0])
+    wanted = np.array([clip_scores(run, loaded(state), clips) for state in states])
     soup = loaded(average(states))
-    actual = clip_scores(run, soup)
+    actual = clip_scores(run, soup, clips)
     gain = float(wanted.std(axis=1).mean() / actual.std())
     shift = float(wanted.mean() - gain * actual.mean())
     with torch.no_grad():
@@ -149,12 +164,12 @@ def stretched_average(run: Run, states: list[dict[str, torch.Tensor]]) -> FaceNe
     return soup
 
 
-def clip_scores(run: Run, net: FaceNet) -> np.ndarray:
+def clip_scores(run: Run, net: FaceNet, clips: list[Clip]) -> NDArray[np.float64]:
     """Return the mean score of each clip."""
-    return np.array([score(net, some(run, [clip])).mean() for clip in run.clips])
+    return np.array([score(net, some(run, [clip])).mean() for clip in clips])
 
 
-def loaded(state: dict[str, torch.Tensor]) -> FaceNet:
+def loaded(state: State) -> FaceNet:
     """Return a network with these weights, ready to score."""
     net = FaceNet()
     net.load_state_dict(state)
