@@ -22,6 +22,8 @@ from shared.settings import Settings
 _PACKAGED = Path(__file__).with_name("stack.yaml")
 _IN_SOURCE = Path(__file__).parents[1] / "deploy" / "aws" / "stack.yaml"
 _PARTITION = "aws"
+#: Parameters that whoever deployed the stack for a cluster chose; provisioning again keeps them.
+_NOT_OURS = ("OidcProvider", "Namespace", "Release", "AlarmTopicArn", "OldestMessageSeconds")
 _NO_UPDATES = "No updates are to be performed"
 
 
@@ -84,14 +86,18 @@ def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
     parameters = _parameters(settings, template)
     resolve = _Resolver(settings, template, parameters)
     resources = tuple(
-        (row["Type"], resolve.name(logical)) for logical, row in template["Resources"].items()
+        (row["Type"], resolve.name(logical))
+        for logical, row in template["Resources"].items()
+        if "Condition" not in row  # roles are made by deploying the stack for a cluster
     )
     with aws.translated("provisioning"):
-        exists = _exists(settings)
+        earlier = _earlier(settings)
+        exists = earlier is not None
         action = "update" if exists else "create"
         if dry_run:
             return Plan(settings.prefix, f"would {action}", resources)
-        if not _apply(settings, parameters, exists=exists):
+        kept = {name: value for name, value in (earlier or {}).items() if name in _NOT_OURS}
+        if not _apply(settings, parameters | kept, exists=exists):
             action = "none"
         if settings.endpoint_url:
             _complete(settings, template, resolve)
@@ -107,14 +113,16 @@ def _parameters(settings: Settings, template: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _exists(settings: Settings) -> bool:
+def _earlier(settings: Settings) -> dict[str, str] | None:
+    """Return the parameters of the stack as it is; None where there is none."""
     try:
-        aws.client(settings, "cloudformation").describe_stacks(StackName=settings.prefix)
+        answer = aws.client(settings, "cloudformation").describe_stacks(StackName=settings.prefix)
     except ClientError as error:
         if aws.error_code(error) == "ValidationError":
-            return False
+            return None
         raise
-    return True
+    rows = answer["Stacks"][0].get("Parameters", [])
+    return {row["ParameterKey"]: row.get("ParameterValue", "") for row in rows}
 
 
 def _apply(settings: Settings, parameters: dict[str, str], *, exists: bool) -> bool:
