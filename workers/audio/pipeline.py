@@ -23,6 +23,8 @@ from workers.audio.windows import Window, WindowCutter
 MODEL = "voice-detector"
 #: Speech below which nothing is said about a voice, in seconds.
 MIN_SPEECH_S = 1.5
+#: Speech below which there is none: single frames that music or noise set off, in seconds.
+TRACE_OF_SPEECH_S = 0.3
 #: Windows scored in one run of the network; bounds memory.
 BATCH = 8
 #: Windows that are scored again after slight degradation, spread over the recording.
@@ -262,9 +264,9 @@ def _refusal(heard: _Heard) -> tuple[str, str] | None:
         return None
     if heard.summary.is_silent:
         return "no_speech", "The sound track is silent."
-    if speech_s == 0 or (speech_s < MIN_SPEECH_S and heard.summary.is_tonal):
+    if speech_s < TRACE_OF_SPEECH_S:
         if heard.summary.is_tonal:
-            return "music", "The sound is music or tones, without enough speech to analyse."
+            return "music", "The sound is music or tones, without speech."
         return "no_speech", "No speech was found in the sound."
     return (
         "too_little_speech",

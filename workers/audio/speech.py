@@ -46,9 +46,9 @@ class SpeechStream:
         self._tail = heard[used:]
         if not frames:
             return np.zeros(0, dtype=np.float32)
-        rows = np.lib.stride_tricks.sliding_window_view(
-            heard[: used + CONTEXT], FRAME + CONTEXT
-        )[::FRAME]
+        rows = np.lib.stride_tricks.sliding_window_view(heard[: used + CONTEXT], FRAME + CONTEXT)[
+            ::FRAME
+        ]
         probabilities, self._state, self._cell = self._session.run(
             None,
             {"input": np.ascontiguousarray(rows), "h": self._state, "c": self._cell},

@@ -1,0 +1,186 @@
+"""The whole way from a file to a typed half, with the shipped networks and a real decoder."""
+
+from __future__ import annotations
+
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import workers
+from shared.errors import NoAudioTrack, UndecodableAudio
+from shared.media import PCM_RATE, PcmReader, probe
+from shared.models import Registry
+from shared.records import Media, Outcome, Track
+from workers.audio import pipeline, speech
+from workers.audio.features import ENVELOPE_HZ, SoundSummary
+
+pytestmark = pytest.mark.unit
+
+SAMPLES = Path(workers.__file__).parent / "samples"
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return pipeline.load(Registry(device="cpu", threads=1))
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    """A packaged sample in which somebody speaks, as PCM."""
+    path = SAMPLES / "bona_fide.mp4"
+    media = probe(path)
+    return np.concatenate(list(PcmReader(path, media, media.of_kind("audio")[0])))
+
+
+def _wav(path, samples):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(PCM_RATE)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return path
+
+
+def _analyze(path, detector, **options):
+    return pipeline.analyze(path, probe(path), detector, **options)
+
+
+@pytest.mark.parametrize("name", ["bona_fide.mp4", "manipulated.mp4"])
+def test_the_samples_are_scored(detector, name):
+    half = _analyze(SAMPLES / name, detector)
+    assert half.outcome is Outcome.SCORED
+    assert half.llr_interval[0] <= half.llr <= half.llr_interval[1]
+    assert abs(half.llr) <= detector.calibration.llr_limit
+    assert half.coverage.speech_s > 1.5
+    assert half.coverage.windows == len(half.timeline) > 0
+    assert [model.name for model in half.models] == ["voice-detector", "voice-activity"]
+
+
+def test_the_same_file_gives_the_same_result(detector):
+    path = SAMPLES / "manipulated.mp4"
+    again = pipeline.load(Registry(device="cpu", threads=1))
+    assert _analyze(path, detector) == _analyze(path, again)
+
+
+def test_leaving_out_the_stability_check_does_not_change_the_score(detector):
+    path = SAMPLES / "manipulated.mp4"
+    quick, full = _analyze(path, detector, stability=False), _analyze(path, detector)
+    assert quick.llr == full.llr
+    assert full.llr_interval[1] > quick.llr_interval[1]
+
+
+def test_a_longer_recording_has_more_windows_and_later_times(tmp_path, detector, spoken):
+    path = _wav(tmp_path / "long.wav", np.tile(spoken, 4))
+    half = _analyze(path, detector, stability=False)
+    assert half.coverage.analysed_s == pytest.approx(4 * spoken.size / PCM_RATE, abs=0.1)
+    assert half.timeline[-1].end_s > 3 * spoken.size / PCM_RATE
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda t: np.zeros(t.size), "no_speech"),
+        (lambda t: 0.05 * np.random.default_rng(0).standard_normal(t.size), "no_speech"),
+        (lambda t: 0.2 * sum(np.sin(2 * np.pi * f * t) for f in (261.6, 329.6, 392.0)), "music"),
+        (lambda t: 0.2 * (np.sin(2 * np.pi * 697 * t) + np.sin(2 * np.pi * 1209 * t)), "music"),
+    ],
+    ids=["silence", "noise", "chord", "dial tone"],
+)
+def test_sound_without_speech_is_a_typed_non_answer(tmp_path, detector, make, reason):
+    path = _wav(tmp_path / "sound.wav", make(np.arange(8 * PCM_RATE) / PCM_RATE))
+    half = _analyze(path, detector)
+    assert (half.outcome, half.reason) == (Outcome.NOT_APPLICABLE, reason)
+    assert half.llr is None
+    assert half.coverage.speech_s < 1.5
+    assert half.message
+
+
+def test_a_second_of_speech_is_too_little(tmp_path, detector, spoken):
+    power = np.cumsum(spoken**2)
+    loudest = int(np.argmax(power[PCM_RATE:] - power[:-PCM_RATE]))
+    piece = np.pad(spoken[loudest : loudest + PCM_RATE], PCM_RATE)
+    half = _analyze(_wav(tmp_path / "short.wav", piece), detector)
+    assert half.reason == "too_little_speech"
+    assert 0 < half.coverage.speech_s < 1.5
+
+
+def test_a_silent_film_has_no_audio_track(detector):
+    media = Media(container="mov", tracks=(Track(index=0, kind="video", codec="h264"),))
+    with pytest.raises(NoAudioTrack):
+        pipeline.analyze(Path("unused"), media, detector)
+
+
+def test_a_broken_track_is_undecodable(tmp_path, detector, spoken):
+    path = _wav(tmp_path / "sound.wav", spoken)
+    media = probe(path)
+    path.write_bytes(path.read_bytes()[:44])
+    with pytest.raises(UndecodableAudio):
+        pipeline.analyze(path, media, detector)
+
+
+def test_the_second_track_is_heard_where_the_first_cannot_be(tmp_path, detector, spoken):
+    path = _wav(tmp_path / "sound.wav", spoken)
+    media = probe(path)
+    track = media.tracks[0]
+    broken = track.model_copy(update={"index": 7})
+    half = pipeline.analyze(path, media.model_copy(update={"tracks": (broken, track)}), detector)
+    assert half.outcome is Outcome.SCORED
+    assert half.coverage.dropped["other_tracks"] == 1
+
+
+def test_the_network_scores_a_window_alike_alone_and_in_company(detector, spoken):
+    windows = np.stack([np.roll(spoken, shift)[: 4 * PCM_RATE] for shift in (0, 9000, 31000)])
+    together, _ = pipeline._run(detector, list(windows))
+    alone = [pipeline._run(detector, [window])[0][0] for window in windows]
+    assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_loudness_has_no_say(detector, spoken):
+    window = spoken[: 4 * PCM_RATE]
+    loud, quiet = pipeline._run(detector, [window, 0.1 * window])[0]
+    assert loud == pytest.approx(quiet, abs=0.02)
+
+
+def test_speech_probabilities_do_not_depend_on_the_blocks(detector, spoken):
+    whole = speech.SpeechStream(detector.voice_activity).feed(spoken)
+    stream = speech.SpeechStream(detector.voice_activity)
+    parts = [stream.feed(spoken[i : i + 7_001]) for i in range(0, spoken.size, 7_001)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
+
+
+def test_the_envelope_follows_speech_and_is_zero_elsewhere():
+    summary = SoundSummary()
+    tone = 0.5 * np.sin(np.arange(4 * PCM_RATE))
+    for block in np.split(tone.astype(np.float32), 8):
+        summary.add(block)
+    talking = np.zeros(125, dtype=np.bool_)
+    talking[62:] = True
+    (series,) = summary.envelope(talking)
+    assert len(series.values) == 4 * ENVELOPE_HZ
+    assert max(series.values[:24]) == 0
+    assert min(series.values[26:]) > 200
+
+
+def test_the_envelope_of_hours_is_bounded():
+    summary = SoundSummary()
+    block = np.full(10 * PCM_RATE, 0.1, dtype=np.float32)
+    for _ in range(60):
+        summary.add(block)
+    (series,) = summary.envelope(np.ones(18_750, dtype=np.bool_))
+    assert len(series.values) <= 300 * ENVELOPE_HZ + 10 * ENVELOPE_HZ
+
+
+def test_sound_of_a_video_is_found(tmp_path, detector, spoken):
+    sound = _wav(tmp_path / "sound.wav", spoken)
+    path = tmp_path / "video.mkv"
+    subprocess.run(
+        [
+            *("ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", "color=size=64x64:duration=2"),
+            *("-i", str(sound), "-c:a", "libopus", str(path)),
+        ],
+        check=True,
+    )
+    assert _analyze(path, detector, stability=False).outcome is Outcome.SCORED
