@@ -60,6 +60,7 @@ def main() -> None:
     table, rows = tabulate(parts)
     fitted = cross_fit(table)
     report = calibrate(table, rows, fitted.scores[PENALTY], fitted.head)
+    write_scores(work / "scores.csv", table, rows, fitted.scores[PENALTY], report["params"])
     report["sha256"] = export(Detector(front_end, fitted.head), arguments.out)
     params = report["params"]
     report["robustness"] = robustness(
@@ -72,6 +73,24 @@ def main() -> None:
     text = json.dumps(report, indent=1)
     arguments.out.with_suffix(".json").write_text(text)
     print(text)
+
+
+def write_scores(
+    path: Path,
+    table: Table,
+    rows: list[dict[str, str]],
+    score: np.ndarray,
+    params: dict[str, float],
+) -> None:
+    """Write the out-of-fold ratios of the pool's clean clips, for the meta-learner."""
+    llr = np.clip(params["scale"] * score + params["offset"], -LLR_LIMIT, LLR_LIMIT)
+    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
+    lines = [
+        f"{rows[clip]['file']},{rows[clip]['label']},"
+        f"{rows[clip]['source'].replace('self:', '')},{value:.4f}"
+        for clip, value in zip(*by_clip(llr[table.pool], pooled, 0), strict=True)
+    ]
+    path.write_text("\n".join(["file,label,group,llr", *lines, ""]))
 
 
 def tabulate(

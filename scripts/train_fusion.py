@@ -43,6 +43,9 @@ PULL = 0.02
 #: AUC of guessing.
 CHANCE = 0.5
 PLAIN, TUNED = "mixture, as calibrated", "mixture, fitted"
+#: Marks around the figures in the card, and the order of its columns.
+START, END = "<!-- figures -->", "<!-- end -->"
+LABELS = ("likely_authentic", "inconclusive", "suspicious", "likely_manipulated")
 FAKE = {"spoof": True, "fake": True, "bonafide": False, "real": False}
 Floats = NDArray[np.float64]
 
@@ -354,6 +357,39 @@ def write(parameters: dict[str, Any], measured: dict[str, Any]) -> None:
     lines = [f"{name} = {value}" for name, value in figures.items()]
     own = own.rstrip() + "\n\n[fusion.measured]\n" + "\n".join(lines) + "\n"
     manifest.write_text(before + table + own + following + after)
+    card = PACKAGED / "fusion.md"
+    before, start, rest = card.read_text().partition(START)
+    _, end, after = rest.partition(END)
+    card.write_text(before + start + figures_text(measured) + end + after)
+
+
+def figures_text(measured: dict[str, Any]) -> str:
+    """Write the card's part with the figures."""
+    columns = ("cllr", "ece", "auc_voice", "auc_picture", "auc_both")
+    lines = [
+        "",
+        f"{measured['voices']} voices, {measured['pictures']} pictures, {measured['pairs']} pairs.",
+        "",
+        "| combination | AUC (95 %) | Cllr | ECE | AUC voice | AUC picture | AUC both |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in measured["combinations"].items():
+        low, high = row["auc_ci"]
+        rest = " | ".join(f"{row[column]:.3f}" for column in columns)
+        lines.append(f"| {name} | {row['auc']:.3f} ({low:.2f} to {high:.2f}) | {rest} |")
+    lines += ["", f"| kind | {' | '.join(LABELS)} |", "|---|" + "---|" * len(LABELS)]
+    for kind, shares in measured["labels"].items():
+        cells = " | ".join(f"{100 * shares.get(label, 0):.0f} %" for label in LABELS)
+        lines.append(f"| {kind} | {cells} |")
+    found = measured["agreement"]
+    if found:
+        low, high = found["auc_ci"]
+        lines += [
+            "",
+            f"Own against swapped and shifted sound, {found['clips']} clips with a speaking face:",
+            f"AUC {found['auc']:.2f} ({low:.2f} to {high:.2f}).",
+        ]
+    return "\n".join([*lines, "", ""])
 
 
 if __name__ == "__main__":

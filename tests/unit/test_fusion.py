@@ -168,7 +168,7 @@ def test_halves_that_disagree_without_either_being_clear_are_inconclusive():
 
 
 def test_nothing_reassuring_is_said_when_one_half_alone_is_suspicious():
-    verdict = decide(half("audio", 0.3), half("video", -1))
+    verdict = decide(half("audio", 0.5), half("video", -2))
 
     assert verdict.probability < MODEL.bands.authentic
     assert verdict.label is Label.INCONCLUSIVE

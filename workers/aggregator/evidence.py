@@ -76,11 +76,19 @@ class Declaration(Record):
 
 
 class Bands(Record):
-    """Edges of the labels, as probabilities of manipulation at the configured prior."""
+    """Edges of the labels, as probabilities of manipulation at the configured prior.
+
+    Attributes:
+        authentic: Up to here a recording is likely authentic.
+        suspicious: From here on it is suspicious.
+        manipulated: From here on it is likely manipulated.
+        half: From here on a half is said to have signs of its own.
+    """
 
     authentic: Probability
     suspicious: Probability
     manipulated: Probability
+    half: Probability
 
 
 class Gates(Record):

@@ -51,8 +51,9 @@ def reasons(
     for source, half in halves:
         if source in pieces and half is not None:
             found += _half_reasons(source, pieces[source], half, model, prior)
-    if "sequence" in pieces and video is not None and video.findings:
-        strongest = max(video.findings, key=lambda finding: finding.strength)
+    if "sequence" in pieces and video is not None and pieces["sequence"].llr > model.sequence.none:
+        weights = model.sequence.weights
+        strongest = max(video.findings, key=lambda f: weights.get(f.type, 0.0) * f.strength)
         llr = pieces["sequence"].llr
         found.append(registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s))
     if "sync" in pieces:
@@ -121,7 +122,7 @@ def _half_reasons(
     probability = to_probability(piece.llr, prior)
     bands = model.bands
     span: tuple[float, float] | None = None
-    if probability >= bands.suspicious:
+    if probability >= bands.half:
         strong = probability >= bands.manipulated
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
         span = peak(half.timeline)

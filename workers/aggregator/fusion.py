@@ -196,7 +196,7 @@ def _doubts_about_calm(
     """Return why nothing reassuring is said in spite of a low probability."""
     doubts = []
     alone = [_alone(fused.pieces, source, fused.prior) for source in _HALVES]
-    if any(probability and probability >= fused.model.bands.suspicious for probability in alone):
+    if any(probability and probability >= fused.model.bands.half for probability in alone):
         doubts.append(explain.doubt("halves_disagree"))
     if any(half is None or half.outcome is Outcome.FAILED for half in (audio, video)):
         doubts.append(explain.doubt("half_unexamined"))

@@ -33,7 +33,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "voice_signs": (
         "The voice has some signs of having been made or changed by a computer{at}.",
         "목소리를 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
-        "The voice alone reaches the band `suspicious`.",
+        "The voice alone reaches the band `half`.",
     ),
     "voice_no_signs": (
         "The voice shows no clear signs of having been made by a computer.",
@@ -104,7 +104,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "picture_signs": (
         "The face has some signs of having been made or changed by a computer{at}.",
         "얼굴을 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
-        "The faces alone reach the band `suspicious`.",
+        "The faces alone reach the band `half`.",
     ),
     "picture_no_signs": (
         "The face shows no clear signs of having been made by a computer.",
