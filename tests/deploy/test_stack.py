@@ -1,0 +1,253 @@
+"""The stack is valid CloudFormation, keeps data safe, and gives each process no right too many."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shared.settings import Settings
+from workers import provision
+
+ROOT = Path(__file__).parents[2]
+STACK = ROOT / "deploy" / "aws" / "stack.yaml"
+RECORDED = Path(__file__).with_name("recorded_calls.txt")
+PROCESSES = ("intake", "audio", "video", "aggregator", "console")
+#: The IAM action behind an API call, where the two differ.
+ACTIONS = {
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+P = "silver-guardian"
+OBJECTS_OF_A_VERSION = "reads are pinned to the version, which the stand-in's bucket may not have"
+MISSING = "without it S3 answers 403 for an object that is gone, which looks like a missing right"
+#: Rights that an ordinary run does not use, each with the reason why its process has it.
+RARE = {
+    f"intake sqs:ChangeMessageVisibility {P}-uploads": "gives a message back that failed",
+    f"intake sqs:SendMessage {P}-uploads-dlq": "keeps what it cannot read",
+    f"intake s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
+    f"intake s3:ListBucket {P}-uploads": MISSING,
+    f"audio sqs:ChangeMessageVisibility {P}-audio": "keeps a job longer than the visibility",
+    f"audio s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
+    f"audio s3:ListBucket {P}-uploads": MISSING,
+    f"audio s3:PutObject {P}-reports/evidence": "evidence that is too large for the table",
+    f"video sqs:ChangeMessageVisibility {P}-video": "keeps a job longer than the visibility",
+    f"video s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
+    f"video s3:ListBucket {P}-uploads": MISSING,
+    f"aggregator sqs:ChangeMessageVisibility {P}-aggregate": "keeps a job that takes long",
+    f"aggregator sqs:SendMessage {P}-aggregate": "the sweeper asks again for a lost verdict",
+    f"aggregator sqs:SendMessage {P}-audio": "the sweeper asks again for a lost half",
+    f"aggregator sqs:SendMessage {P}-video": "the sweeper asks again for a lost half",
+    f"aggregator sqs:GetQueueAttributes {P}-audio": "the sweeper sees whether a job just waits",
+    f"aggregator sqs:GetQueueAttributes {P}-video": "the sweeper sees whether a job just waits",
+    f"aggregator s3:ListBucket {P}-reports": MISSING,
+}
+#: Resources of policies that are wider than one thing, with the reason.
+WILDCARDS = {"*": "cloudwatch:GetMetricData knows no resources"}
+
+
+@pytest.fixture(scope="module")
+def stack():
+    return yaml.load(STACK.read_text(), provision._Loader)
+
+
+def of_type(stack, kind):
+    return {name: row for name, row in stack["Resources"].items() if row["Type"] == kind}
+
+
+def statements(stack, role):
+    properties = stack["Resources"][f"{role.title()}Role"]["Properties"]
+    for policy in properties["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def resource(stack, node):
+    """Short name of a statement's resource: a queue, a table, an index or a part of a bucket."""
+    if node == "*":
+        return "*"
+    if "Fn::GetAtt" in node:
+        logical, rest = node["Fn::GetAtt"][0], ""
+    else:
+        logical, rest = re.fullmatch(r"\$\{(\w+)\.Arn\}(/.*)", node["Fn::Sub"]).groups()
+    properties = stack["Resources"][logical]["Properties"]
+    (name,) = [
+        properties[key] for key in ("BucketName", "QueueName", "TableName") if key in properties
+    ]
+    return name["Fn::Sub"].replace("${Prefix}", P) + rest.removesuffix("/*")
+
+
+def allowed(stack, role):
+    """Every right of a role as `process action resource`."""
+    return {
+        f"{role} {action} {resource(stack, node)}"
+        for statement in statements(stack, role)
+        for action in statement["Action"]
+        for node in statement["Resource"]
+    }
+
+
+def used(role):
+    """Every right that a recorded run used, and those for rarer occasions."""
+    lines = {line for line in RECORDED.read_text().splitlines() if line.startswith(f"{role} ")}
+    lines |= {line for line in RARE if line.startswith(f"{role} ")}
+    return {" ".join(ACTIONS.get(word, word) for word in line.split()) for line in lines}
+
+
+def test_cfn_lint_finds_nothing():
+    program = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run([program, STACK], check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("role", PROCESSES[:-1])
+def test_each_worker_has_exactly_the_rights_that_it_uses(stack, role):
+    assert allowed(stack, role) == used(role)
+
+
+def test_rare_rights_are_rare():
+    recorded = set(RECORDED.read_text().splitlines())
+
+    assert [line for line in RARE if line in recorded] == []
+
+
+def test_a_right_too_many_is_found(stack):
+    planted = copy.deepcopy(stack)
+    first = planted["Resources"]["AudioRole"]["Properties"]["Policies"][0]
+    first["PolicyDocument"]["Statement"][0]["Action"].append("sqs:PurgeQueue")
+
+    assert allowed(planted, "audio") - used("audio") == {f"audio sqs:PurgeQueue {P}-audio"}
+
+
+def test_the_console_cannot_reach_what_it_does_not_show(stack):
+    rights = allowed(stack, "console")
+
+    assert not [line for line in rights if "sqs:ReceiveMessage" in line and "-dlq" not in line]
+    assert not [line for line in rights if "Purge" in line or "DeleteQueue" in line]
+    assert not [line for line in rights if "s3:PutObject" in line and "-reports" in line]
+
+
+def test_keda_only_reads_counts(stack):
+    actions = {right.split()[1] for right in allowed(stack, "keda")}
+
+    assert actions == {"sqs:GetQueueAttributes", "cloudwatch:GetMetricData"}
+
+
+def test_nothing_is_allowed_by_wildcard(stack):
+    wide = set()
+    for role in (*PROCESSES, "keda"):
+        for statement in statements(stack, role):
+            assert statement["Effect"] == "Allow"
+            assert not [action for action in statement["Action"] if "*" in action]
+            wide |= {node for node in statement["Resource"] if node == "*"}
+            for node in statement["Resource"]:
+                if isinstance(node, dict) and "Fn::Sub" in node:
+                    assert re.search(
+                        r"/(index/\w+|(uploads|evidence|reports)/\*)$", node["Fn::Sub"]
+                    )
+    assert wide == set(WILDCARDS)
+
+
+def test_each_role_is_for_one_service_account_of_the_chart(stack, render):
+    release = {"Namespace": "guardian", "Release": "guardian", "Prefix": P}
+    release |= {"AWS::Partition": "aws", "AWS::AccountId": "1", "OidcProvider": "oidc.example"}
+    accounts = render(name="guardian", namespace="guardian").of("ServiceAccount")
+    names = {f"system:serviceaccount:guardian:{item['metadata']['name']}" for item in accounts}
+
+    trusted = set()
+    for role in of_type(stack, "AWS::IAM::Role").values():
+        text = role["Properties"]["AssumeRolePolicyDocument"]["Fn::Sub"]
+        filled = json.loads(re.sub(r"\$\{([\w:]+)\}", lambda found: release[found[1]], text))
+        (statement,) = filled["Statement"]
+        trusted.add(statement["Condition"]["StringEquals"]["oidc.example:sub"])
+        assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+        assert role["Condition"] == "HasRoles"
+    assert trusted == names | {"system:serviceaccount:keda:keda-operator"}
+
+
+def test_the_output_is_a_values_file_of_the_chart(stack, render):
+    text = stack["Outputs"]["ChartValues"]["Value"]["Fn::Sub"]
+    filled = {"Prefix": P, "AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012"}
+    filled["AWS::URLSuffix"] = "amazonaws.com"
+    roles = {
+        f"{name.title()}Role.Arn": f"arn:aws:iam::123456789012:role/{name}" for name in PROCESSES
+    }
+    values = yaml.safe_load(
+        re.sub(r"\$\{([\w:.]+)\}", lambda found: (filled | roles)[found[1]], text)
+    )
+    rendered = render(values)
+
+    assert "WARNING" not in rendered.notes
+    for process in PROCESSES:
+        annotations = rendered.of("ServiceAccount", f"-{process}")["metadata"]["annotations"]
+        assert annotations["eks.amazonaws.com/role-arn"] == roles[f"{process.title()}Role.Arn"]
+    trigger = rendered.of("ScaledObject", "-audio")["spec"]["triggers"][0]["metadata"]
+    assert trigger["queueURL"] == f"https://sqs.eu-west-1.amazonaws.com/123456789012/{P}-audio"
+
+
+def test_names_are_those_of_the_code(stack):
+    settings = Settings()
+    queues = {
+        row["Properties"]["QueueName"]["Fn::Sub"].replace("${Prefix}", P)
+        for row in of_type(stack, "AWS::SQS::Queue").values()
+    }
+    expected = {settings.queue(name) for name in ("uploads", "audio", "video", "aggregate")}
+
+    assert queues == expected | {f"{name}-dlq" for name in expected}
+    defaults = {name: row["Default"] for name, row in stack["Parameters"].items()}
+    assert defaults["VisibilityTimeoutSeconds"] == settings.visibility_timeout_s
+    assert defaults["MaxReceiveCount"] == settings.max_receive_count
+
+
+def test_buckets_are_private_encrypted_and_kept(stack):
+    buckets = of_type(stack, "AWS::S3::Bucket")
+    policies = [row["Properties"] for row in of_type(stack, "AWS::S3::BucketPolicy").values()]
+
+    for name, row in buckets.items():
+        assert all(row["Properties"]["PublicAccessBlockConfiguration"].values())
+        assert row["Properties"]["BucketEncryption"]
+        assert row["DeletionPolicy"] == "Retain"
+        (policy,) = [item for item in policies if item["Bucket"] == {"Ref": name}]
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_every_queue_has_dead_letters_and_an_alarm_on_each(stack):
+    queues = of_type(stack, "AWS::SQS::Queue")
+    alarmed = {
+        row["Properties"]["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: row["Properties"]
+        for row in of_type(stack, "AWS::CloudWatch::Alarm").values()
+    }
+
+    assert set(alarmed) == set(queues)
+    for name, row in queues.items():
+        if name.endswith("DeadLetters"):
+            assert alarmed[name]["Threshold"] in ("0", 0)
+            continue
+        target = row["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        assert target in queues
+        assert alarmed[name]["MetricName"] == "ApproximateAgeOfOldestMessage"
+        assert row["Properties"]["SqsManagedSseEnabled"] is True
+
+
+def test_only_the_bucket_of_this_account_may_send_notifications(stack):
+    (policy,) = of_type(stack, "AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert set(statement["Condition"]) == {"ArnEquals", "StringEquals"}
+
+
+def test_the_dashboard_is_json_about_every_queue(stack):
+    (dashboard,) = of_type(stack, "AWS::CloudWatch::Dashboard").values()
+    text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = json.loads(text.replace("${Prefix}", P).replace("${AWS::Region}", "eu-west-1"))
+    named = {row[3] for widget in body["widgets"] for row in widget["properties"]["metrics"]}
+
+    assert {f"{P}-{name}" for name in ("uploads", "audio", "video", "aggregate")} <= named
