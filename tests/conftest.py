@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -69,3 +70,75 @@ def sending(aws_settings, monkeypatch):
     queues.configure(aws_settings)
     yield
     forget()
+
+
+class Served:
+    """An app on a port of its own, in a thread."""
+
+    def __init__(self, app):
+        import uvicorn  # noqa: PLC0415  # slow
+
+        config = uvicorn.Config(app, port=0, log_config=None, ws="none")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+
+    def __enter__(self):
+        import httpx  # noqa: PLC0415  # slow
+
+        self.thread.start()
+        end = time.monotonic() + 30
+        while not self.server.started and time.monotonic() < end:
+            time.sleep(0.02)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        return self.client
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.server.should_exit = True
+        self.thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """Serve an app on a port of its own: `with serve(app) as client`."""
+    return Served
+
+
+@pytest.fixture(scope="session")
+def explore():
+    """Call what an OpenAPI document describes, and list what goes against it."""
+    return _explore
+
+
+def _explore(url, examples=12, skip=""):
+    """Call every operation with generated input, and return what went against the document."""
+    import schemathesis  # noqa: PLC0415  # slow
+    from hypothesis import HealthCheck, Phase, given, seed  # noqa: PLC0415  # slow
+    from hypothesis import settings as configured  # noqa: PLC0415  # slow
+    from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: PLC0415  # slow
+
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=30)
+    if skip:
+        schema = schema.exclude(path=skip)
+    failures = []
+    for operation in schema.get_all_operations():
+
+        @seed(8)
+        @configured(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            phases=(Phase.explicit, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.ok().as_strategy())
+        def check(case):
+            try:
+                # a file that fits the document may still be no recording
+                case.call_and_validate(timeout=30, excluded_checks=[positive_data_acceptance])
+            except* AssertionError as group:
+                failures.extend(f"{case.operation.label}: {one}" for one in group.exceptions)
+
+        check()
+    return failures

@@ -156,7 +156,7 @@ function pictures(job, id, urls) {
   const refs = [job.audio, job.video].flatMap((part) => part?.evidence ?? []);
   if (!refs.length) return null;
   const figure = (ref) => {
-    const image = h("img", { alt: word("picture_at", { n: clock(ref.start_s) }), loading: "lazy" });
+    const image = h("img", { alt: word("picture_at", { n: clock(ref.start_s) }) });
     api.blob(`/jobs/${id}/evidence/${encodeURIComponent(ref.name)}`)
       .then((content) => { const url = URL.createObjectURL(content); urls.push(url); image.src = url; })
       .catch(() => image.replaceWith(h("p", { class: "quiet" }, word("gone"))));

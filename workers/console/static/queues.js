@@ -41,7 +41,7 @@ export async function show(main, state) {
 
 function figures(overview) {
   const rows = [
-    ["arrivals", `${overview.arrivals_per_min} ${word("per_minute")}`],
+    ["arrivals", `${overview.arrivals_per_min}${word("per_minute")}`],
     ["mean_length", duration(overview.mean_media_s)],
     ["workers_alive", String(overview.workers.length)],
     ["dead_letters", String(overview.queues.reduce((sum, queue) => sum + queue.dead, 0))],
@@ -55,7 +55,7 @@ function numbers(queue) {
     ["in_flight", queue.in_flight],
     ["delayed", queue.delayed],
     ["oldest", duration(queue.oldest_s)],
-    ["done_rate", queue.done_per_min === null ? "–" : `${queue.done_per_min} ${word("per_minute")}`],
+    ["done_rate", queue.done_per_min === null ? "–" : `${queue.done_per_min}${word("per_minute")}`],
     ["backlog", duration(queue.backlog_media_s)],
     ["eta", duration(queue.eta_s)],
   ];

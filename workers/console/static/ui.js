@@ -16,12 +16,12 @@ export function h(tag, attributes = {}, ...children) {
     else if (name === "value") element.value = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -75,7 +75,8 @@ export function badge(kind, text) {
 }
 
 export function stateBadge(job) {
-  if (job.status === "complete" && job.label) return badge(`label-${job.label}`, word(`label_${job.label}`));
+  const label = job.label ?? job.verdict?.label;
+  if (job.status === "complete" && label) return badge(`label-${label}`, word(`label_${label}`));
   return badge(`state-${job.status}`, word(`state_${job.status}`));
 }
 

@@ -1,0 +1,216 @@
+"""The analyzer over HTTP: real pipelines, a real server, a real stand-in behind it."""
+
+import hashlib
+import time
+
+import pytest
+from fastapi import HTTPException
+
+from shared import aws
+from shared.settings import Settings
+from shared.web import LOCKED_S, MAX_FAILURES, Gate, check_exposure
+from workers import analyzer_api
+from workers.analyzer import AnalyzeResponse
+from workers.samples import SAMPLES
+
+pytestmark = pytest.mark.unit
+PROBLEM = "application/problem+json"
+
+
+def wait_ready(client):
+    end = time.monotonic() + 60
+    while client.get("/ready").status_code != 200:
+        assert time.monotonic() < end, "the analyzer did not become ready"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def settings(endpoint_url, tmp_path_factory):
+    from workers.provision import provision  # noqa: PLC0415  # beside its only use
+
+    directory = tmp_path_factory.mktemp("api")
+    settings = Settings(
+        prefix="api",
+        endpoint_url=endpoint_url,
+        work_dir=directory / "work",
+        max_upload_bytes=2_000_000,
+    )
+    provision(settings)
+    s3 = aws.client(settings, "s3")
+    s3.put_object(Bucket=settings.uploads_bucket, Key="uploads/a.mp4", Body=SAMPLES[1].read_bytes())
+    s3.put_object(Bucket=settings.uploads_bucket, Key="uploads/letter.mp4", Body=b"Dear" * 99)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def api(settings, serve):
+    with serve(analyzer_api.create(settings, "audio")) as client:
+        wait_ready(client)
+        yield client
+
+
+def ask(api, key="uploads/a.mp4", bucket="api-uploads", path="/analyze"):
+    return api.post(path, json={"s3_bucket": bucket, "s3_key": key})
+
+
+def test_a_known_clip_of_each_side_makes_it_ready(api):
+    ready = api.get("/ready").json()
+
+    assert ready["bona_fide_llr"] < 0 < ready["manipulated_llr"]
+
+
+def test_an_object_is_analysed_while_the_client_waits(api):
+    answer = ask(api)
+
+    found = AnalyzeResponse.model_validate(answer.json())
+    assert answer.status_code == 200
+    assert found.sha256 == hashlib.sha256(SAMPLES[1].read_bytes()).hexdigest()
+    assert found.result.llr > 0
+
+
+def test_an_uploaded_file_gets_the_same_answer_as_the_object(api):
+    with SAMPLES[1].open("rb") as file:
+        uploaded = api.post("/analyze/upload", files={"file": ("a.mp4", file)}).json()
+
+    volatile = {"timings_ms"}
+    mine, other = uploaded["result"], ask(api).json()["result"]
+    assert {k: v for k, v in mine.items() if k not in volatile} == {
+        k: v for k, v in other.items() if k not in volatile
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "bucket", "status", "code"),
+    [
+        ("uploads/gone.mp4", "api-uploads", 404, "object_gone"),
+        ("uploads/letter.mp4", "api-uploads", 415, "not_media"),
+        ("reports/a.mp4", "api-uploads", 403, "key_outside_uploads"),
+        ("uploads/a.mp4", "somebody-elses", 403, "wrong_bucket"),
+    ],
+)
+def test_what_is_refused_is_a_problem_with_its_code(api, key, bucket, status, code):
+    answer = ask(api, key, bucket)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == PROBLEM
+
+
+def test_an_invalid_request_says_what_is_missing(api):
+    answer = api.post("/analyze", json={"s3_key": "uploads/a.mp4"})
+
+    assert answer.status_code == 422
+    assert "s3_bucket" in answer.json()["detail"]
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(api):
+    large = b"\0" * 2_200_000
+    told = api.post("/analyze/upload", files={"file": ("a.mp4", large)})
+
+    def chunks():
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for start in range(0, len(large), 65536):
+            yield large[start : start + 65536]
+        yield b"\r\n--x--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    streamed = api.post("/analyze/upload", content=chunks(), headers=headers)
+
+    assert (told.status_code, told.json()["code"]) == (413, "too_large")
+    assert (streamed.status_code, streamed.json()["code"]) == (413, "too_large")
+
+
+def test_a_job_is_begun_at_once_and_fetched_later(api):
+    begun = ask(api, path="/jobs")
+    assert begun.status_code == 202
+    assert int(begun.headers["retry-after"]) > 0
+    end = time.monotonic() + 60
+    while (job := api.get(begun.headers["location"]).json())["status"] == "queued":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+    assert job["status"] == "complete"
+    assert job["response"]["result"]["llr"] > 0
+    assert api.get("/jobs/unknown").json()["code"] == "unknown_job"
+
+
+def test_a_batch_has_an_outcome_for_each_item(api):
+    keys = ("uploads/a.mp4", "uploads/gone.mp4")
+    items = [{"s3_bucket": "api-uploads", "s3_key": key} for key in keys]
+    good, bad = api.post("/analyze/batch", json={"items": items}).json()["items"]
+
+    assert good["response"]["result"]["outcome"] == "scored"
+    assert bad["error"]["code"] == "object_gone"
+
+
+def test_the_documentation_asks_no_outside_host(api):
+    page = api.get("/docs").text
+    assert "://" not in page.replace("http-equiv", "")
+    assert "SwaggerUIBundle" in api.get("/docs/assets/swagger-ui-bundle.js").text[:200_000]
+
+
+def test_version_names_the_models_with_their_hashes(api):
+    models = api.get("/version").json()["models"]
+
+    assert {"voice-detector", "voice-activity"} <= {model["name"] for model in models}
+    assert all(len(model["sha256"]) == 64 for model in models)
+
+
+def test_metrics_count_requests_by_outcome(api):
+    ask(api, "uploads/gone.mp4")
+
+    text = api.get("/metrics").text
+    assert 'guardian_analyzer_requests_total{modality="audio",outcome="object_gone"}' in text
+    assert 'guardian_self_test_passed{modality="audio"} 1.0' in text
+
+
+def test_every_answer_has_the_headers_that_protect_a_browser(api):
+    headers = api.get("/health").headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "access-control-allow-origin" not in headers
+
+
+def test_nothing_stays_on_disk(api, settings):
+    ask(api)
+
+    assert not [path for path in settings.work_dir.rglob("*") if path.is_file()]
+
+
+def test_the_interface_keeps_its_own_schema(api, explore):
+    """Schemathesis: no server error and no answer that the document does not describe."""
+    assert explore(str(api.base_url)) == []
+
+
+def test_a_token_is_needed_where_one_is_set(settings, serve):
+    closed = settings.model_copy(update={"api_token": Settings(api_token="right").api_token})
+    with serve(analyzer_api.create(closed, "audio")) as client:
+        assert ask(client).status_code == 401
+        assert ask(client).headers["www-authenticate"] == "Bearer"
+        client.headers["Authorization"] = "Bearer right"
+        assert ask(client, "uploads/gone.mp4").status_code == 404
+
+
+def test_those_who_guess_tokens_have_to_wait():
+    now = [0.0]
+    gate = Gate({"right": "operator"}, clock=lambda: now[0])
+
+    def status(token):
+        try:
+            return gate.role("127.0.0.1", token)
+        except HTTPException as error:
+            return error.status_code
+
+    assert [status("wrong") for _ in range(MAX_FAILURES)] == [401] * MAX_FAILURES
+    assert status("right") == 429
+    now[0] = LOCKED_S + 1
+    assert status("right") == "operator"
+
+
+def test_an_open_address_needs_a_token():
+    from shared.errors import SettingsInvalid  # noqa: PLC0415  # beside its only use
+
+    with pytest.raises(SettingsInvalid, match="GUARDIAN_API_TOKEN"):
+        check_exposure(Settings(host="0.0.0.0"))
+    check_exposure(Settings(host="0.0.0.0", api_token="secret"))
+    check_exposure(Settings(host="127.0.0.1"))
