@@ -17,11 +17,11 @@ from workers.video.tracks import align
 #: Values a second; `SyncSeries` are resampled to exactly this.
 RATE_HZ = 12.5
 #: Length of a burst, and how many there are at most.
-BURST_S, BURSTS = 4.0, 2
+BURST_S, BURSTS = 3.2, 2
 #: Pictures are scaled down to this for the bursts, in pixels.
 BURST_SIDE_PX = 640
 #: The detector looks at every n-th picture of a burst; points between are interpolated.
-FIND_EVERY = 2
+FIND_EVERY = 3
 #: Boxes of one face overlap at least this much from look to look.
 SAME_FACE = 0.3
 #: Shorter bursts say nothing, in values.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,12 @@ def analyze(
         path, media, tracks, detector, sample_every, max_frames, limits, clock
     )
     looked = clock()
-    order = _sequence(path, media, track, seen, limits) if sequence else Consistency()
-    seen.timings_ms["sequence"] = (clock() - looked) * 1000
+    with ThreadPoolExecutor(1) as beside:  # both wait for decoders; together they fill two cores
+        pending = beside.submit(_sequence, path, media, track, limits) if sequence else None
+        series = _lips(path, media, track, seen, detector, limits) if sync else ()
+        order = pending.result() if pending else Consistency()
+    seen.dropped.update(order.dropped)
+    seen.timings_ms["lips_and_sequence"] = (clock() - looked) * 1000
     refused = refusal(len(seen.scored), seen.frames, seen.dropped)
     common: dict[str, Any] = {
         "modality": "video",
@@ -145,18 +150,14 @@ def analyze(
             reason=refused.code,
             message=refused.message,
             signals=order.signals,
+            sync=series,
             timings_ms=_rounded(seen.timings_ms),
             **common,
         )
         return Analysis(result)
     looked = clock()
-    series = _lips(path, media, track, seen, detector, limits) if sync else ()
-    followed = clock()
     shift = instability(detector.scorer, [shot.crop for shot in seen.album.spread])
-    seen.timings_ms |= {
-        "lips": (followed - looked) * 1000,
-        "stability": (clock() - followed) * 1000,
-    }
+    seen.timings_ms["stability"] = (clock() - looked) * 1000
     verdict = pool(seen.scored, detector.calibration, shift)
     evidence = seen.album.evidence(detector.calibration)
     result = PartialResult(
@@ -179,17 +180,12 @@ def _rounded(timings_ms: dict[str, float]) -> dict[str, float]:
     return {stage: round(value, 1) for stage, value in timings_ms.items()}
 
 
-def _sequence(
-    path: Path, media: Media, track: Track, seen: _Seen, limits: DecodeLimits
-) -> Consistency:
+def _sequence(path: Path, media: Media, track: Track, limits: DecodeLimits) -> Consistency:
     """Examine the order of frames; a track that cannot be read for it is counted."""
     try:
-        order = examine(path, media, track, limits=limits)
+        return examine(path, media, track, limits=limits)
     except Undecodable:
-        seen.dropped["sequence_undecodable"] += 1
-        return Consistency()
-    seen.dropped.update(order.dropped)
-    return order
+        return Consistency(dropped={"sequence_undecodable": 1})
 
 
 def _lips(
