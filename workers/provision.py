@@ -216,7 +216,7 @@ _NAMES = ("BucketName", "QueueName", "TableName", "RoleName")
 
 
 def _complete(settings: Settings, template: dict[str, Any], resolve: _Resolver) -> None:
-    """Apply what a stand-in leaves out: queue policies, notifications, time to live, versioning."""
+    """Apply what a stand-in leaves out: queue policies, notifications and time to live."""
     s3, sqs = aws.client(settings, "s3"), aws.client(settings, "sqs")
     rows = template["Resources"]
     for row in rows.values():
@@ -232,13 +232,19 @@ def _complete(settings: Settings, template: dict[str, Any], resolve: _Resolver) 
             s3.put_bucket_notification_configuration(
                 Bucket=resolve.value(properties["BucketName"]),
                 NotificationConfiguration={
-                    "QueueConfigurations": [
-                        {"QueueArn": item["Queue"], "Events": [item["Event"]]} for item in wanted
-                    ]
+                    "QueueConfigurations": [_notification(item) for item in wanted]
                 },
             )
         if "TimeToLiveSpecification" in properties:
             _expire(settings, resolve.value(properties))
+
+
+def _notification(item: dict[str, Any]) -> dict[str, Any]:
+    """Spell a queue configuration of CloudFormation as the API of S3 does."""
+    spelled: dict[str, Any] = {"QueueArn": item["Queue"], "Events": [item["Event"]]}
+    if "Filter" in item:
+        spelled["Filter"] = {"Key": {"FilterRules": item["Filter"]["S3Key"]["Rules"]}}
+    return spelled
 
 
 def _expire(settings: Settings, table: dict[str, Any]) -> None:

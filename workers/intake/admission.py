@@ -52,7 +52,10 @@ async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) 
     log = _log.bind(key=key_digest(upload.key))
     now = datetime.now(UTC)
     try:
-        upload, container = await _examine(settings, s3, upload)
+        if not upload.key.startswith(UPLOADS_PREFIX):
+            raise KeyOutsideUploads
+        upload, start = await _look(settings, s3, upload)
+        container = admit(upload.size_bytes or 0, start, settings.max_upload_bytes)
     except Permanent as error:
         written = await asyncio.to_thread(store.reject, upload, error, now)
         if written.applied:
@@ -67,13 +70,14 @@ async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) 
         await asyncio.to_thread(_dispatch, settings, store, written, container)
 
 
-async def _examine(settings: Settings, s3: Any, upload: Upload) -> tuple[Upload, str]:
-    """Look at the object's size and first bytes; return what is now known and the container."""
-    if not upload.key.startswith(UPLOADS_PREFIX):
-        raise KeyOutsideUploads
-    where = {"Bucket": upload.bucket, "Key": upload.key, **pin(upload)}
+async def _look(settings: Settings, s3: Any, upload: Upload) -> tuple[Upload, bytes]:
+    """Return the upload with what HeadObject knows, and the first bytes of that very version.
+
+    The bytes of what is empty or too large are not read.
+    """
+    where = {"Bucket": upload.bucket, "Key": upload.key}
     try:
-        head = await s3.head_object(**where)
+        head = await s3.head_object(**where, **pin(upload))
         found = upload.model_copy(
             update={
                 "size_bytes": head["ContentLength"],
@@ -82,7 +86,8 @@ async def _examine(settings: Settings, s3: Any, upload: Upload) -> tuple[Upload,
         )
         start = b""
         if 0 < head["ContentLength"] <= settings.max_upload_bytes:
-            answer = await s3.get_object(**where, Range=f"bytes=0-{SNIFF_BYTES - 1}")
+            first = f"bytes=0-{SNIFF_BYTES - 1}"
+            answer = await s3.get_object(**where, **pin(found), Range=first)
             async with answer["Body"] as body:
                 start = await body.read()
     except ClientError as error:
@@ -94,15 +99,20 @@ async def _examine(settings: Settings, s3: Any, upload: Upload) -> tuple[Upload,
         raise
     except (BotoCoreError, TimeoutError, OSError) as error:
         raise ServiceUnavailable(f"S3 could not be reached: {error}.") from error
-    return found, admit(head["ContentLength"], start, settings.max_upload_bytes)
+    return found, start
 
 
 def _dispatch(settings: Settings, store: JobStore, written: Written, container: str) -> None:
-    """Send the tasks of a job; a container that holds only sound wakes no video worker."""
+    """Send the tasks of a job; a container that holds only sound wakes no video worker.
+
+    The picture's typed half is stored before the sound is asked for: whoever stores the second
+    half sends for the verdict, and that is to be the audio worker.
+    """
     job_id, now = written.job.job_id, datetime.now(UTC)
-    for modality in MODALITIES:
-        if modality == "video" and container in AUDIO_CONTAINERS:
-            store.save_partial(job_id, typed_half("video", NoVideoTrack()), now)
-        else:
-            queues.send_analysis(settings, modality, job_id)
+    wanted = MODALITIES
+    if container in AUDIO_CONTAINERS:
+        store.save_partial(job_id, typed_half("video", NoVideoTrack()), now)
+        wanted = ("audio",)
+    for modality in wanted:
+        queues.send_analysis(settings, modality, job_id)
     store.mark_dispatched(job_id, now)

@@ -17,6 +17,10 @@ MAX_DEPTH = 4
 _MAJOR_VERSION = "2"
 _CREATED = "ObjectCreated:"
 _EVENTBRIDGE_CREATED = "Object Created"
+#: Longest key (Amazon S3 user guide, "Object key names").
+_MAX_KEY_BYTES = 1024
+#: No object is larger than 2^63 bytes, and no table takes a larger number.
+_MAX_SIZE_BITS = 63
 Document = dict[str, Any]
 
 
@@ -90,7 +94,7 @@ def _record(record: Any, ignored: Counter[str], depth: int) -> Iterator[Upload]:
     if record.get("eventSource") != "aws:s3" or not isinstance(name, str):
         raise UnparsableEvent("A record is not from S3.")
     if str(record.get("eventVersion", "2.0")).partition(".")[0] != _MAJOR_VERSION:
-        raise UnparsableEvent(f"Event version {record['eventVersion']} is not known.")
+        raise UnparsableEvent(f"Event version {record['eventVersion']!r} is not known.")
     name = name.removeprefix("s3:")
     if not name.startswith(_CREATED):
         ignored[name] += 1
@@ -131,18 +135,30 @@ def _upload(bucket: Document, item: Document, *, encoded: bool) -> Upload:
     key, name = item.get("key"), bucket.get("name")
     if not isinstance(key, str) or not isinstance(name, str) or not key or not name:
         raise UnparsableEvent("The event names no object.")
-    size = item.get("size")
+    version = item.get("versionId") or item.get("version-id")
+    upload_version = str(version) if version and version != "null" else None
+    etag = str(item.get("eTag") or item.get("etag") or "").strip('"')
+    sequencer = str(item.get("sequencer") or "")
     try:
         key = unquote_plus(key, errors="strict") if encoded else key
-        key.encode()  # lone surrogates are no key
-    except UnicodeError as error:
-        raise UnparsableEvent("The key is no UTF-8.") from error
-    version = item.get("versionId") or item.get("version-id")
+        key_bytes = len(key.encode())
+        "".join((name, upload_version or "", etag, sequencer)).encode()
+    except UnicodeError as error:  # lone surrogates among them
+        raise UnparsableEvent("The event names its object in no UTF-8.") from error
+    if key_bytes > _MAX_KEY_BYTES:
+        raise UnparsableEvent(f"The key has {key_bytes} bytes; S3 has none longer than 1024.")
     return Upload(
         bucket=name,
         key=key,
-        version_id=str(version) if version and version != "null" else None,
-        etag=str(item.get("eTag") or item.get("etag") or "").strip('"'),
-        size_bytes=size if isinstance(size, int) and size >= 0 else None,
-        sequencer=str(item.get("sequencer") or ""),
+        version_id=upload_version,
+        etag=etag,
+        size_bytes=_size(item.get("size")),
+        sequencer=sequencer,
     )
+
+
+def _size(value: Any) -> int | None:
+    """Return a size in bytes, None where the event tells none; HeadObject knows better anyway."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return value if value.bit_length() <= _MAX_SIZE_BITS else None

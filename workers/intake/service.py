@@ -13,7 +13,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws, flags, presence, queues
-from shared.errors import Permanent, Retryable
+from shared.errors import Permanent, Retryable, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
 from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS
@@ -29,6 +29,8 @@ _MAX_PAUSE_S = 30.0
 #: Rest between two looks at a paused queue's flag.
 _PAUSED_S = 1.0
 _MAX_BACKOFF_S = 900
+#: A message comes back after 4, 16, 64 and 256 s: an outage of minutes makes no dead letters.
+_BACKOFF_BASE_S = 4
 _MISSED_POLLS = 3
 _MAX_ATTRIBUTE = 256
 Message = dict[str, Any]
@@ -54,8 +56,12 @@ class _Intake:
         self._dead_url = queues.queue_url(settings, settings.dead_letter_queue("uploads"))
         self._store = JobStore(settings)
         self._stop = asyncio.Event()
-        self._free = asyncio.Semaphore(settings.intake_concurrency)
+        self._batch = min(_BATCH, settings.intake_concurrency)
+        #: Messages handled at once; the batches in hand are just enough to fill these places.
+        self._places = asyncio.Semaphore(settings.intake_concurrency)
+        self._free = asyncio.Semaphore(-(-settings.intake_concurrency // self._batch))
         self._heard = 0.0
+        self._pause_s = _MIN_PAUSE_S
         self._sqs: Any = None
         self._s3: Any = None
 
@@ -111,7 +117,7 @@ class _Intake:
         poll = asyncio.ensure_future(
             self._sqs.receive_message(
                 QueueUrl=self._url,
-                MaxNumberOfMessages=_BATCH,
+                MaxNumberOfMessages=self._batch,
                 WaitTimeSeconds=self._settings.receive_wait_s,
                 VisibilityTimeout=self._settings.visibility_timeout_s,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
@@ -125,14 +131,14 @@ class _Intake:
             answer = poll.result()
         except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
             RECEIVE_ERRORS.labels(self._queue).inc()
-            self._pause_s = min(_MAX_PAUSE_S, getattr(self, "_pause_s", _MIN_PAUSE_S / 2) * 2)
             _log.warning("receive_failed", error=str(error), pause_s=self._pause_s)
             await asyncio.wait({stop}, timeout=self._pause_s)
+            self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
             return []
         finally:
             poll.cancel()
             stop.cancel()
-        self._pause_s = _MIN_PAUSE_S / 2
+        self._pause_s = _MIN_PAUSE_S
         self._heard = time.monotonic()
         LAST_RECEIVE.labels(self._queue).set_to_current_time()
         messages: list[Message] = answer.get("Messages", [])
@@ -141,26 +147,31 @@ class _Intake:
     async def _take_batch(self, messages: list[Message]) -> None:
         """Take in a batch and delete what is done in one call."""
         try:
-            done = await asyncio.gather(*(self._take(message) for message in messages))
+            done = await asyncio.gather(*(self._in_turn(message) for message in messages))
             finished = [message for message, ok in zip(messages, done, strict=True) if ok]
             if finished:
                 await self._delete(finished)
         finally:
             self._free.release()
 
+    async def _in_turn(self, message: Message) -> bool:
+        """Wait for a place, then take in one message; a stop hands back what has none yet."""
+        async with self._places:
+            if self._stop.is_set():
+                await self._give_back(message, 0)
+                return False
+            return await self._take(message)
+
     async def _take(self, message: Message) -> bool:
         """Take in one message; True when it may be deleted."""
         try:
-            parsed = events.parse(message["Body"])
-            for kind, count in parsed.ignored.items():
-                EVENTS.labels("ignored").inc(count)
-                _log.debug("ignored", kind=kind, count=count)
-            for upload in parsed.uploads:
-                await admission.take_in(self._settings, self._s3, self._store, upload)
+            await self._take_uploads(events.parse(message["Body"]))
         except Retryable as error:
             EVENTS.labels("retried").inc()
-            _log.warning("intake_retry", error=error.message)
-            await self._give_back(message)
+            attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+            delay_s = min(_MAX_BACKOFF_S, _BACKOFF_BASE_S ** min(attempt, 5))
+            _log.warning("intake_retry", error=error.message, delay_s=delay_s)
+            await self._give_back(message, delay_s)
             return False
         except Permanent as error:
             return await self._bury(message, error)
@@ -169,6 +180,25 @@ class _Intake:
             _log.exception("intake_failed")  # SQS brings it again, then keeps it as a dead letter
             return False
         return True
+
+    async def _take_uploads(self, parsed: events.Parsed) -> None:
+        """Take in all uploads of a message; one that is not ours does not hold up the others.
+
+        Raises:
+            WrongBucket: One of them was not ours; the others are done.
+            Retryable: A passing fault; the message must come again.
+        """
+        for kind, count in parsed.ignored.items():
+            EVENTS.labels("ignored").inc(count)
+            _log.debug("ignored", kind=kind, count=count)
+        foreign: WrongBucket | None = None
+        for upload in parsed.uploads:
+            try:
+                await admission.take_in(self._settings, self._s3, self._store, upload)
+            except WrongBucket as error:
+                foreign = error
+        if foreign:
+            raise foreign
 
     async def _bury(self, message: Message, error: Permanent) -> bool:
         """Keep what we cannot understand as a dead letter with its cause; send first."""
@@ -188,13 +218,13 @@ class _Intake:
         _log.warning("dead_letter", code=error.code, error=error.message)
         return True
 
-    async def _give_back(self, message: Message) -> None:
-        attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+    async def _give_back(self, message: Message, delay_s: int) -> None:
+        """Make a message visible again after a while; if that fails, its time-out does."""
         try:
             await self._sqs.change_message_visibility(
                 QueueUrl=self._url,
                 ReceiptHandle=message["ReceiptHandle"],
-                VisibilityTimeout=min(_MAX_BACKOFF_S, 1 << min(attempt, 10)),
+                VisibilityTimeout=delay_s,
             )
         except (ClientError, BotoCoreError, OSError) as error:
             _log.warning("message_not_given_back", error=str(error))
