@@ -1,4 +1,4 @@
-"""Fill what the charts repeat: the copy of keda/, the settings in the schema, the READMEs' tables.
+"""Fill what the charts repeat: the copy of keda/, the settings in the schema, tables, dashboard.
 
 scripts/render_chart.py [--check]
 """
@@ -73,11 +73,150 @@ def readme(chart: Path) -> Iterator[tuple[Path, str]]:
     yield path, before + "\n".join([_MARKS[0], *rows, _MARKS[1]]) + after
 
 
+def alerts() -> Iterator[tuple[Path, str]]:
+    """The runbook: each alert, when it fires and what to do."""
+    groups = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
+    lines = []
+    for rule in (rule for group in groups for rule in group["rules"]):
+        expression = " ".join(str(rule["expr"]).split())
+        lines += [
+            f"- **{rule['alert']}** ({rule['labels']['severity']}): `{expression}`",
+            f"  {rule['annotations']['runbook']}",
+        ]
+    path = CHART / "ALERTS.md"
+    before, _, rest = path.read_text().partition("<!-- alerts:start -->")
+    _, _, after = rest.partition("<!-- alerts:end -->")
+    yield path, before + "\n".join(["<!-- alerts:start -->", *lines, "<!-- alerts:end -->"]) + after
+
+
+#: Title, unit and queries (legend, expression) of each panel.
+PANELS = (
+    (
+        "Verdicts by label",
+        "short",
+        (("{{label}}", "sum by (label) (increase(guardian_verdicts_total[$i]))"),),
+    ),
+    (
+        "Uploads by outcome",
+        "short",
+        (("{{outcome}}", "sum by (outcome) (increase(guardian_events_total[$i]))"),),
+    ),
+    (
+        "Analyses by outcome",
+        "short",
+        (
+            (
+                "{{task}} {{outcome}}",
+                "sum by (task, outcome) (increase(guardian_tasks_total[$i]))",
+            ),
+        ),
+    ),
+    (
+        "Seconds of media a second",
+        "none",
+        (
+            (
+                "{{modality}}",
+                "sum by (modality) (rate(guardian_media_seconds_total[$i]))",
+            ),
+        ),
+    ),
+    (
+        "Time of each stage, p95",
+        "s",
+        (
+            (
+                "{{task}} {{stage}}",
+                "histogram_quantile(0.95, "
+                "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i])))",
+            ),
+        ),
+    ),
+    (
+        "Time since the last receive",
+        "s",
+        (("{{queue}}", "time() - max by (queue) (guardian_last_receive_timestamp_seconds)"),),
+    ),
+    (
+        "Rejected uploads by reason",
+        "short",
+        (
+            (
+                "{{reason}}",
+                "sum by (reason) (increase(guardian_uploads_rejected_total[$i]))",
+            ),
+        ),
+    ),
+    (
+        "Repairs and trouble",
+        "short",
+        (
+            (
+                "mended: {{kind}}",
+                "sum by (kind) (increase(guardian_sweeper_repairs_total[$i]))",
+            ),
+            (
+                "receives that failed: {{queue}}",
+                "sum by (queue) (increase(guardian_receive_errors_total[$i]))",
+            ),
+            (
+                "heartbeats: {{outcome}}",
+                "sum by (outcome) (increase("
+                'guardian_visibility_extensions_total{outcome!="extended"}[$i]))',
+            ),
+        ),
+    ),
+)
+
+
+def dashboard() -> Iterator[tuple[Path, str]]:
+    """The Grafana dashboard, two panels a row."""
+    source = {"type": "prometheus", "uid": "${source}"}
+    panels = [
+        {
+            "id": index + 1,
+            "type": "timeseries",
+            "title": title,
+            "datasource": source,
+            "gridPos": {"x": 12 * (index % 2), "y": 8 * (index // 2), "w": 12, "h": 8},
+            "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+            "targets": [
+                {
+                    "refId": chr(65 + place),
+                    "legendFormat": legend,
+                    "expr": query.replace("$i", "$__rate_interval"),
+                    "datasource": source,
+                }
+                for place, (legend, query) in enumerate(queries)
+            ],
+        }
+        for index, (title, unit, queries) in enumerate(PANELS)
+    ]
+    document = {
+        "uid": "silver-guardian",
+        "title": "Silver Guardian",
+        "schemaVersion": 39,
+        "timezone": "browser",
+        "refresh": "1m",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {"list": [{"name": "source", "type": "datasource", "query": "prometheus"}]},
+        "panels": panels,
+    }
+    yield CHART / "files" / "dashboard.json", json.dumps(document, indent=1) + "\n"
+
+
 def main() -> int:
     """Write the files, or with --check only say which are stale."""
     check = "--check" in sys.argv[1:]
     stale = 0
-    for path, text in [*copies(), *schema(), *readme(KEDA), *readme(CHART)]:
+    for path, text in [
+        *copies(),
+        *schema(),
+        *readme(KEDA),
+        *readme(CHART),
+        *alerts(),
+        *dashboard(),
+    ]:
         if path.is_file() and path.read_text() == text:
             continue
         stale += 1

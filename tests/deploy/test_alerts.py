@@ -1,5 +1,6 @@
 """The alerts are valid, each fires in a test of its own, and each names a declared metric."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -70,6 +71,25 @@ def test_every_alert_says_what_happened_and_what_to_do(rules):
     for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]:
         assert set(rule["annotations"]) == {"summary", "runbook"}
         assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_the_dashboard_asks_for_declared_metrics_in_valid_queries(promtool, render, tmp_path):
+    (item,) = render({"monitoring": {"dashboard": True}}).of("ConfigMap")
+    document = json.loads(item["data"]["silver-guardian.json"])
+    queries = [target["expr"] for panel in document["panels"] for target in panel["targets"]]
+    rules = [
+        {"record": f"panel:{index}", "expr": query.replace("$__rate_interval", "5m")}
+        for index, query in enumerate(queries)
+    ]
+    path = tmp_path / "panels.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    done = subprocess.run(
+        [promtool, "check", "rules", path], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert named(" ".join(queries)) <= declared()
+    assert item["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
 def test_a_wrong_rule_is_found(promtool, rules):
