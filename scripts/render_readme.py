@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fill the generated parts of README.md: the settings table, and the verdict with --verdict JOB.json.
+"""Fill the generated parts of README.md: the settings table, and the verdict on request.
 
     scripts/render_readme.py [--check] [--verdict FILE]
 
