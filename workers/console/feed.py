@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from shared.jobs import JobStore, JobSummary
+from shared.jobs import JobStore
 from shared.records import JobStatus, Label
+from shared.rows import JobSummary
 
 #: Rows that one request looks at, at most; the answer then says where to go on.
 MAX_LOOKED_AT = 2000
