@@ -16,7 +16,7 @@ Kind = Literal["voice", "picture", "both", "mismatch", "sequence"]
 Source = Literal["audio", "video", "sync", "sequence"]
 
 #: Which sources speak for each kind of manipulation.
-SPEAKS_FOR: dict[str, tuple[Source, ...]] = {
+SPEAKS_FOR: dict[Kind, tuple[Source, ...]] = {
     "voice": ("audio",),
     "picture": ("video",),
     "both": ("audio", "video"),
@@ -201,12 +201,15 @@ def kind_terms(
     values: Mapping[Source, float], model: FusionModel, declared: float | None = None
 ) -> dict[str, float]:
     """Return log(prior share x likelihood ratio) of every kind that something was measured for."""
-    shares: dict[str, float] = {
-        kind: model.kinds.get(kind, 0.0)
+    measured: list[Kind] = [
+        kind
         for kind, sources in SPEAKS_FOR.items()
         if all(source in values for source in sources) and model.kinds.get(kind, 0.0) > 0
+    ]
+    shares: dict[str, float] = {kind: model.kinds[kind] for kind in measured}
+    ratios: dict[str, float] = {
+        kind: sum(values[source] for source in SPEAKS_FOR[kind]) for kind in measured
     }
-    ratios = {kind: sum(values[source] for source in SPEAKS_FOR[kind]) for kind in shares}
     if declared is not None:
         ratios["declared"] = declared
         rest = 1 - model.declared.kind
