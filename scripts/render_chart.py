@@ -127,8 +127,10 @@ PANELS = (
         (
             (
                 "{{task}} {{stage}}",
-                "histogram_quantile(0.95, "
-                "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i])))",
+                (
+                    "histogram_quantile(0.95, "
+                    "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i])))"
+                ),
             ),
         ),
     ),
@@ -161,8 +163,10 @@ PANELS = (
             ),
             (
                 "heartbeats: {{outcome}}",
-                "sum by (outcome) (increase("
-                'guardian_visibility_extensions_total{outcome!="extended"}[$i]))',
+                (
+                    "sum by (outcome) (increase("
+                    'guardian_visibility_extensions_total{outcome!="extended"}[$i]))'
+                ),
             ),
         ),
     ),

@@ -26,7 +26,7 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Thre
     """
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  # http.server's name
+        def do_GET(self) -> None:  # http.server's name
             if self.path == "/health":
                 self._answer(200, {"status": "alive"})
             elif self.path == "/ready":

@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # noqa: N815  # http.server's names
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # http.server's names
 
     def _note(self, body):
         signed = self.headers.get("Authorization", "")
