@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audio_export import Detector, export
 from audio_extend import extend
-from audio_fit import PENALTY, Table, by_clip, cross_fit, logistic
+from audio_fit import CURRENT, PENALTY, Table, by_clip, cross_fit, logistic
 from audio_nets import FrontEnd
 from audio_pool import LEAST_SPEECH_S, Figures, figures, prepare
 from audio_robust import robustness
@@ -97,7 +97,7 @@ def tabulate(
     parts: list[tuple[list[dict[str, str]], np.ndarray, Figures]],
 ) -> tuple[Table, list[dict[str, str]]]:
     """Join the windows of pool and extension; clips with hardly any speech are left out."""
-    columns: list[list[Any]] = [[] for _ in range(6)]
+    columns: list[list[Any]] = [[] for _ in range(7)]
     rows: list[dict[str, str]] = []
     for number, (lines, speech_s, found) in enumerate(parts):
         kept = speech_s[found.clip] >= LEAST_SPEECH_S
@@ -108,10 +108,11 @@ def tabulate(
         columns[3].append(found.clip[kept] + len(rows))
         columns[4].append(found.copy[kept])
         columns[5].append(np.full(kept.sum(), number == 0))
+        columns[6].append(np.array([row["family"] for row in owners]))
         rows += lines
-    values, fake, maker, clip, copy, pool = (np.concatenate(column) for column in columns)
+    values, fake, maker, clip, copy, pool, family = (np.concatenate(column) for column in columns)
     source = np.char.replace(maker, "self:", "")
-    return Table(values, fake, source, maker, clip, copy, pool), rows
+    return Table(values, fake, source, maker, clip, copy, pool, family), rows
 
 
 def calibrate(
@@ -151,13 +152,17 @@ def tables(
     """Return the out-of-fold figures of the pool: clean, degraded, by language and family."""
     found: dict[str, Any] = {}
     pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
-    for copy, name in ((0, "clean"), (1, "degraded")):
+    for copy, name in ((0, "clean"), (1, "degraded"), (0, "clean, current families")):
         clips, values = by_clip(llr[table.pool], pooled, copy)
         lines = [rows[index] for index in clips]
         fake = np.array([row["label"] == "spoof" for row in lines])
         groups = [row["source"].replace("self:", "") for row in lines]
+        if name.endswith("families"):
+            current = ~fake | np.array([row["family"] in CURRENT for row in lines])
+            kept = [group for group, use in zip(groups, current, strict=True) if use]
+            values, fake, groups = values[current], fake[current], kept
         found[name] = evaluation.summarise(values, fake, groups, threshold)
-        if copy:
+        if name != "clean":
             continue
         for column in ("language", "family"):
             for value in sorted({row[column] for row in lines}):

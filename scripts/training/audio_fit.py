@@ -16,6 +16,14 @@ CLIP = 4.0
 #: by the AUC on unseen sources.
 PENALTY = 0.3
 COPY_WEIGHT = 0.3
+#: Families that today's fakes are made with count more, those of the past less; chosen by the AUC
+#: on unseen sources of the current ones.
+CURRENT = (
+    *("ar+diffusion", "codec-lm", "codec-nar", "codec-flow", "commercial"),
+    *("diffusion-tts", "e2e-vits", "tts-neural", "am+gan"),
+)
+OLD = ("formant", "concat/hmm", "dsp-vocoder")
+CURRENT_WEIGHT, OLD_WEIGHT = 2.0, 0.5
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Table:
         maker: The same, with copies apart; what sampling is balanced over.
         clip: Number of the clip.
         copy: 0 for the clean window.
+        family: Kind of synthesis, empty for genuine clips and where nobody knows.
         pool: Whether the clip belongs to the pool proper, not to its extension.
     """
 
@@ -49,6 +58,7 @@ class Table:
     clip: NDArray[np.int64]
     copy: NDArray[np.int64]
     pool: NDArray[np.bool_]
+    family: NDArray[np.str_]
 
 
 def fold_of(source: str) -> int:
@@ -63,6 +73,8 @@ def balance(table: Table, copy_weight: float = COPY_WEIGHT) -> Floats:
         for maker in np.unique(table.maker[table.fake == truth]):
             chosen = (table.maker == maker) & (table.fake == truth)
             weights[chosen] = chosen.sum() ** -0.5
+    weights *= np.where(np.isin(table.family, OLD), OLD_WEIGHT, 1.0)
+    weights *= np.where(np.isin(table.family, CURRENT), CURRENT_WEIGHT, 1.0)
     return weights * np.where(table.copy == 0, 1.0, copy_weight)
 
 

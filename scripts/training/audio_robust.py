@@ -15,7 +15,7 @@ from audio_pool import LEAST_SPEECH_S, Clips, windows
 from workers import evaluation
 
 #: Clips of each class that are looked at.
-CLIPS = 150
+CLIPS = 60
 
 
 def _noisy(samples: Samples) -> Samples:
