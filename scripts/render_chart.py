@@ -89,6 +89,8 @@ def alerts() -> Iterator[tuple[Path, str]]:
     yield path, before + "\n".join(["<!-- alerts:start -->", *lines, "<!-- alerts:end -->"]) + after
 
 
+_STAGES = "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i]))"
+_NOT_EXTENDED = 'guardian_visibility_extensions_total{outcome!="extended"}'
 #: Title, unit and queries (legend, expression) of each panel.
 PANELS = (
     (

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -223,7 +224,10 @@ def test_the_pods_of_the_chart_run_as_plain_processes(image, render, tmp_path):
                 process.terminate()
             statuses = [process.wait(60) for process, _, _ in running]
 
-    assert statuses == [0] * len(PROCESSES), [log.read_text()[-500:] for _, _, log in running]
+    logs = [log.read_text()[-500:] for _, _, log in running]
+    assert statuses[:-1] == [0] * (len(PROCESSES) - 1), logs
+    # uvicorn shuts down and then ends by the signal that asked it to.
+    assert statuses[-1] in (0, -signal.SIGTERM), logs[-1]
 
 
 def start(image, container, tmp_path):
