@@ -6,6 +6,7 @@ from typing import Any
 
 _WIDTH, _PANEL, _LEFT, _TOP, _GAP = 760, 150, 56, 34, 48
 _COLOURS = {"audio": "#2563eb", "video": "#c2410c"}
+_ANCHORS = {0.0: "start", 0.5: "middle", 1.0: "end"}
 _ROWS = (("pods_over_time", "pods"), ("queued_over_time", "messages waiting"))
 
 
@@ -46,7 +47,7 @@ def _panel(workers: dict[str, Any], key: str, label: str, top: int) -> list[str]
         )
         x = _LEFT + share * (right - _LEFT)
         parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle" fill="#4b5563">'
+            f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="{_ANCHORS[share]}" fill="#4b5563">'
             f"{longest * share / 60:.0f} min</text>"
         )
     for position, (name, series) in enumerate(workers.items()):
