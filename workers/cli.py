@@ -19,6 +19,7 @@ from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
 from workers import commands
 from workers.evaluate_command import evaluate_command
+from workers.plan_command import plan_command
 
 _err = Console(stderr=True, highlight=False)
 _WAIT_S = 900.0
@@ -303,6 +304,7 @@ def models_verify(as_json: bool) -> None:
 
 
 main.add_command(evaluate_command)
+main.add_command(plan_command)
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from shared.records import Outcome, PartialResult, SyncSeries
 
 #: Lags at which sound and mouth of an untouched recording agree: the mouth moves up to a syllable
-#: before it is heard, and series of 12.5 Hz are coarse. Picked among some thirty settings on the same
-#: few development clips, so the figure in the card is optimistic.
+#: before it is heard, and series of 12.5 Hz are coarse. Picked among some thirty settings on the
+#: same few development clips, so the figure in the card is optimistic.
 NEAR_S = 0.28
 #: Both series are averaged over this many neighbours to each side.
 SMOOTHING = 1
