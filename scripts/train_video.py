@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="directory with clips/manifest.csv")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--cache", type=Path, default=Path(".cache/train-video"))
+    parser.add_argument("--cache", type=Path, default=Path(".guardian/train-video"))
     parser.add_argument("--out", type=Path, default=PACKAGED, help="directory of models.toml")
     parser.add_argument("--fold", type=int, help="train this one only (folds may run side by side)")
     parser.add_argument("--members", type=int, default=MEMBERS, help="networks a fold")
