@@ -23,7 +23,14 @@ _PACKAGED = Path(__file__).with_name("stack.yaml")
 _IN_SOURCE = Path(__file__).parents[1] / "deploy" / "aws" / "stack.yaml"
 _PARTITION = "aws"
 #: Parameters that whoever deployed the stack for a cluster chose; provisioning again keeps them.
-_NOT_OURS = ("OidcProvider", "Namespace", "Release", "AlarmTopicArn", "OldestMessageSeconds")
+_NOT_OURS = (
+    "OidcProvider",
+    "ConsoleOrigin",
+    "Namespace",
+    "Release",
+    "AlarmTopicArn",
+    "OldestMessageSeconds",
+)
 _NO_UPDATES = "No updates are to be performed"
 
 

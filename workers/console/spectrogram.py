@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
 import cv2
 import numpy as np
@@ -25,21 +25,23 @@ _STEP = 128
 _RANGE_DB = 80.0
 #: Drawing fetches and decodes a recording; one at a time is enough.
 _one_at_a_time = BoundedSemaphore(1)
+#: Pictures of the latest jobs looked at; the console writes nothing to the reports bucket.
+_KEPT = 64
+_drawn: dict[str, bytes] = {}
+_lock = Lock()
 
 
 def of_job(settings: Settings, job: Job) -> bytes:
-    """Return the spectrogram of a job as PNG; the first look makes it, later ones read it.
+    """Return the spectrogram of a job as PNG; the first look makes it, later ones remember it.
 
     Raises:
         NoAudioTrack: The recording has no sound.
         ObjectGone: The recording is no longer there.
         ServiceUnavailable: S3 could not be reached.
     """
-    key = f"evidence/{job.job_id}/spectrogram.png"
-    try:
-        return objects.get_report(settings, key)
-    except ObjectGone:
-        pass  # not drawn yet
+    with _lock:
+        if job.job_id in _drawn:
+            return _drawn[job.job_id]
     if job.audio is None or job.media is None or not job.media.of_kind("audio"):
         raise NoAudioTrack
     with _one_at_a_time, objects.workspace(settings) as directory:
@@ -52,7 +54,10 @@ def of_job(settings: Settings, job: Job) -> bytes:
                 picture = draw(reader, media.duration_s or 0.0)
         except Permanent as error:
             raise ObjectGone(error.message) from error
-    objects.put_report(settings, key, picture, "image/png")
+    with _lock:
+        _drawn[job.job_id] = picture
+        while len(_drawn) > _KEPT:
+            _drawn.pop(next(iter(_drawn)))
     return picture
 
 
