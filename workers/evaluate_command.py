@@ -47,13 +47,18 @@ def evaluate_audio(
 @_manifest
 @_by
 @_processes
+@click.option("--tamper", is_flag=True, help="Judge findings about the sequence of frames instead.")
 @_json
 def evaluate_video(
-    manifest: Path, columns: tuple[str, ...], processes: int | None, as_json: bool
+    manifest: Path, columns: tuple[str, ...], processes: int | None, tamper: bool, as_json: bool
 ) -> None:
-    """Score faces; labels are real and fake."""
+    """Score faces; labels are real and fake. With --tamper, a manifest of scripts/tamper.py."""
     from workers.evaluate import evaluate_video as evaluate  # noqa: PLC0415  # slow to import
+    from workers.evaluate_tamper import evaluate_tamper  # noqa: PLC0415  # slow to import
 
+    if tamper:
+        _print(evaluate_tamper(manifest, processes=processes), as_json)
+        return
     settings = get_settings()
     figures = evaluate(
         manifest,
