@@ -197,7 +197,7 @@ class _Resolver:
     def _reference(self, name: str) -> str:
         if name in self._resources:
             return self.name(name)
-        if name == "AWS::AccountId":
+        if name == "AWS::AccountId" and name not in self._values:
             identity = aws.client(self._settings, "sts").get_caller_identity()
             return str(identity["Account"])
         return self._values[name]

@@ -104,8 +104,10 @@ def test_what_cannot_be_read_is_a_typed_error(path):
         parse(path.read_text())
 
 
+#: Also lone surrogates, which JSON can spell and UTF-8 cannot.
+TEXT = st.text(st.characters(codec=None))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -126,7 +128,9 @@ def test_no_mutation_raises_anything_but_a_typed_error(data):
             parent[name] = data.draw(JSON)
     text = json.dumps(document)
     with suppress(Permanent):
-        parse(text)
+        for upload in parse(text).uploads:
+            assert len(upload.job_id) == 32, "what is read can be stored"
+            assert upload.size_bytes is None or 0 <= upload.size_bytes < 2**63
 
 
 @given(st.text())

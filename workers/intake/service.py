@@ -93,6 +93,7 @@ class _Intake:
         finally:
             leaving.set()
             server.shutdown()
+            server.server_close()
         _log.info("intake_stopped")
 
     async def _is_paused(self) -> bool:
@@ -100,9 +101,13 @@ class _Intake:
         if not await asyncio.to_thread(flags.paused, self._settings, self._queue):
             return False
         self._heard = time.monotonic()  # well, and told to wait
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), _PAUSED_S)
+        await self._rest(_PAUSED_S)
         return True
+
+    async def _rest(self, pause_s: float) -> None:
+        """Do nothing for a while, or until the stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), pause_s)
 
     def _is_ready(self) -> bool:
         patience_s = _MISSED_POLLS * (self._settings.receive_wait_s + 10)
@@ -111,33 +116,23 @@ class _Intake:
     async def _receive(self) -> list[Message]:
         """Long-poll once; a failure is counted and followed by a pause, and never ends the loop.
 
-        A stop cuts the poll short. Messages that SQS hands out just then are invisible to others
-        until the visibility timeout, and come back after it.
+        A stop waits for the poll, `receive_wait_s` at most, to hand back what it brings: SQS does
+        not notice a cut, and would hide the next messages behind it for a whole visibility timeout.
         """
-        poll = asyncio.ensure_future(
-            self._sqs.receive_message(
+        try:
+            answer = await self._sqs.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=self._batch,
                 WaitTimeSeconds=self._settings.receive_wait_s,
                 VisibilityTimeout=self._settings.visibility_timeout_s,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
-        )
-        stop = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({poll, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not poll.done():
-                return []
-            answer = poll.result()
         except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
             RECEIVE_ERRORS.labels(self._queue).inc()
             _log.warning("receive_failed", error=str(error), pause_s=self._pause_s)
-            await asyncio.wait({stop}, timeout=self._pause_s)
+            await self._rest(self._pause_s)
             self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
             return []
-        finally:
-            poll.cancel()
-            stop.cancel()
         self._pause_s = _MIN_PAUSE_S
         self._heard = time.monotonic()
         LAST_RECEIVE.labels(self._queue).set_to_current_time()
