@@ -96,5 +96,6 @@ def test_the_local_system_until_ctrl_c(tmp_path):
     finally:
         server.send_signal(signal.SIGINT)
         status = server.wait(60)
+        server.stdout.close()
     assert status == 0
     assert not (tmp_path / "local.json").exists()
