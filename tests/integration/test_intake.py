@@ -157,8 +157,9 @@ async def test_each_version_is_a_job_judged_by_its_own_bytes(house):
 
     await house.drain()
 
-    assert house.store.get(good.job_id).status is JobStatus.QUEUED
-    assert house.store.get(bad.job_id).error.code == "not_media"
+    old, new = house.store.get(good.job_id), house.store.get(bad.job_id)
+    assert (old.status, old.size_bytes) == (JobStatus.QUEUED, len(VIDEO))
+    assert (new.error.code, new.size_bytes) == ("not_media", 23)
 
 
 async def test_an_object_gone_or_changed_since_its_event_is_told(house):
