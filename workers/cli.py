@@ -119,9 +119,12 @@ def worker(role: Any) -> None:
 
         logged(service.run)(get_settings())
         return
-    from workers import fleet
+    from workers import pool_metrics
 
-    raise SystemExit(logged(fleet.run)(get_settings(), role))
+    with pool_metrics.collected():
+        from workers import fleet
+
+        raise SystemExit(logged(fleet.run)(get_settings(), role))
 
 
 @main.command()

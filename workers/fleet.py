@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import time
-from pathlib import Path
 
-# Must be set before prometheus_client is imported for the first time: the values of a pool child
-# reach the parent through files in this directory.
-_METRICS_DIR = Path(
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="guardian-metrics-"))
-)
+import structlog
+from celery.worker import state
 
-import structlog  # noqa: E402  # see above
-from celery.worker import state  # noqa: E402  # see above
-
-from shared import objects, presence, queues, sqs_transport  # noqa: E402  # see above
-from shared.models import Registry  # noqa: E402  # see above
-from shared.queues import Role  # noqa: E402  # see above
-from shared.settings import Settings  # noqa: E402  # see above
-from workers import health, lifespan  # noqa: E402  # see above
+from shared import objects, presence, queues, sqs_transport
+from shared.models import Registry
+from shared.queues import Role
+from shared.settings import Settings
+from workers import health, lifespan
 
 #: Ports of /health, /ready and /metrics.
 PORTS: dict[Role, int] = {"audio": 8000, "video": 8001, "aggregator": 9100}
@@ -69,7 +60,6 @@ def run(settings: Settings, role: Role) -> int:
     finally:
         stop.set()
         server.shutdown()
-        shutil.rmtree(_METRICS_DIR, ignore_errors=True)  # figures of a process that is gone
     return int(worker.exitcode or 0)
 
 

@@ -11,8 +11,8 @@ from threading import Thread
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-#: Where a process with pool children collects their metrics; prometheus_client's own variable.
-_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+from workers import pool_metrics
+
 
 
 def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> ThreadingHTTPServer:
@@ -58,7 +58,7 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Thre
 
 def metrics() -> bytes:
     """Render all metrics, those of pool children included."""
-    if _MULTIPROCESS not in os.environ:
+    if pool_metrics.VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped upstream

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from shared import aws, depths
+from shared.errors import UnknownJob
 from shared.jobs import JobStore
 from shared.queues import queue_url
 from shared.settings import Settings
@@ -199,12 +200,20 @@ def test_the_numbers_on_the_page_are_those_of_sqs(page, system, done):
             card.get_by_text(f"dead letters: {now.dead}").wait_for()
 
 
+def known(store, job_id):
+    """Return the job, or nothing while intake has not made it yet."""
+    try:
+        return store.get(job_id)
+    except UnknownJob:
+        return None
+
+
 def test_pause_stops_consumption_and_a_dead_letter_sent_back_completes(page, system, done):
     toggle(page, "audio", "Pause")
     time.sleep(6)  # polls under way end, and flags are read again
     job_id = upload(page, SAMPLES[0])
     store = JobStore(system.settings)
-    wait_for(lambda: store.get(job_id).video)
+    wait_for(lambda: (job := known(store, job_id)) and job.video)
     time.sleep(3)
     held = row(system, "audio").visible  # one, or two where S3 told of the upload twice
     assert held >= 1
