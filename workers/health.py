@@ -14,7 +14,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from workers import pool_metrics
 
 
-
 def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Serve from a daemon thread; `ready` is asked at each /ready.
 
