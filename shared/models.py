@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from shared.errors import ModelCorrupt, ModelMissing, SetupError
 from shared.records import ModelRef
@@ -16,6 +16,7 @@ PACKAGED = Path(__file__).with_name("models")
 MANIFEST = "models.toml"
 
 Device = Literal["auto", "cuda", "cpu"]
+Numbers = TypeVar("Numbers")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,19 @@ class ModelEntry:
     def ref(self) -> ModelRef:
         """The name, version and digest that results carry."""
         return ModelRef(name=self.name, version=self.version, sha256=self.sha256)
+
+
+def numbers(kind: type[Numbers], params: dict[str, Any], what: str) -> Numbers:
+    """Fill a dataclass of floats from a model's parameters.
+
+    Raises:
+        SetupError: One is missing or no number; `what` names the model in the message.
+    """
+    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]  # a dataclass
+    try:
+        return kind(**{name: float(params[name]) for name in names})
+    except (KeyError, TypeError, ValueError) as error:
+        raise SetupError(f"The calibration of {what} lacks {error}.") from error
 
 
 class Registry:

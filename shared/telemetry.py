@@ -42,7 +42,6 @@ VERDICTS: Final = Counter("guardian_verdicts_total", "Verdicts given, by label."
 SWEEPER_REPAIRS: Final = Counter(
     "guardian_sweeper_repairs_total", "Jobs mended by the sweeper, by what was wrong.", ["kind"]
 )
-CACHE_HITS: Final = Counter("guardian_cache_hits_total", "Verdicts taken from an earlier job.")
 
 REQUESTS: Final = Counter(
     "guardian_analyzer_requests_total",

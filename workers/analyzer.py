@@ -15,9 +15,9 @@ from fastapi import UploadFile
 from pydantic import BaseModel, Field
 
 from shared import objects
+from shared.containers import SNIFF_BYTES, admit
 from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket
 from shared.halves import Analyze, decode_limits, examine
-from shared.media import SNIFF_BYTES, admit
 from shared.models import Registry
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings

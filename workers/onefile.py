@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shared.containers import SNIFF_BYTES, admit
 from shared.errors import NotMedia
 from shared.halves import Analyze, decode_limits, examine
-from shared.media import SNIFF_BYTES, admit
 from shared.models import Registry
 from shared.records import Analysis, Job, JobStatus, Media, Modality, Upload
 from shared.settings import Settings

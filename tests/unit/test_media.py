@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.containers import admit, sniff, sniff_file
 from shared.errors import (
     DecoderTimeout,
     EmptyObject,
@@ -21,12 +22,9 @@ from shared.media import (
     FrameReader,
     PcmReader,
     Sampling,
-    admit,
     plan_sampling,
     probe,
     scaled_size,
-    sniff,
-    sniff_file,
 )
 from shared.records import Media, Track
 

@@ -10,6 +10,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws, queues
+from shared.containers import AUDIO_CONTAINERS, SNIFF_BYTES, admit
 from shared.errors import (
     GuardianError,
     KeyOutsideUploads,
@@ -22,7 +23,6 @@ from shared.errors import (
 )
 from shared.halves import typed_half
 from shared.jobs import JobStore, Written
-from shared.media import AUDIO_CONTAINERS, SNIFF_BYTES, admit
 from shared.objects import pin
 from shared.records import MODALITIES, Upload
 from shared.settings import UPLOADS_PREFIX, Settings

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import SetupError
+from shared.models import numbers
 from shared.records import Person, TimelinePoint
 
 #: Points of a timeline; longer recordings get coarser ones.
@@ -72,10 +72,7 @@ class Calibration:
         Raises:
             SetupError: One is missing or no number.
         """
-        try:
-            return cls(**{item.name: float(params[item.name]) for item in fields(cls)})
-        except (KeyError, TypeError, ValueError) as error:
-            raise SetupError(f"The calibration of the face detector lacks {error}.") from error
+        return numbers(cls, params, "the face detector")
 
     def of_person(self, scores: Floats) -> float:
         """Return the log-likelihood ratio of one person, in nats."""
