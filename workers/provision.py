@@ -30,6 +30,9 @@ _NOT_OURS = (
     "Release",
     "AlarmTopicArn",
     "OldestMessageSeconds",
+    "NotificationPrefix",
+    "RetentionDays",
+    "CustomerKey",
 )
 _NO_UPDATES = "No updates are to be performed"
 
@@ -113,6 +116,8 @@ def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
 
 def _parameters(settings: Settings, template: dict[str, Any]) -> dict[str, str]:
     defaults = {name: str(row["Default"]) for name, row in template["Parameters"].items()}
+    if settings.endpoint_url:  # somebody trying it out is told of a misplaced key, by a rejection
+        defaults["NotificationPrefix"] = ""
     return defaults | {
         "Prefix": settings.prefix,
         "VisibilityTimeoutSeconds": str(settings.visibility_timeout_s),
@@ -243,14 +248,16 @@ def _complete(settings: Settings, template: dict[str, Any], resolve: _Resolver) 
                 },
             )
         if "TimeToLiveSpecification" in properties:
-            _expire(settings, resolve.value(properties))
+            wanted = ("TableName", "TimeToLiveSpecification")
+            _expire(settings, resolve.value({key: properties[key] for key in wanted}))
 
 
 def _notification(item: dict[str, Any]) -> dict[str, Any]:
     """Spell a queue configuration of CloudFormation as the API of S3 does."""
     spelled: dict[str, Any] = {"QueueArn": item["Queue"], "Events": [item["Event"]]}
-    if "Filter" in item:
-        spelled["Filter"] = {"Key": {"FilterRules": item["Filter"]["S3Key"]["Rules"]}}
+    rules = [rule for rule in item["Filter"]["S3Key"]["Rules"] if rule["Value"]]
+    if rules:
+        spelled["Filter"] = {"Key": {"FilterRules": rules}}
     return spelled
 
 

@@ -218,6 +218,35 @@ def test_buckets_are_private_encrypted_and_kept(stack):
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+def test_a_key_of_ones_own_serves_its_services_and_the_notification_alone(stack):
+    administration, notification = stack["Resources"]["Key"]["Properties"]["KeyPolicy"]["Statement"]
+    (use,) = stack["Resources"]["KeyAccess"]["Properties"]["PolicyDocument"]["Statement"]
+    roles = stack["Resources"]["KeyAccess"]["Properties"]["Roles"]
+
+    assert administration["Principal"]["AWS"]["Fn::Sub"].endswith(":root")
+    assert notification["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert set(notification["Condition"]) == {"ArnEquals", "StringEquals"}
+    assert use["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert use["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
+    assert use["Condition"]["StringEquals"]["kms:ViaService"]
+    assert {role["Ref"] for role in roles} == {f"{name.title()}Role" for name in PROCESSES}
+    assert stack["Parameters"]["CustomerKey"]["Default"] == "false"
+
+
+def test_uploads_are_versioned_told_of_by_prefix_and_kept_unless_asked(stack):
+    bucket = stack["Resources"]["UploadsBucket"]["Properties"]
+    (told,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert told["Filter"]["S3Key"]["Rules"] == [
+        {"Name": "prefix", "Value": {"Ref": "NotificationPrefix"}}
+    ]
+    assert stack["Parameters"]["NotificationPrefix"]["Default"] == "uploads/"
+    assert [rule["Fn::If"][0] for rule in rules if "Fn::If" in rule] == ["Expires"]
+    assert stack["Parameters"]["RetentionDays"]["Default"] == 0
+
+
 def test_every_queue_has_dead_letters_and_an_alarm_on_each(stack):
     queues = of_type(stack, "AWS::SQS::Queue")
     alarmed = {
@@ -233,7 +262,8 @@ def test_every_queue_has_dead_letters_and_an_alarm_on_each(stack):
         target = row["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
         assert target in queues
         assert alarmed[name]["MetricName"] == "ApproximateAgeOfOldestMessage"
-        assert row["Properties"]["SqsManagedSseEnabled"] is True
+        assert row["Properties"]["SqsManagedSseEnabled"]["Fn::If"][2] is True
+        assert row["Properties"]["KmsMasterKeyId"]["Fn::If"][1] == {"Ref": "Key"}
 
 
 def test_only_the_bucket_of_this_account_may_send_notifications(stack):

@@ -98,12 +98,10 @@ def test_a_changed_setting_reaches_the_queues(settings):
     assert attributes["Attributes"]["VisibilityTimeout"] == "300"
 
 
-def test_a_key_filter_of_the_file_is_applied(settings, monkeypatch):
-    text = module.template_text()
-    place = '          - Event: "s3:ObjectCreated:*"\n'
-    assert text.count(place) == 1
-    rules = "            Filter: {S3Key: {Rules: [{Name: prefix, Value: uploads/}]}}\n"
-    monkeypatch.setattr(module, "template_text", lambda: text.replace(place, place + rules))
+def test_a_key_filter_is_applied_where_it_is_chosen(settings, monkeypatch):
+    chosen = {"NotificationPrefix": "uploads/"}
+    parameters = module._parameters
+    monkeypatch.setattr(module, "_parameters", lambda *given: parameters(*given) | chosen)
 
     provision(settings)
 
