@@ -44,14 +44,31 @@ def test_ports_are_those_of_the_code(defaults):
             assert defaults.environment(process)["GUARDIAN_METRICS_PORT"] == str(port)
 
 
-def test_each_worker_scales_on_the_queue_that_it_reads(defaults):
-    settings = Settings()
-    scaled = {item["spec"]["scaleTargetRef"]["name"]: item for item in defaults.of("ScaledObject")}
+def scaled_queues(rendered):
+    """Each worker with the queue whose depth decides its number of pods."""
+    return {
+        item["spec"]["scaleTargetRef"]["name"]: trigger(item)["queueURL"]
+        for item in rendered.of("ScaledObject")
+    }
 
-    assert set(scaled) == {f"sg-{process}" for process in ROLE_QUEUES}
-    for process, queue in ROLE_QUEUES.items():
-        assert trigger(scaled[f"sg-{process}"])["queueURL"] == settings.queue(queue)
+
+def queues_of_the_code():
+    settings = Settings()
+    return {f"sg-{process}": settings.queue(queue) for process, queue in ROLE_QUEUES.items()}
+
+
+def test_each_worker_scales_on_the_queue_that_it_reads(defaults):
+    assert scaled_queues(defaults) == queues_of_the_code()
     assert set(ROLE_QUEUES.values()) == set(QUEUES)
+
+
+def test_a_queue_that_its_worker_does_not_read_is_found(render):
+    with pytest.raises(helm.HelmError, match="queue"):
+        render({"keda": {"scalers": {"video": {"queue": "videos"}}}})
+    planted = scaled_queues(render({"keda": {"scalers": {"video": {"queue": "audio"}}}}))
+    assert dict(planted.items() - queues_of_the_code().items()) == {
+        "sg-video": "silver-guardian-audio"
+    }
 
 
 def test_what_is_scaled_exists(example):
