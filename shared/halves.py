@@ -158,7 +158,11 @@ def typed_half(modality: Modality, error: Permanent) -> PartialResult:
 
 def decode_limits(settings: Settings) -> DecodeLimits:
     """Return the decoder's limits from the settings."""
-    return DecodeLimits(wall_s=settings.decode_timeout_s, memory_bytes=settings.decode_memory_bytes)
+    return DecodeLimits(
+        wall_s=settings.decode_timeout_s,
+        memory_bytes=settings.decode_memory_bytes,
+        sandbox=settings.sandbox,
+    )
 
 
 def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tuple[EvidenceRef, ...]:
@@ -172,10 +176,19 @@ def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tupl
 
 
 def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
-    """Ask for the verdict, once, when both halves are stored."""
+    """Ask for the verdict, once, when both halves are stored.
+
+    A half that comes after the verdict, in the place of one that failed, makes a new verdict that
+    supersedes the first.
+    """
     job = written.job
-    if not written.both_halves or job.status.final:
+    if not written.both_halves:
         return
+    if job.status.final:
+        if job.verdict is None or job.decided_on in (None, job.outcomes):
+            return
+        _log.info("verdict_superseded", decided_on=job.decided_on, now=job.outcomes)
+        job = store.reopen(job, (), datetime.now(UTC)).job
     if store.claim_aggregation(job.job_id, datetime.now(UTC)):
         queues.send_decision(settings, job.job_id)
         _log.info("decision_asked_for")

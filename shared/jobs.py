@@ -135,10 +135,19 @@ class JobStore:
         ).applied
 
     def finish(
-        self, job_id: str, verdict: Verdict, now: datetime, *, report_key: str | None = None
+        self, job: Job, verdict: Verdict, now: datetime, *, report_key: str | None = None
     ) -> Written:
-        """Store the verdict, once; the job is complete and leaves the `pending` index."""
+        """Store the verdict, once; the job is complete and leaves the `pending` index.
+
+        Args:
+            job: The job as the decision has seen it; where a half has changed since, nothing is
+                written.
+            verdict: The statement about it.
+            now: The time of the write.
+            report_key: Where the report will lie.
+        """
         values: dict[str, Any] = {
+            ":seen": job.outcomes,
             ":verdict": verdict.model_dump_json(),
             ":label": verdict.label,
             ":complete": JobStatus.COMPLETE,
@@ -146,7 +155,7 @@ class JobStore:
         }
         sets = (
             "SET verdict = :verdict, label = :label, #status = :complete, aggregation = :done, "
-            "updated = :now"
+            "decided_on = :seen, updated = :now"
         )
         if verdict.probability is not None:
             sets += ", probability = :probability"
@@ -154,9 +163,14 @@ class JobStore:
         if report_key:
             sets += ", report_key = :report"
             values[":report"] = report_key
-        return self._update(
-            job_id, f"{sets} REMOVE pending, due", values, now, "attribute_not_exists(verdict)"
-        )
+        condition = "attribute_not_exists(verdict)"
+        for name, half in (("audio", job.audio), ("video", job.video)):
+            if half is None:
+                condition += f" AND attribute_not_exists({name})"
+            else:
+                condition += f" AND {name}_outcome = :{name}"
+                values[f":{name}"] = half.outcome
+        return self._update(job.job_id, f"{sets} REMOVE pending, due", values, now, condition)
 
     def fail(self, job_id: str, error: GuardianError, now: datetime) -> Written:
         """End a job that has no verdict, with the cause."""
@@ -172,23 +186,26 @@ class JobStore:
         )
 
     def reopen(self, job: Job, halves: Iterable[Modality], now: datetime) -> Written:
-        """Take back the verdict and the halves named, so that they can be made again."""
+        """Take back the verdict and the halves named, so that they can be made again.
+
+        The verdict moves to `superseded`: what was said once stays readable.
+        """
         gone = "verdict, label, probability, aggregation, report_key, #error, sweeps"
         for half in halves:
             gone += f", {half}, {half}_outcome, {half}_started"
         shard = zlib.crc32(job.job_id.encode()) % SHARDS
-        return self._update(
-            job.job_id,
-            f"SET #status = :queued, updated = :now, pending = :shard, due = :due REMOVE {gone}",
-            {
-                ":queued": JobStatus.QUEUED,
-                ":shard": f"pending#{shard}",
-                ":due": self._due(now),
-                ":seen": job.status,
-            },
-            now,
-            "#status = :seen",
-        )
+        sets = "#status = :queued, updated = :now, pending = :shard, due = :due"
+        values: dict[str, Any] = {
+            ":queued": JobStatus.QUEUED,
+            ":shard": f"pending#{shard}",
+            ":due": self._due(now),
+            ":seen": job.status,
+        }
+        earlier = job.as_superseded()
+        if earlier:
+            sets += ", superseded = list_append(if_not_exists(superseded, :none), :earlier)"
+            values |= {":none": [], ":earlier": [earlier.model_dump_json()]}
+        return self._update(job.job_id, f"SET {sets} REMOVE {gone}", values, now, "#status = :seen")
 
     def erase(self, job_id: str) -> None:
         """Remove the row of a job."""

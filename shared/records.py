@@ -252,6 +252,17 @@ class Verdict(Record):
     decided_at: datetime
 
 
+class Superseded(Record):
+    """An earlier verdict on the same upload, and the models that it came from."""
+
+    label: Label
+    probability: Probability | None = None
+    llr: float | None = None
+    modalities_used: tuple[str, ...] = ()
+    decided_at: datetime
+    models: tuple[ModelRef, ...] = ()
+
+
 class JobError(Record):
     """Why a job was rejected or failed."""
 
@@ -278,13 +289,32 @@ class Job(Record):
     audio: PartialResult | None = None
     video: PartialResult | None = None
     aggregation: str | None = None
+    decided_on: str | None = None
     verdict: Verdict | None = None
+    superseded: tuple[Superseded, ...] = ()
     report_key: str | None = None
     cache_hit: bool = False
     cache_age_s: Seconds | None = None
     dispatched: bool = False
     sweeps: int = Field(default=0, ge=0)
     error: JobError | None = None
+
+    @property
+    def outcomes(self) -> str:
+        """What each half has come to; `decided_on` is the same at the time of the verdict."""
+        halves = (("audio", self.audio), ("video", self.video))
+        return " ".join(f"{name}:{half.outcome if half else 'missing'}" for name, half in halves)
+
+    def as_superseded(self) -> Superseded | None:
+        """Return the verdict as the next one will remember it; None where there is none."""
+        if self.verdict is None:
+            return None
+        halves = [half for half in (self.audio, self.video) if half]
+        kept = self.verdict.model_dump(
+            include={"label", "probability", "llr", "modalities_used", "decided_at"}
+        )
+        models = [ref for half in halves for ref in half.models]
+        return Superseded(**kept, models=(*models, self.verdict.model))
 
     @property
     def upload(self) -> Upload:

@@ -8,7 +8,17 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import BaseModel
 
-from shared.records import Job, JobError, JobStatus, Label, Media, PartialResult, Record, Verdict
+from shared.records import (
+    Job,
+    JobError,
+    JobStatus,
+    Label,
+    Media,
+    PartialResult,
+    Record,
+    Superseded,
+    Verdict,
+)
 
 _DECODE = TypeDeserializer().deserialize
 _ENCODE = TypeSerializer().serialize
@@ -71,12 +81,13 @@ def job(item: dict[str, Any]) -> Job:
         for name, record in _RECORDS.items()
         if name in item
     }
-    plain = ("version_id", "etag", "sha256", "aggregation", "report_key")
+    plain = ("version_id", "etag", "sha256", "aggregation", "decided_on", "report_key")
     return Job(
         **_common(item),
         **{name: item[name] for name in plain if name in item},
         sweeps=int(item.get("sweeps", 0)),
         dispatched=bool(item.get("dispatched", False)),
+        superseded=tuple(map(Superseded.model_validate_json, item.get("superseded", ()))),
         expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
         **records,
     )

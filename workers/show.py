@@ -41,6 +41,11 @@ def job(console: Console, item: Job) -> None:
     if item.verdict.next_step:
         lines += ["", f"[bold]What to do:[/bold] {item.verdict.next_step}"]
     console.print(Panel("\n".join(lines), title="Verdict", border_style=colour), highlight=False)
+    for earlier in reversed(item.superseded):
+        versions = ", ".join(f"{ref.name} {ref.version}" for ref in earlier.models)
+        sure = "" if earlier.probability is None else f", probability {earlier.probability:.2f}"
+        when = f"{earlier.decided_at:%Y-%m-%d %H:%M:%S}"
+        console.print(f"  earlier, {when}: {earlier.label}{sure} ({versions})", highlight=False)
 
 
 def _sure(item: Job) -> str:

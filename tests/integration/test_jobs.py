@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import aws, depths
+from shared import aws, depths, halves
 from shared.errors import NotMedia, ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
+from shared.models import Registry
 from shared.records import (
     JobStatus,
     Label,
@@ -18,10 +19,11 @@ from shared.records import (
     Upload,
     Verdict,
 )
-from workers.aggregator import sweeper
+from workers.aggregator import fusion, report, service, sweeper
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 AWKWARD = 0.1 + 0.2
 
 
@@ -79,8 +81,8 @@ def test_an_unknown_job_is_a_typed_error(store):
 def test_floats_come_back_to_the_last_bit(store, aws_settings):
     job_id = store.create(upload(aws_settings), NOW).job.job_id
 
-    store.save_partial(job_id, half("audio"), NOW)
-    store.finish(job_id, VERDICT, NOW)
+    seen = store.save_partial(job_id, half("audio"), NOW).job
+    store.finish(seen, VERDICT, NOW)
 
     job = store.get(job_id)
     assert job.audio == half("audio")
@@ -123,15 +125,50 @@ def test_a_duplicate_half_sees_that_both_are_in(store, aws_settings):
 
 
 def test_a_verdict_is_given_once(store, aws_settings):
-    job_id = store.create(upload(aws_settings), NOW).job.job_id
+    seen = store.create(upload(aws_settings), NOW).job
+    job_id = seen.job_id
     other = VERDICT.model_copy(update={"label": Label.LIKELY_AUTHENTIC})
 
-    assert store.finish(job_id, VERDICT, NOW).applied
-    assert not store.finish(job_id, other, NOW).applied
+    assert store.finish(seen, VERDICT, NOW).applied
+    assert not store.finish(seen, other, NOW).applied
 
     job = store.get(job_id)
     assert (job.status, job.verdict.label) == (JobStatus.COMPLETE, Label.SUSPICIOUS)
     assert store.begin(job_id, "audio", NOW).applied is False
+
+
+def test_a_verdict_on_what_has_changed_since_is_not_stored(store, aws_settings):
+    job_id = store.create(upload(aws_settings), NOW).job.job_id
+    store.save_partial(job_id, half("video"), NOW)
+    seen = store.save_partial(job_id, half("audio", None, Outcome.FAILED), NOW).job
+    store.save_partial(job_id, half("audio", 1.5), NOW)
+
+    written = store.finish(seen, VERDICT, NOW)
+
+    assert not written.applied
+    assert written.job.verdict is None
+
+
+def test_a_late_half_makes_a_verdict_that_supersedes_the_first(store, aws_settings, sending):
+    job_id = store.create(upload(aws_settings), NOW).job.job_id
+    store.save_partial(job_id, half("video"), NOW)
+    store.save_partial(job_id, half("audio", None, Outcome.FAILED), NOW)
+    model = fusion.load(Registry())
+    first = service.conclude(aws_settings, store, job_id, model, NOW)
+    assert first.verdict.modalities_used == ("video",)
+
+    for _ in range(2):  # the second is a duplicate
+        written = store.save_partial(job_id, half("audio", 1.5), LATER)
+        halves.pass_on(aws_settings, store, written)
+
+    assert visible(aws_settings, "aggregate") == 1
+    second = service.conclude(aws_settings, store, job_id, model, LATER)
+    assert set(second.verdict.modalities_used) == {"audio", "video"}
+    (earlier,) = second.superseded
+    assert (earlier.label, earlier.llr) == (first.verdict.label, first.verdict.llr)
+    assert (earlier.decided_at, earlier.models[-1]) == (NOW, first.verdict.model)
+    stored = report.render_json(store.get(job_id))
+    assert [row["label"] for row in stored["superseded"]] == [first.verdict.label]
 
 
 def test_the_newest_jobs_come_first_and_page_on(store, aws_settings):
@@ -163,8 +200,6 @@ def test_an_unreachable_table_is_retryable(aws_settings):
 
 
 # --- the sweeper ----------------------------------------------------------------------------------
-
-LATER = NOW + timedelta(hours=1)
 
 
 def visible(settings, name: str) -> int:

@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from shared import signing
 from shared.errors import Permanent
 from shared.models import Registry
 from shared.records import (
@@ -21,10 +23,10 @@ from shared.records import (
     ModelRef,
     PartialResult,
     Record,
+    Superseded,
     Verdict,
 )
 from workers.aggregator import charts, page_words, reasons
-from workers.aggregator.signing import canonical
 from workers.aggregator.wording import HEADLINES, LANGUAGES, NEXT_STEPS, Language
 
 __all__ = ["LANGUAGES", "Report", "encode", "gather_evidence", "render_html", "render_json"]
@@ -84,12 +86,14 @@ class Report(Record):
     received_at: datetime
     file: ReportedFile
     verdict: Verdict
+    superseded: tuple[Superseded, ...] = ()
     audio: PartialResult | None
     video: PartialResult | None
     models: tuple[ReportedModel, ...]
     text: dict[Language, Wording]
     cache_hit: bool
     cache_age_s: float | None
+    signature: signing.Signature | None = None
 
 
 def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
@@ -113,6 +117,7 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
             media=job.media,
         ),
         verdict=verdict,
+        superseded=job.superseded,
         audio=job.audio,
         video=job.video,
         models=_models(job, registry or Registry()),
@@ -120,7 +125,7 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
         cache_hit=job.cache_hit,
         cache_age_s=job.cache_age_s,
     )
-    return report.model_dump(mode="json")
+    return report.model_dump(mode="json", exclude={signing.FIELD})
 
 
 def schema() -> dict[str, Any]:
@@ -132,9 +137,9 @@ def schema() -> dict[str, Any]:
     }
 
 
-def encode(body: Mapping[str, Any]) -> bytes:
-    """Write a document as canonical JSON: sorted names, no spaces, UTF-8, one line."""
-    return canonical(body)
+def encode(body: Mapping[str, Any], key: Ed25519PrivateKey | None = None) -> bytes:
+    """Write a document as canonical JSON on one line, signed where there is a key."""
+    return signing.canonical(signing.sign(body, key) if key else body)
 
 
 def gather_evidence(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]:
@@ -171,6 +176,7 @@ def render_html(
     language: Language,
     evidence: Mapping[str, bytes],
     registry: Registry | None = None,
+    key: Ed25519PrivateKey | None = None,
 ) -> str:
     """Render the page of a decided job: one file, no outside requests, prints on A4.
 
@@ -179,6 +185,7 @@ def render_html(
         language: `en` or `ko`.
         evidence: Pictures by name, as `gather_evidence` returns them.
         registry: Where the models' licences are looked up; None for the packaged one.
+        key: What report.json is signed with; the page says the digest of that file.
 
     Raises:
         Permanent: The job has no verdict.
@@ -199,8 +206,10 @@ def render_html(
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
         "pictures": _pictures(job, evidence),
         "pictures_in_all": len(evidence_of(job)),
+        "earlier": [(row, HEADLINES[row.label][language]) for row in reversed(job.superseded)],
         "coverage": _coverage(job, language),
-        "report_sha256": hashlib.sha256(encode(body)).hexdigest(),
+        "report_sha256": hashlib.sha256(encode(body, key)).hexdigest(),
+        "signed_by": signing.key_id(key.public_key()) if key else None,
         "clock": reasons.clock,
         "code": lambda code: page_words.of_code(code, language),
         "percent": percent,

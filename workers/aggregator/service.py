@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from shared import objects
+from shared import objects, signing
 from shared.errors import Retryable
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus
@@ -52,10 +52,12 @@ def _decide(
     if job.status in (JobStatus.COMPLETE, JobStatus.REJECTED):
         return job
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
-    written = store.finish(job.job_id, verdict, now, report_key=report_key(job.job_id, "json"))
+    written = store.finish(job, verdict, now, report_key=report_key(job.job_id, "json"))
     if written.applied:
         VERDICTS.labels(verdict.label).inc()
         _log.info("verdict", label=verdict.label, probability=verdict.probability)
+    elif written.job.outcomes != job.outcomes:  # a half came in between: decide on what there is
+        return _decide(settings, store, written.job, model, now)
     return written.job
 
 
@@ -69,12 +71,11 @@ def write_report(settings: Settings, job: Job) -> None:
     if job.verdict is None:
         return
     evidence = report.gather_evidence(job, lambda key: objects.get_report(settings, key))
-    body = report.render_json(job)
-    objects.put_report(
-        settings, report_key(job.job_id, "json"), report.encode(body), "application/json"
-    )
+    key = signing.key_file(settings.signing_key_file)
+    body = report.encode(report.render_json(job), key)
+    objects.put_report(settings, report_key(job.job_id, "json"), body, "application/json")
     for language in report.LANGUAGES:
-        page = report.render_html(job, language, evidence)
+        page = report.render_html(job, language, evidence, key=key)
         objects.put_report(
             settings,
             report_key(job.job_id, f"{language}.html"),

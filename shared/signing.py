@@ -7,6 +7,8 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -61,6 +63,21 @@ def load_key(pem: bytes) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise SetupError("The signing key is not an Ed25519 key.")
     return key
+
+
+@lru_cache(maxsize=4)
+def key_file(path: Path | None) -> Ed25519PrivateKey | None:
+    """Read the private key of a file, once; None for no file.
+
+    Raises:
+        SetupError: The file cannot be read, or holds no such key.
+    """
+    if path is None:
+        return None
+    try:
+        return load_key(path.read_bytes())
+    except OSError as error:
+        raise SetupError(f"The signing key {path} cannot be read: {error.strerror}.") from error
 
 
 def load_public_key(pem: bytes) -> Ed25519PublicKey:
