@@ -1,17 +1,22 @@
 """The ffmpeg child that decodes untrusted media, and what it may use.
 
 Children have no network protocols, limits on CPU time, memory and written bytes, a wall-clock
-limit, and their own process group, which is killed as a whole.
+limit, and their own process group, which is killed as a whole, and which dies with this process.
+What the kernel adds to that is in `shared.sandbox`.
 """
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import queue
 import re
+import select
 import shutil
 import signal
 import subprocess
+import termios
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,20 +24,36 @@ from typing import IO, Any
 
 import ffmpeg
 
+from shared import sandbox
 from shared.errors import DecoderTimeout, ToolMissing, Undecodable
 from shared.records import Media
 
 #: Protocols that a child may open.
 PROTOCOLS = "file,pipe"
+#: The time in a line of ffmpeg's filter `showinfo`, written as %g, or NOPTS.
+SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)")
+#: How often the clock of a child is looked at, in seconds.
+_TICK_S = 1.0
+#: A child that used this share of its time on a CPU was busy with the file, not kept from work.
+_BUSY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What one decoder child may use."""
+    """What one decoder child may use.
+
+    Attributes:
+        wall_s: Seconds that it may keep us waiting; those in which we have unread output of its
+            do not count, so that slow models do not end a long recording.
+        cpu_s: CPU time of all its threads.
+        memory_bytes: Its address space.
+        sandbox: What the kernel adds; see `shared.sandbox`.
+    """
 
     wall_s: float = 600
     cpu_s: int = 900
     memory_bytes: int = 4 * 1024**3
+    sandbox: sandbox.Mode = "auto"
 
 
 DEFAULT_LIMITS = DecodeLimits()
@@ -56,68 +77,141 @@ def compile_quiet(stream: Any, **output: Any) -> list[str]:
 class Child:
     """An ffmpeg or ffprobe process in its own group, with limits; killed on leaving the context.
 
-    Resource limits are set by util-linux's `prlimit` before it becomes the tool.
+    util-linux's `prlimit` sets the resource limits before it becomes the tool. A thread starts the
+    child and watches the clock: Landlock confines the thread that asks for it, and a parent's
+    death is told to the children of the thread that dies.
+
+    Attributes:
+        command: The tool and its arguments. What they name as `file:PATH` may be read.
+        limits: What the child may use.
+        pattern: What to look for in the log; see `next_time_s`.
+        reads: Further files and directories that may be read.
+        errors: Errors in the log so far.
     """
 
     command: list[str]
     limits: DecodeLimits
     pattern: re.Pattern[bytes] | None = None
+    reads: tuple[Path, ...] = ()
     errors: int = 0
     _lines: list[bytes] = field(default_factory=list)
     _matches: queue.SimpleQueue[bytes | None] = field(default_factory=queue.SimpleQueue)
     _timed_out: bool = False
+    _busy: bool = False
+    _last_s: float = 0.0
 
     def __enter__(self) -> Child:
-        tools = [shutil.which(tool) for tool in ("prlimit", self.command[0])]
-        if None in tools:
-            raise ToolMissing
-        limits = (
-            f"--cpu={self.limits.cpu_s}",
-            f"--as={self.limits.memory_bytes}",
-            "--fsize=0",
-            "--core=0",
+        self._layers = sandbox.layers(self.limits.sandbox)
+        started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
+        self._watcher = threading.Thread(
+            target=self._run, args=(self._full_command(), started), daemon=True
         )
-        self._process = subprocess.Popen(
-            [str(tools[0]), *limits, "--", str(tools[1]), *self.command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-            env={"LC_ALL": "C"},
-        )
+        self._watcher.start()
+        process = started.get()
+        if isinstance(process, OSError):
+            raise process
+        self._process = process
         assert self._process.stdout
         self.stdout: IO[bytes] = self._process.stdout
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        self._timer = threading.Timer(self.limits.wall_s, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._kill()
+        self._kill(self._process)
         self._process.wait()
+        self._watcher.join()
         self._reader.join()
         self.stdout.close()
 
-    def next_match(self) -> bytes:
-        """Return the next value that the pattern found in the log, in order."""
-        value = self._matches.get(timeout=self.limits.wall_s)
+    def _full_command(self) -> list[str]:
+        """Put what confines and limits before the command.
+
+        Raises:
+            ToolMissing: A tool is not installed.
+        """
+        tools = [shutil.which(tool) for tool in ("setpriv", "prlimit", self.command[0])]
+        if None in tools:
+            raise ToolMissing
+        setpriv, prlimit, tool = map(str, tools)
+        return [
+            *self._layers.prefix(),
+            *(setpriv, "--no-new-privs", "--pdeathsig", "KILL", "--"),
+            *(prlimit, f"--cpu={self.limits.cpu_s}", f"--as={self.limits.memory_bytes}"),
+            *("--fsize=0", "--core=0", *self._layers.limits(), "--"),
+            *(tool, *self.command[1:]),
+        ]
+
+    def _run(
+        self, command: list[str], started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError]
+    ) -> None:
+        """Start the child from this thread, and kill it when its time is over."""
+        named = (Path(text[5:]) for text in self.command if text.startswith("file:"))
+        try:
+            sandbox.confine(self._layers, (*named, *self.reads))
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                process_group=0,
+                env={"LC_ALL": "C"},
+            )
+            ended = os.pidfd_open(process.pid)
+        except OSError as error:
+            started.put(error)
+            return
+        started.put(process)
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        tick_s = min(_TICK_S, self.limits.wall_s / 10)
+        waited_s = 0.0
+        while not poll.poll(tick_s * 1000):
+            waited_s += tick_s * (_unread(process) == 0)
+            if waited_s >= self.limits.wall_s:
+                self._timed_out = True
+                self._busy = _cpu_s(process.pid) >= _BUSY_SHARE * self.limits.wall_s
+                self._kill(process)
+                break
+        os.close(ended)
+
+    def next_time_s(self) -> float:
+        """Return the next time that the pattern found in the log, in order, never before 0.
+
+        A picture without a time of its own has that of the one before.
+
+        Raises:
+            Undecodable: The log has ended.
+            DecoderTimeout: The log does not go on.
+        """
+        try:
+            value = self._matches.get(timeout=self.limits.wall_s)
+        except queue.Empty as error:
+            raise DecoderTimeout("The decoder does not tell the time of a picture.") from error
         if value is None:
             raise Undecodable("The decoder ended without telling the time of a frame.")
-        return value
+        if value != b"NOPTS":
+            self._last_s = max(0.0, float(value))
+        return self._last_s
 
     def finish(self) -> int:
         """Wait for the end and return the exit status.
 
+        A child that was stopped for what the file asks of it (CPU time, memory, a busy decoder
+        beyond the clock) counts as one error: what came out before is good, and a second try
+        would end there too.
+
         Raises:
-            DecoderTimeout: The wall-clock limit was reached.
+            DecoderTimeout: It was idle until the wall-clock limit; another try may go better.
         """
         status = self._process.wait()
+        self._watcher.join()
         self._reader.join()
-        if self._timed_out:
-            raise DecoderTimeout(f"The decoder ran longer than {self.limits.wall_s:.0f} s.")
+        if self._timed_out and not self._busy:
+            raise DecoderTimeout(f"The decoder kept us waiting for {self.limits.wall_s:.0f} s.")
+        if status == -signal.SIGKILL:
+            self.errors += 1
+            self._lines = [b"it needs more time or memory than a decoder may use"]
         return status
 
     def last_error(self) -> str:
@@ -137,10 +231,26 @@ class Child:
                     self._lines = [line]
         self._matches.put(None)
 
-    def _expire(self) -> None:
-        self._timed_out = True
-        self._kill()
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
-    def _kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+
+def _unread(process: subprocess.Popen[bytes]) -> int:
+    """Return how many bytes of a child's output wait for us."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, count)  # type: ignore[union-attr]  # a pipe
+    except ValueError:  # closed: nobody reads on
+        return 0
+    return count[0]
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the CPU time of a process that is not yet reaped, of all its threads."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from shared.decoder import (
     DEFAULT_LIMITS,
     PROTOCOLS,
+    SHOWINFO,
     Child,
     DecodeLimits,
     compile_quiet,
@@ -24,7 +24,6 @@ from shared.records import Media, Track
 
 #: Packets of a track that are read at most (4 h at 60/s).
 MAX_PACKETS = 4 * 3600 * 60
-_SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+)")
 _FIELDS = ("pts_time", "dts_time", "duration_time", "size", "flags")
 
 
@@ -155,10 +154,10 @@ class GreyReader:
         """
         width, height = self.size
         count = 0
-        with Child(self._command, self._limits, _SHOWINFO) as child:
+        with Child(self._command, self._limits, SHOWINFO) as child:
             while len(data := child.stdout.read(width * height)) == width * height:
                 picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width)
-                yield max(0.0, float(child.next_match())), picture
+                yield child.next_time_s(), picture
                 count += 1
             child.finish()
             self.decode_errors = child.errors

@@ -250,6 +250,12 @@ class ToolMissing(SetupError):
     code = "tool_missing"
 
 
+class SandboxMissing(SetupError):
+    """GUARDIAN_SANDBOX is require, and this kernel offers no Landlock, or no way to cut TCP."""
+
+    code = "sandbox_missing"
+
+
 class SettingsInvalid(SetupError):
     """The settings are not valid."""
 

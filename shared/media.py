@@ -8,7 +8,6 @@ or a concat script in an .mp4 is refused before a decoder sees it. What a child 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +22,7 @@ from shared.containers import sniff_file
 from shared.decoder import (
     DEFAULT_LIMITS,
     PROTOCOLS,
+    SHOWINFO,
     Child,
     DecodeLimits,
     compile_quiet,
@@ -226,9 +226,6 @@ def plan_sampling(media: Media, track: Track, every: int, max_frames: int) -> Sa
     return Sampling(every=max(every, ceil(total / max_frames)))
 
 
-_SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+)")
-
-
 class FrameReader:
     """Stream sampled frames of one picture track with their true times; iterate once.
 
@@ -286,10 +283,10 @@ class FrameReader:
         """
         width, height = self.size
         index = 0
-        with Child(self._command, self._limits, _SHOWINFO) as child:
+        with Child(self._command, self._limits, SHOWINFO) as child:
             while len(data := child.stdout.read(width * height * 3)) == width * height * 3:
                 image = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
-                pts_s = max(0.0, float(child.next_match())) + self._start_s
+                pts_s = child.next_time_s() + self._start_s
                 yield Frame(index, pts_s, image)
                 index += 1
             child.finish()

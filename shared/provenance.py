@@ -61,8 +61,12 @@ def inspect(
     command = [sys.executable, "-I", "-B", "-m", "shared.provenance", str(path), container]
     if trust_anchors:
         command.append(str(trust_anchors))
+    package = Path(__file__).resolve().parents[1]
+    reads = (path, package, *(Path(home) for home in (sys.prefix, sys.base_prefix)))
+    reads += (trust_anchors,) if trust_anchors else ()
+    quick = replace(limits, wall_s=min(limits.wall_s, MAX_WALL_S))
     try:
-        with Child(command, replace(limits, wall_s=min(limits.wall_s, MAX_WALL_S))) as child:
+        with Child(command, quick, reads=reads) as child:
             answer = child.stdout.read(_MAX_ANSWER)
             status = child.finish()
     except DecoderTimeout:

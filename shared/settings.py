@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     decode_memory_bytes: int = Field(
         4 * 1024**3, gt=0, description="Address-space limit of the decoder child."
     )
+    sandbox: Literal["auto", "require", "off"] = Field(
+        "auto",
+        description="Landlock and namespaces around decoders: where permitted, always, or never.",
+    )
     # Delivery
     visibility_timeout_s: int = Field(
         150, ge=2, le=43_200, description="SQS visibility; extended while a task runs."
@@ -86,6 +90,9 @@ class Settings(BaseSettings):
         900, gt=0, description="Age after which an unfinished job is mended by the sweeper."
     )
     retention_days: int = Field(90, ge=1, description="Days until a job expires from the table.")
+    signing_key_file: Path | None = Field(
+        None, description="Ed25519 private key in PEM that signs reports and receipts; empty: none."
+    )
     # What operators see
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: console on a terminal, else JSON."

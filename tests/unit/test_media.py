@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shared.containers import admit, sniff, sniff_file
+from shared.decoder import Child
 from shared.errors import (
     DecoderTimeout,
     EmptyObject,
@@ -232,18 +233,54 @@ def test_too_many_tracks_are_refused(tmp_path):
         probe(path)
 
 
-def test_a_decoder_that_takes_too_long_is_killed_with_its_group(clip):
-    media = probe(clip)
-    track = media.of_kind("video")[0]
-    limits = DecodeLimits(wall_s=0.3)
-    reader = FrameReader(clip, media, track, Sampling(every=1), limits=limits)
+def slowly(clip, seconds, *, busy):
+    """A child that gives its first picture late: idle (it sleeps) or busy (it computes)."""
+    work = "gblur=sigma=90:steps=6" if busy else "null"
+    source = ("-re", "-i") if not busy else ("-i",)
+    filters = f"loop=-1:size=50,scale=1280:960,{work},select=gt(t\\,{seconds})"
+    return [
+        *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "repeat+level+info"),
+        *(*source, f"file:{clip}", "-an", "-vf", filters, "-f", "rawvideo", "pipe:1"),
+    ]
+
+
+def test_a_decoder_that_is_idle_too_long_is_killed_and_may_be_tried_again(clip):
     started = time.monotonic()
 
-    with pytest.raises(DecoderTimeout):
-        for _ in reader:
-            time.sleep(0.1)
+    with (
+        Child(slowly(clip, 100, busy=False), DecodeLimits(wall_s=0.5)) as child,
+        pytest.raises(DecoderTimeout),
+    ):
+        assert child.stdout.read() == b""
+        child.finish()
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
+
+
+def test_a_decoder_that_is_busy_too_long_is_stopped_for_good(clip):
+    limits = DecodeLimits(cpu_s=1)
+
+    with Child(slowly(clip, 1000, busy=True), limits) as child:
+        assert child.stdout.read() == b""
+        assert child.finish() != 0
+
+    assert child.errors == 1
+    assert "more time or memory" in child.last_error()
+
+
+def test_our_own_slowness_is_not_the_decoders(clip):
+    media = probe(clip)
+    limits = DecodeLimits(wall_s=0.3)
+    reader = FrameReader(
+        clip, media, media.of_kind("video")[0], Sampling(every=1), max_frames=8, limits=limits
+    )
+
+    frames = []
+    for frame in reader:
+        time.sleep(0.1)
+        frames.append(frame)
+
+    assert len(frames) == 8
 
 
 def test_leaving_early_leaves_no_child(clip):
