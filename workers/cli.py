@@ -86,21 +86,29 @@ def logged(command: Callable[..., Any]) -> Callable[..., Any]:
 @file_argument
 @json_option
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
+@click.option("--report", "json_path", type=click.Path(path_type=Path), help="Write report.json.")
 @click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
-def analyze(file: Path, as_json: bool, html: Path | None, language: Any) -> None:
+def analyze(
+    file: Path, as_json: bool, html: Path | None, json_path: Path | None, language: Any
+) -> None:
     """Analyse one FILE here, without AWS; same pipelines, same verdict."""
+    from shared import signing
     from workers import show
     from workers.aggregator import report
     from workers.onefile import analyze_file
 
+    key = signing.key_file(get_settings().signing_key_file)
     job, analyses = analyze_file(get_settings(), file)
+    if json_path:
+        json_path.write_bytes(report.encode(report.render_json(job), key))
     if html:
         evidence = {
             item.ref.name: item.content
             for analysis in analyses.values()
             for item in analysis.evidence
         }
-        html.write_text(report.render_html(job, language, evidence), encoding="utf-8")
+        page = report.render_html(job, language, evidence, key=key)
+        html.write_text(page, encoding="utf-8")
     if as_json:
         parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
         emit({"file": str(file), "sha256": job.sha256, **parts})
@@ -108,6 +116,29 @@ def analyze(file: Path, as_json: bool, html: Path | None, language: Any) -> None
         show.job(Console(), job)
     if job.verdict and job.verdict.label == "failed":
         raise SystemExit(1)
+
+
+@main.command()
+@click.argument("document", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--key", type=click.Path(path_type=Path, exists=True), help="Public key (PEM) it must be of."
+)
+@json_option
+def verify(document: Path, key: Path | None, as_json: bool) -> None:
+    """Check that a report or receipt (DOCUMENT, JSON) is as it was signed.
+
+    Without --key this finds any later change, but not a document signed anew by somebody else:
+    compare the key it names.
+    """
+    from shared import signing
+
+    trusted = signing.load_public_key(key.read_bytes()) if key else None
+    signature = signing.verify(document.read_bytes(), trusted)
+    if as_json:
+        emit({"verified": True, "key_id": signature.key_id, "trusted": trusted is not None})
+        return
+    whose = "the key given" if trusted else "a key that the document itself names: compare it"
+    click.echo(f"unchanged since it was signed by {signature.key_id}, {whose}")
 
 
 @main.command()
@@ -121,7 +152,7 @@ def worker(role: Any) -> None:
         return
     from workers import pool_metrics
 
-    with pool_metrics.collected():
+    with pool_metrics.collected(get_settings()):
         from workers import fleet
 
         raise SystemExit(logged(fleet.run)(get_settings(), role))
