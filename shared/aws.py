@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
+import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.config import Config
@@ -20,6 +22,9 @@ _CONNECT_TIMEOUT_S = 5
 #: Longer than the longest long poll (20 s).
 _READ_TIMEOUT_S = 30
 _ATTEMPTS = 4
+#: How long a process that starts waits for AWS; then it ends, and whoever runs it starts another.
+_START_S = 60.0
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
 _THROTTLED = frozenset(
     {
         "Throttling",
@@ -38,6 +43,8 @@ _THROTTLED = frozenset(
     }
 )
 _SERVER_ERROR = 500
+Answer = TypeVar("Answer")
+_log = structlog.get_logger()
 _CONFIG: dict[str, Any] = {
     "connect_timeout": _CONNECT_TIMEOUT_S,
     "read_timeout": _READ_TIMEOUT_S,
@@ -72,6 +79,24 @@ def async_client(settings: Settings, service: str) -> AbstractAsyncContextManage
         config=AioConfig(**config),
     )
     return manager
+
+
+def patiently(call: Callable[[], Answer], limit_s: float = _START_S) -> Answer:
+    """Make a call that a process cannot start without, again and again while AWS has a bad time.
+
+    Raises:
+        ServiceUnavailable: It still failed when `limit_s` seconds were over.
+    """
+    end, pause_s = time.monotonic() + limit_s, _MIN_PAUSE_S
+    while True:
+        try:
+            return call()
+        except ServiceUnavailable as error:
+            if time.monotonic() + pause_s > end:
+                raise
+            _log.warning("start_waits", error=error.message, pause_s=pause_s)
+            time.sleep(pause_s)
+            pause_s = min(_MAX_PAUSE_S, 2 * pause_s)
 
 
 def error_code(error: ClientError) -> str:

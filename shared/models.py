@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -147,6 +148,8 @@ class Registry:
             ModelCorrupt: Its digest is wrong.
             SetupError: CUDA was asked for and does not work here.
         """
+        # The wheels for Linux (1.32) report to their maker over the network unless told not to.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime as ort  # noqa: PLC0415  # importing this module must stay cheap
 
         content = self.verify(name)

@@ -111,7 +111,8 @@ def _streaming(body: Any) -> Iterator[Iterator[bytes]]:
 def workspace(settings: Settings) -> Iterator[Path]:
     """Make a private directory of this process and remove it with all it holds."""
     settings.work_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=settings.work_dir))
+    prefix = f"{os.getpid()}-{_started(os.getpid())}-"
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir=settings.work_dir))
     try:
         yield directory
     finally:
@@ -129,8 +130,22 @@ def sweep_workspaces(settings: Settings) -> int:
 
 
 def _owner_lives(name: str) -> bool:
-    pid = name.partition("-")[0]
-    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+    """Tell whether the very process that made a directory runs: pids are used again.
+
+    In a container, the process that replaces one that crashed has the same pid.
+    """
+    pid, _, rest = name.partition("-")
+    started = rest.partition("-")[0]
+    return pid.isdigit() and started != "" and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in clock ticks since the boot; empty where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return fields[19]  # the 22nd of proc(5), counted from behind the command's name
 
 
 def put_report(settings: Settings, key: str, body: bytes, content_type: str) -> str:

@@ -46,11 +46,13 @@ class _App(Celery):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the call that configures the child's own app."""
-        return _configured_from_environment, (self.role,)
+        known = self.conf.broker_transport_options["predefined_queues"]
+        urls = {name: options["url"] for name, options in known.items()}
+        return _configured_from_environment, (self.role, urls)
 
 
-def _configured_from_environment(role: Role | None) -> Celery:
-    return configure(get_settings(), role)
+def _configured_from_environment(role: Role | None, urls: dict[str, str]) -> Celery:
+    return configure(get_settings(), role, urls)
 
 
 app = _App("silver-guardian", set_as_current=True)
@@ -71,15 +73,28 @@ def queue_url(settings: Settings, queue: str) -> str:
     return url
 
 
-def configure(settings: Settings, role: Role | None = None) -> Celery:
-    """Apply the delivery policy to the app; `role` is the worker that this process will be."""
+def configure(
+    settings: Settings, role: Role | None = None, urls: dict[str, str] | None = None
+) -> Celery:
+    """Apply the delivery policy to the app.
+
+    Args:
+        settings: Which installation.
+        role: The worker that this process will be, if any.
+        urls: The queues' URLs by full name, where a parent has looked them up already.
+
+    Raises:
+        SetupError: A queue does not exist.
+        ServiceUnavailable: SQS could not be asked for a URL.
+    """
     names = [settings.queue(name) for name in QUEUES if name != "uploads"]
+    urls = urls or {name: queue_url(settings, name) for name in names}
     app.role = role
     app.conf.update(
         broker_url="guardian-sqs://",
         broker_transport_options={
             "region": settings.region,
-            "predefined_queues": {name: {"url": queue_url(settings, name)} for name in names},
+            "predefined_queues": {name: {"url": url} for name, url in urls.items()},
             "wait_time_seconds": settings.receive_wait_s,
             "polling_interval": _POLLING_INTERVAL_S,
             "sqs_base64_encoding": False,

@@ -44,6 +44,10 @@ class Channel(SQS.Channel):
         """Return the process's SQS client; credentials are botocore's business."""
         return aws.client(get_settings(), "sqs")
 
+    def _size(self, queue: str) -> int:  # noqa: ARG002  # kombu's signature
+        """Kombu asks when it declares a queue, and a worker would end where SQS throttles that."""
+        return 0
+
     def _has_redrive_policy(self, *_: object) -> bool:
         """Every queue of ours has dead letters behind it, so rejected messages are left to SQS."""
         return True
@@ -89,9 +93,15 @@ class Channel(SQS.Channel):
         return payloads
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Delete the message; its visibility needs no more renewing."""
+        """Delete the message; its visibility needs no more renewing.
+
+        Where that fails, SQS delivers it again, and the task finds its work done.
+        """
         _keeper(get_settings()).release(delivery_tag)
-        super().basic_ack(delivery_tag, multiple)
+        try:
+            super().basic_ack(delivery_tag, multiple)
+        except (ClientError, BotoCoreError) as error:
+            _log.warning("not_deleted", error=str(error))
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Leave the message to SQS; its visibility is no longer renewed."""

@@ -9,7 +9,7 @@ import time
 import structlog
 from celery.worker import state
 
-from shared import objects, presence, queues, sqs_transport
+from shared import aws, objects, presence, queues, sqs_transport
 from shared.models import Registry
 from shared.queues import Role
 from shared.settings import Settings
@@ -35,7 +35,7 @@ def run(settings: Settings, role: Role) -> int:
     if removed:
         _log.warning("removed_leftovers", directories=removed)
     queue = settings.queue(queues.ROLE_QUEUES[role])
-    app = queues.configure(settings, role)
+    app = aws.patiently(lambda: queues.configure(settings, role))
     port = PORTS[role] if settings.metrics_port is None else settings.metrics_port
     server = health.start(port, lambda: _is_ready(settings, queue), settings.host)
     worker = app.Worker(

@@ -94,7 +94,7 @@ def running(
         stack.callback(_stop, [stand_in])
         _wait(stand_in, f"{endpoint}/moto-api/")
         provision(here)
-        environment = {**_LOCAL_SETTINGS, **_as_environment(here)}
+        environment = {**_LOCAL_SETTINGS, **as_environment(here)}
         workers: list[Process] = []
         stack.callback(_stop, workers)
         workers.extend(_spawn_worker(role, logs, environment) for role in roles)
@@ -105,7 +105,7 @@ def running(
             yield system
 
 
-def _as_environment(settings: Settings) -> dict[str, str]:
+def as_environment(settings: Settings) -> dict[str, str]:
     """Pass the settings that were set on to children."""
     chosen = settings.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     return {f"GUARDIAN_{name.upper()}": str(value) for name, value in chosen.items()}

@@ -1,6 +1,9 @@
 """The registry refuses what is missing or altered, and opens what is sound."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -73,3 +76,15 @@ def test_sessions_run_where_they_say(copy):
     session = registry.session(onnx_entry(registry).name)
 
     assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_a_session_does_not_report_to_the_makers_of_its_runtime(tmp_path):
+    code = (
+        "from shared.models import Registry; r = Registry(); "
+        "r.session(next(n for n, e in r.entries.items() if e.file.endswith('.onnx')))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True
+    )
+
+    assert list(tmp_path.iterdir()) == [], "onnxruntime keeps the id of its reports there"

@@ -43,7 +43,8 @@ def run(settings: Settings) -> None:
     Raises:
         SetupError: The queue does not exist.
     """
-    asyncio.run(_Intake(settings).run())
+    intake = aws.patiently(lambda: _Intake(settings))
+    asyncio.run(intake.run())
 
 
 class _Intake:

@@ -1,0 +1,1 @@
+"""Parts of `scripts/torture`: files, a faulty way to AWS, a fleet that is killed, the reckoning."""
