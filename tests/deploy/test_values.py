@@ -361,6 +361,20 @@ def test_the_token_is_made_once_or_taken_from_a_secret(defaults, render):
     assert own.of("Secret") == []
 
 
+def test_the_signing_key_reaches_those_who_sign(defaults, render):
+    found = render({"signingSecret": "report-key", "settingsFrom": ["more"]})
+
+    for process in PROCESSES:
+        signs = process in {"aggregator", "console"}
+        pod = found.of("Deployment", f"-{process}")["spec"]["template"]["spec"]
+        secrets = [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v]
+        assert secrets == (["report-key"] if signs else [])
+        named = found.environment(process).get("GUARDIAN_SIGNING_KEY_FILE")
+        assert named == ("/etc/silver-guardian/signing.pem" if signs else None)
+        assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "more"}}]
+        assert "envFrom" not in defaults.container(process)
+
+
 def test_only_prometheus_reaches_workers_and_only_neighbours_the_console(defaults, render):
     worker = defaults.of("NetworkPolicy", "-video")["spec"]
     console = defaults.of("NetworkPolicy", "-console")["spec"]

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from shared import signing
 from shared.errors import SetupError
+from workers.cli import main
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -138,3 +140,31 @@ def test_a_key_that_openssl_makes_is_read(tmp_path):
 def test_what_is_no_ed25519_key_is_a_setup_error(load, content):
     with pytest.raises(SetupError):
         load(content)
+
+
+def test_the_command_tells_changed_from_unchanged(tmp_path):
+    public = tmp_path / "public.pem"
+    public.write_bytes(
+        KEY.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    document = tmp_path / "report.json"
+    document.write_text(json.dumps(signing.sign(BODY, KEY), indent=2))
+
+    def run(*arguments):
+        return CliRunner().invoke(main, ["verify", str(document), *arguments])
+
+    assert run().exit_code == run("--key", str(public)).exit_code == 0
+    assert "compare it" in run().output
+    answer = json.loads(run("--key", str(public), "--json").output)
+    assert answer == {
+        "verified": True,
+        "key_id": signing.key_id(KEY.public_key()),
+        "trusted": True,
+    }
+    document.write_text(json.dumps(signing.sign(BODY, OTHER)))
+    wrong = run("--key", str(public))
+    assert (wrong.exit_code, "another key" in wrong.output) == (1, True)
+    document.write_text(json.dumps(signing.sign(BODY, KEY) | {"label": "likely_authentic"}))
+    assert (run().exit_code, "changed" in run().output) == (1, True)

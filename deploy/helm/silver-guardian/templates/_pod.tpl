@@ -18,6 +18,7 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
 {{- with $g.queueBaseUrl }}{{ $_ := set $env "GUARDIAN_QUEUE_BASE_URL" . }}{{ end -}}
 {{- with $g.endpointUrl }}{{ $_ := set $env "AWS_ENDPOINT_URL" . }}{{ end -}}
 {{- if include "guardian.asJobs" . }}{{ $_ := set $env "GUARDIAN_EXIT_AFTER_JOBS" "1" }}{{ end -}}
+{{- if include "guardian.signs" . }}{{ $_ := set $env "GUARDIAN_SIGNING_KEY_FILE" "/etc/silver-guardian/signing.pem" }}{{ end -}}
 {{- $env = mergeOverwrite $env .root.Values.settings .values.settings -}}
 {{- range $name, $value := $env }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
@@ -34,6 +35,11 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
 {{- end }}
 {{- end -}}
 
+{{/* Whether a component signs; empty for no. */}}
+{{- define "guardian.signs" -}}
+{{- if and .root.Values.signingSecret (has .component (list "aggregator" "console")) }}true{{ end -}}
+{{- end -}}
+
 {{/* The one container of a component; same arguments. */}}
 {{- define "guardian.container" -}}
 name: {{ .component }}
@@ -42,6 +48,12 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 command: {{ toJson .spec.command }}
 env:
   {{- include "guardian.environment" . | trim | nindent 2 }}
+{{- with .root.Values.settingsFrom }}
+envFrom:
+  {{- range . }}
+  - secretRef: {name: {{ . }}}
+  {{- end }}
+{{- end }}
 ports:
   - {name: http, containerPort: {{ .spec.port }}}
 startupProbe:
@@ -76,6 +88,9 @@ securityContext:
   capabilities: {drop: [ALL]}
 volumeMounts:
   - {name: scratch, mountPath: /tmp}
+  {{- if include "guardian.signs" . }}
+  - {name: signing, mountPath: /etc/silver-guardian, readOnly: true}
+  {{- end }}
 {{- end -}}
 
 {{/* Metadata and spec of a component's pods; same arguments. */}}
@@ -145,4 +160,8 @@ spec:
   volumes:
     - name: scratch
       emptyDir: {sizeLimit: {{ .values.scratch }}}
+    {{- if include "guardian.signs" . }}
+    - name: signing
+      secret: {secretName: {{ .root.Values.signingSecret }}, defaultMode: 0440}
+    {{- end }}
 {{- end -}}
