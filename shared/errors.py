@@ -100,6 +100,18 @@ class ObjectGone(Rejected):
     code = "object_gone"
 
 
+class NotAdmitted(Rejected):
+    """The upload was never taken in, however often it was asked for."""
+
+    code = "not_admitted"
+
+
+class NoVerdict(Permanent):
+    """Both halves are there, but no verdict came, however often it was asked for."""
+
+    code = "no_verdict"
+
+
 class ObjectChanged(Permanent):
     """The object was overwritten after the job began; the new version is a job of its own."""
 
@@ -140,6 +152,12 @@ class NotRepeatable(Permanent):
     """The job cannot be done again in the state that it is in."""
 
     code = "not_repeatable"
+
+
+class NotDecided(Permanent):
+    """What was asked for is about a verdict, and the job has none."""
+
+    code = "not_decided"
 
 
 class NotConfirmed(Permanent):

@@ -1,4 +1,4 @@
-"""Small rows beside the jobs: pauses, audit entries and the presence of workers.
+"""Small rows beside the jobs: pauses, audit entries, claims and the presence of workers.
 
 They live in the jobs table, so that nothing more has to be provisioned. Their keys start with the
 kind and a colon, which no job id does, and lists come from the index `newest`, never from a scan.
@@ -12,10 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import aws
+from shared.errors import GuardianError
 from shared.settings import Settings
 
 #: DynamoDB reads at most this many items a BatchGetItem.
 _BATCH = 100
+
+
+_TAKEN = "ConditionalCheckFailedException"
+
+
+class _Taken(GuardianError):
+    """Somebody else has the claim."""
 
 
 def put(
@@ -70,6 +78,62 @@ def delete(settings: Settings, kind: str, name: str) -> None:
         )
 
 
+def claim(
+    settings: Settings, kind: str, name: str, now: datetime, again_after_s: float, keep_s: float
+) -> int:
+    """Claim the right to do something about a name, in this stretch of time; one of many gets it.
+
+    Args:
+        settings: Which installation.
+        kind: What is to be done.
+        name: To what.
+        now: The time of the claim.
+        again_after_s: Seconds until it may be claimed again.
+        keep_s: Seconds until the claims are forgotten.
+
+    Returns:
+        How often it has been claimed with this time, or 0 where another has the claim.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    try:
+        with aws.translated(f"claiming {kind}", {_TAKEN: _Taken}):
+            answer = aws.client(settings, "dynamodb").update_item(
+                TableName=settings.table,
+                Key={"pk": {"S": f"{kind}:{name}"}},
+                UpdateExpression="SET claimed = :now, expires = :end ADD claims :one",
+                ConditionExpression="attribute_not_exists(claimed) OR claimed <= :before",
+                ExpressionAttributeValues={
+                    ":now": {"N": str(now.timestamp())},
+                    ":before": {"N": str(now.timestamp() - again_after_s)},
+                    ":end": {"N": str(int(now.timestamp() + keep_s))},
+                    ":one": {"N": "1"},
+                },
+                ReturnValues="UPDATED_NEW",
+            )
+    except _Taken:
+        return 0
+    return int(answer["Attributes"]["claims"]["N"])
+
+
+def existing(settings: Settings, keys: list[str]) -> set[str]:
+    """Return those of up to 100 keys of the jobs table that have a row.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    wanted: Any = {settings.table: {"Keys": [{"pk": {"S": key}} for key in keys]}}
+    wanted[settings.table] |= {"ProjectionExpression": "pk", "ConsistentRead": True}
+    found: set[str] = set()
+    while wanted:
+        with aws.translated("looking for jobs"):
+            answer = aws.client(settings, "dynamodb").batch_get_item(RequestItems=wanted)
+        found |= {row["pk"]["S"] for row in answer["Responses"].get(settings.table, [])}
+        wanted = answer.get("UnprocessedKeys")
+    return found
+
+
 def newest(
     settings: Settings, kind: str, limit: int = _BATCH, since: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -78,26 +142,52 @@ def newest(
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
+    bodies, _ = _page(settings, kind, min(limit, _BATCH), since=since)
+    yield from bodies
+
+
+def every(settings: Settings, kind: str) -> Iterator[dict[str, Any]]:
+    """Yield all rows of a kind, newest first.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    after: dict[str, Any] | None = None
+    while True:
+        bodies, after = _page(settings, kind, _BATCH, after=after)
+        yield from bodies
+        if not after:
+            return
+
+
+def _page(
+    settings: Settings,
+    kind: str,
+    limit: int,
+    *,
+    since: datetime | None = None,
+    after: dict[str, Any] | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return rows of a kind, newest first, and where the next page starts."""
     dynamodb = aws.client(settings, "dynamodb")
-    after = since.astimezone(UTC).isoformat(timespec="microseconds") if since else "0"
+    earliest = since.astimezone(UTC).isoformat(timespec="microseconds") if since else "0"
     with aws.translated(f"listing {kind}"):
         index = dynamodb.query(
             TableName=settings.table,
             IndexName="newest",
-            KeyConditionExpression="feed = :feed AND created > :after",
-            ExpressionAttributeValues={":feed": {"S": kind}, ":after": {"S": after}},
+            KeyConditionExpression="feed = :feed AND created > :earliest",
+            ExpressionAttributeValues={":feed": {"S": kind}, ":earliest": {"S": earliest}},
             ScanIndexForward=False,
-            Limit=min(limit, _BATCH),
+            Limit=limit,
+            **({"ExclusiveStartKey": after} if after else {}),
         )
         keys = [{"pk": row["pk"]} for row in index["Items"]]
         if not keys:
-            return
+            return [], None
         answer = dynamodb.batch_get_item(RequestItems={settings.table: {"Keys": keys}})
     found = {row["pk"]["S"]: row for row in answer["Responses"][settings.table]}
-    for key in keys:
-        row = found.get(key["pk"]["S"])
-        if row:
-            yield _body(row)
+    rows = [found[key["pk"]["S"]] for key in keys if key["pk"]["S"] in found]
+    return [_body(row) for row in rows], index.get("LastEvaluatedKey")
 
 
 def _body(row: dict[str, Any]) -> dict[str, Any]:

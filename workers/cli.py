@@ -285,6 +285,7 @@ def jobs_show(job_id: str, as_json: bool) -> None:
 for _command in commands.COMMANDS:
     main.add_command(_command)
 jobs.add_command(commands.jobs_retry)
+jobs.add_command(commands.jobs_feedback)
 
 
 @main.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import getpass
 import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -176,6 +178,49 @@ def jobs_retry(job_id: str, as_json: bool) -> None:
         click.echo(f"{job_id} is queued again.")
 
 
+@click.command("feedback")
+@click.argument("job_id")
+@click.option("--label", "truth", required=True, type=click.Choice(["genuine", "manipulated"]))
+@click.option("--note", default="", help="How that is known.")
+@json_option
+def jobs_feedback(job_id: str, truth: Any, note: str, as_json: bool) -> None:
+    """Store what a job turned out to be, for calibration and counts of false alarms."""
+    from shared import feedback
+
+    settings = _settings()
+    _audit(settings, "feedback", job_id, truth)
+    given = feedback.give(settings, job_id, truth, datetime.now(UTC), note)
+    if as_json:
+        _emit(given.model_dump(mode="json"))
+    else:
+        click.echo(f"{job_id} was called {given.label} and is {truth}.")
+
+
+@click.command("feedback")
+@click.option(
+    "--csv", "path", type=click.Path(path_type=Path), help="Write label and LLR of each job."
+)
+@json_option
+def feedback_summary(path: Path | None, as_json: bool) -> None:
+    """Count how verdicts turned out, after `guardian jobs feedback`."""
+    from shared import feedback
+
+    rows = list(feedback.every(_settings()))
+    if path:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["job_id", "label", "llr", "said", "model"])
+            for row in rows:
+                model = f"{row.model.name} {row.model.version}"
+                writer.writerow([row.job_id, row.truth, row.llr, row.label, model])
+    counted = feedback.counts(rows)
+    if as_json:
+        _emit(counted)
+        return
+    for name, count in counted.items():
+        click.echo(f"{count:6} {name.replace('_', ' ')}")
+
+
 @click.command()
 @click.option("--watch", is_flag=True, help="Keep the table up to date until Ctrl-C.")
 @json_option
@@ -211,4 +256,4 @@ def _watch(render: Callable[[], Any]) -> None:
 
 
 #: What `workers.cli` adds to the `guardian` command.
-COMMANDS = (serve, console, pause, resume, dlq, queues)
+COMMANDS = (serve, console, pause, resume, dlq, queues, feedback_summary)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared import signing
-from shared.errors import Permanent
+from shared.errors import NotDecided, Permanent
 from shared.models import Registry
 from shared.records import (
     EvidenceRef,
@@ -104,7 +104,7 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
         registry: Where the models' licences are looked up; None for the packaged one.
 
     Raises:
-        Permanent: The job has no verdict.
+        NotDecided: The job has no verdict.
     """
     verdict = _verdict(job)
     report = Report(
@@ -188,7 +188,7 @@ def render_html(
         key: What report.json is signed with; the page says the digest of that file.
 
     Raises:
-        Permanent: The job has no verdict.
+        NotDecided: The job has no verdict.
     """
     verdict = _verdict(job)
     body = render_json(job, registry)
@@ -234,7 +234,7 @@ def _environment() -> Environment:
 
 def _verdict(job: Job) -> Verdict:
     if job.verdict is None:
-        raise Permanent(f"The job {job.job_id} has no verdict to report.")
+        raise NotDecided(f"The job {job.job_id} has no verdict to report.")
     return job.verdict
 
 
