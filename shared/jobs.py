@@ -7,7 +7,7 @@ Two sparse, sharded indexes: `newest` (`feed`, `created`) lists jobs by age with
 
 from __future__ import annotations
 
-import heapq
+import contextlib
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from shared import aws, rows
+from shared import aws, listing, rows
 from shared.errors import GuardianError, UnknownJob
 from shared.records import (
     Job,
@@ -34,7 +34,8 @@ from shared.settings import Settings
 
 #: Partitions of each index: a single one takes 1,000 writes a second (DynamoDB quotas).
 SHARDS = 4
-_MAX_CURSOR = "9999"
+#: Later than any time, in seconds since 1970.
+_NEVER = 1 << 40
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
@@ -223,9 +224,7 @@ class JobStore:
 
     def newest(self, limit: int = 20, before: str | None = None) -> list[JobSummary]:
         """List jobs, newest first, from the index; `before` is an ISO time to page on from."""
-        shards = [self._feed(shard, limit, before) for shard in range(SHARDS)]
-        merged = heapq.merge(*shards, key=lambda row: row.created_at, reverse=True)
-        return [row for row, _ in zip(merged, range(limit), strict=False)]
+        return listing.newest(self._settings, SHARDS, limit, before)
 
     def overdue(self, now: datetime, limit: int = 100) -> Iterator[Job]:
         """Yield unfinished jobs whose patience has run out, from the `pending` index."""
@@ -338,19 +337,6 @@ class JobStore:
         if "Item" not in answer:
             raise UnknownJob(f"There is no job {job_id!r}.")
         return rows.decode(answer["Item"])
-
-    def _feed(self, shard: int, limit: int, before: str | None) -> list[JobSummary]:
-        answer = self._call(
-            "query",
-            IndexName="newest",
-            KeyConditionExpression="feed = :feed AND created < :before",
-            ExpressionAttributeValues=rows.encode(
-                {":feed": f"feed#{shard}", ":before": before or _MAX_CURSOR}
-            ),
-            ScanIndexForward=False,
-            Limit=limit,
-        )
-        return [rows.summary(rows.decode(row)) for row in answer["Items"]]
 
     def _call(self, operation: str, **request: Any) -> dict[str, Any]:
         with aws.translated("using the jobs table"):
