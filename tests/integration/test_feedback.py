@@ -53,7 +53,7 @@ def test_verdicts_are_counted_by_what_they_turned_out_to_be(aws_settings, monkey
         "correct_passes": 1,
         "without_a_statement": 1,
     }
-    rows = {row["job_id"]: row for row in csv.DictReader(path.open())}
+    rows = {row["job_id"]: row for row in csv.DictReader(path.read_text().splitlines())}
     assert rows[ids[1]]["label"] == "manipulated"
     assert len(rows) == len(ids)
 
