@@ -34,6 +34,16 @@ def measure(settings: Settings) -> list[QueueDepth]:
     return [_measure_one(settings, name) for name in QUEUES]
 
 
+def backlog(settings: Settings, name: str) -> int:
+    """Return how many messages of queue `name` no worker has taken yet.
+
+    Raises:
+        ServiceUnavailable: SQS could not be reached.
+        SetupError: The queue does not exist.
+    """
+    return _counts(settings, settings.queue(name))["visible"]
+
+
 def _measure_one(settings: Settings, name: str) -> QueueDepth:
     counts = _counts(settings, settings.queue(name))
     dead = _counts(settings, settings.dead_letter_queue(name))

@@ -138,7 +138,7 @@ class JobStore:
     def finish(
         self, job: Job, verdict: Verdict, now: datetime, *, report_key: str | None = None
     ) -> Written:
-        """Store the verdict, once; the job is complete and leaves the `pending` index.
+        """Store the verdict, once; the job is complete, and pending until it is `reported`.
 
         Args:
             job: The job as the decision has seen it; where a half has changed since, nothing is
@@ -149,6 +149,7 @@ class JobStore:
         """
         values: dict[str, Any] = {
             ":seen": job.outcomes,
+            ":due": self._due(now),
             ":verdict": verdict.model_dump_json(),
             ":label": verdict.label,
             ":complete": JobStatus.COMPLETE,
@@ -156,7 +157,7 @@ class JobStore:
         }
         sets = (
             "SET verdict = :verdict, label = :label, #status = :complete, aggregation = :done, "
-            "decided_on = :seen, updated = :now"
+            "decided_on = :seen, updated = :now, due = :due"
         )
         if verdict.probability is not None:
             sets += ", probability = :probability"
@@ -171,7 +172,13 @@ class JobStore:
             else:
                 condition += f" AND {name}_outcome = :{name}"
                 values[f":{name}"] = half.outcome
-        return self._update(job.job_id, f"{sets} REMOVE pending, due", values, now, condition)
+        return self._update(job.job_id, sets, values, now, condition)
+
+    def reported(self, job_id: str, now: datetime) -> Written:
+        """Note that the report of a decided job is written: it leaves the `pending` index."""
+        return self._update(
+            job_id, "SET updated = :now REMOVE pending, due", {}, now, "attribute_exists(verdict)"
+        )
 
     def fail(self, job_id: str, error: GuardianError, now: datetime) -> Written:
         """End a job that has no verdict, with the cause."""
@@ -227,32 +234,28 @@ class JobStore:
         return listing.newest(self._settings, SHARDS, limit, before)
 
     def overdue(self, now: datetime, limit: int = 100) -> Iterator[Job]:
-        """Yield unfinished jobs whose patience has run out, from the `pending` index."""
+        """Yield jobs whose patience has run out before they were reported, a limit a shard."""
+        return self._pending(limit, int(now.timestamp()))
+
+    def waiting(self, limit: int = 25) -> Iterator[Job]:
+        """Yield unfinished jobs, those whose patience ends first."""
+        pending = self._pending(max(1, limit // SHARDS), _NEVER)
+        return (job for job in pending if not job.status.final)
+
+    def _pending(self, limit: int, before: int) -> Iterator[Job]:
         for shard in range(SHARDS):
             answer = self._call(
                 "query",
                 IndexName="pending",
-                KeyConditionExpression="pending = :shard AND due < :now",
+                KeyConditionExpression="pending = :shard AND due < :before",
                 ExpressionAttributeValues=rows.encode(
-                    {":shard": f"pending#{shard}", ":now": int(now.timestamp())}
+                    {":shard": f"pending#{shard}", ":before": before}
                 ),
                 Limit=limit,
             )
             for row in answer["Items"]:
-                yield self.get(rows.decode(row)["pk"])
-
-    def waiting(self, limit: int = 25) -> Iterator[Job]:
-        """Yield unfinished jobs, those whose patience ends first, from the `pending` index."""
-        for shard in range(SHARDS):
-            answer = self._call(
-                "query",
-                IndexName="pending",
-                KeyConditionExpression="pending = :shard",
-                ExpressionAttributeValues=rows.encode({":shard": f"pending#{shard}"}),
-                Limit=max(1, limit // SHARDS),
-            )
-            for row in answer["Items"]:
-                yield self.get(rows.decode(row)["pk"])
+                with contextlib.suppress(UnknownJob):  # erased meanwhile
+                    yield self.get(rows.decode(row)["pk"])
 
     def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
         """Give an unfinished job another stretch of patience; `counts` it as a sweep.

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     stuck_after_s: float = Field(
         900, gt=0, description="Age after which an unfinished job is mended by the sweeper."
     )
+    bucket_sweep_interval_s: float = Field(
+        600, ge=0, description="Pause between two looks for uploads without a job; 0 is never."
+    )
     retention_days: int = Field(90, ge=1, description="Days until a job expires from the table.")
     signing_key_file: Path | None = Field(
         None, description="Ed25519 private key in PEM that signs reports and receipts; empty: none."

@@ -42,6 +42,7 @@ VERDICTS: Final = Counter("guardian_verdicts_total", "Verdicts given, by label."
 SWEEPER_REPAIRS: Final = Counter(
     "guardian_sweeper_repairs_total", "Jobs mended by the sweeper, by what was wrong.", ["kind"]
 )
+SWEEPS: Final = Counter("guardian_sweeps_total", "Sweeps, by how they ended.", ["outcome"])
 
 REQUESTS: Final = Counter(
     "guardian_analyzer_requests_total",

@@ -47,6 +47,7 @@ _SETTINGS: dict[str, Any] = {
     "receive_wait_s": 1,
     "sweep_interval_s": 2,
     "stuck_after_s": 15,
+    "bucket_sweep_interval_s": 5,
     "threads": 1,
     "sample_rate": 3,
     "metrics_port": 0,

@@ -40,11 +40,6 @@ RARE = {
     f"video s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
     f"video s3:ListBucket {P}-uploads": MISSING,
     f"aggregator sqs:ChangeMessageVisibility {P}-aggregate": "keeps a job that takes long",
-    f"aggregator sqs:SendMessage {P}-aggregate": "the sweeper asks again for a lost verdict",
-    f"aggregator sqs:SendMessage {P}-audio": "the sweeper asks again for a lost half",
-    f"aggregator sqs:SendMessage {P}-video": "the sweeper asks again for a lost half",
-    f"aggregator sqs:GetQueueAttributes {P}-audio": "the sweeper sees whether a job just waits",
-    f"aggregator sqs:GetQueueAttributes {P}-video": "the sweeper sees whether a job just waits",
     f"aggregator s3:ListBucket {P}-reports": MISSING,
 }
 #: Resources of policies that are wider than one thing, with the reason.

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from shared import objects, signing
-from shared.errors import Retryable
+from shared.errors import GuardianError, NoVerdict, Retryable
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus
 from shared.settings import Settings
@@ -38,12 +38,24 @@ def conclude(
     structlog.contextvars.bind_contextvars(job_id=job_id, modality="verdict")
     try:
         job = _decide(settings, store, store.get(job_id), model, now)
-        write_report(settings, job)
-    except Retryable:
-        if receipt:
+        if job.verdict is not None:
+            write_report(settings, job)
+            store.reported(job_id, now)
+    except Exception as error:
+        if receipt and receipt.attempt >= settings.max_receive_count:
+            _give_up(store, job_id, error, now)
+        elif receipt and isinstance(error, Retryable):
             give_back(settings, receipt)
         raise
     return job
+
+
+def _give_up(store: JobStore, job_id: str, error: Exception, now: datetime) -> None:
+    """After the last receive: a job without a verdict says so, with the cause."""
+    try:
+        store.fail(job_id, NoVerdict(f"No verdict came at the last attempt: {error}"), now)
+    except GuardianError:
+        _log.exception("giving_up_not_stored")  # the sweeper mends it
 
 
 def _decide(

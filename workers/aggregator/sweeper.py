@@ -1,69 +1,101 @@
-"""Find unfinished jobs whose patience has run out, and mend them by conditional writes."""
+"""Find jobs whose patience has run out, in whatever state, and mend them by conditional writes."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 
 import structlog
 
-from shared import depths, queues
-from shared.errors import GuardianError
+from shared import depths, presence, queues
+from shared.errors import GuardianError, NoVerdict
 from shared.halves import pass_on
 from shared.jobs import JobStore
 from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
 from shared.settings import Settings
-from shared.telemetry import SWEEPER_REPAIRS
+from shared.telemetry import SWEEPER_REPAIRS, SWEEPS
+from workers.aggregator.lost import Patrol
 
+#: What a job or an upload may lack, and what becomes of one that is asked for in vain.
+KINDS = (
+    *("never_started", "half_missing", "no_verdict", "no_report", "lost_upload"),
+    *("given_up", "never_reported", "never_admitted"),
+)
+_AGGREGATE = "aggregate"
 _log = structlog.get_logger()
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Sweep until told to stop; a sweep that fails is logged, and the next one tries again."""
+    for kind in KINDS:
+        SWEEPER_REPAIRS.labels(kind)  # a rate needs the 0 before the 1
+    patrol = Patrol(settings)
     while not stop.wait(settings.sweep_interval_s):
         try:
-            sweep(settings, JobStore(settings), datetime.now(UTC))
-        except GuardianError as error:
-            _log.warning("sweep_failed", error=error.message)
+            store, now = JobStore(settings), datetime.now(UTC)
+            sweep(settings, store, now)
+            patrol.look(store, now)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep must come
+            SWEEPS.labels("failed").inc()
+            _log.warning("sweep_failed", error=str(error), exc_info=not _is_known(error))
+        else:
+            SWEEPS.labels("done").inc()
+
+
+def _is_known(error: Exception) -> bool:
+    return isinstance(error, GuardianError)
 
 
 def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:
     """Mend every overdue job once, and return how many of each kind.
 
     Safe to run twice at once: only the sweeper whose conditional write counts the sweep acts.
-    A job whose queue still holds messages may simply be waiting its turn; it is only postponed.
+    A job that waits its turn in a queue, or that a worker says it works on, is only postponed.
     """
-    repairs: dict[str, int] = {}
+    repairs: Counter[str] = Counter()
     overdue = list(store.overdue(now))
-    waiting = _backlogs(settings) if overdue else frozenset()
+    if not overdue:
+        return repairs
+    waiting, at_work = _backlogs(settings), _at_work(settings, now)
     for job in overdue:
         missing = [modality for modality in MODALITIES if getattr(job, modality) is None]
-        waits = not waiting.isdisjoint(missing)
+        needs: set[str] = {*missing} or {_AGGREGATE}
+        waits = bool(needs & waiting) or any((name, job.job_id) in at_work for name in needs)
         if not store.postpone(job, now, counts=not waits).applied or waits:
             continue
         kind = _mend(settings, store, job, missing, now)
         SWEEPER_REPAIRS.labels(kind).inc()
-        repairs[kind] = repairs.get(kind, 0) + 1
+        repairs[kind] += 1
         _log.warning("job_mended", job_id=job.job_id, kind=kind, sweeps=job.sweeps + 1)
     return repairs
 
 
-def _backlogs(settings: Settings) -> frozenset[str]:
-    """Return the modalities whose queues hold messages that no worker has taken."""
-    names = {settings.queue(modality): modality for modality in MODALITIES}
-    return frozenset(
-        names[row.name] for row in depths.measure(settings) if row.visible and row.name in names
-    )
+def _backlogs(settings: Settings) -> set[str]:
+    """Return the queues of tasks that hold messages which no worker has taken."""
+    return {name for name in (*MODALITIES, _AGGREGATE) if depths.backlog(settings, name)}
+
+
+def _at_work(settings: Settings, now: datetime) -> set[tuple[str, str]]:
+    """Return which queue's work on which job a living worker says it is doing."""
+    workers = presence.alive(settings, now)
+    return {
+        (queue, job_id)
+        for role, queue in queues.ROLE_QUEUES.items()
+        for worker in workers
+        if worker.role == role
+        for job_id in worker.doing
+    }
 
 
 def _mend(
     settings: Settings, store: JobStore, job: Job, missing: list[Modality], now: datetime
 ) -> str:
+    """Ask again for what is missing, or end a job for which that was in vain too often."""
+    in_vain = job.sweeps >= settings.max_receive_count
     if not missing:
-        store.claim_aggregation(job.job_id, now)
-        queues.send_decision(settings, job.job_id)
-        return "no_verdict"
-    if job.sweeps >= settings.max_receive_count:
+        return _decide_again(settings, store, job, now, in_vain=in_vain)
+    if in_vain:
         for modality in missing:
             half = PartialResult(
                 modality=modality,
@@ -77,3 +109,18 @@ def _mend(
         queues.send_analysis(settings, modality, job.job_id)
     store.mark_dispatched(job.job_id, now)
     return "never_started" if len(missing) == len(MODALITIES) else "half_missing"
+
+
+def _decide_again(
+    settings: Settings, store: JobStore, job: Job, now: datetime, *, in_vain: bool
+) -> str:
+    """Ask for verdict and report; a verdict whose report is never written stands without it."""
+    if in_vain and job.verdict is None:
+        store.fail(job.job_id, NoVerdict(), now)
+        return "given_up"
+    if in_vain:
+        store.reported(job.job_id, now)
+        return "never_reported"
+    store.claim_aggregation(job.job_id, now)
+    queues.send_decision(settings, job.job_id)
+    return "no_verdict" if job.verdict is None else "no_report"
