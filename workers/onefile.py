@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,34 @@ from workers.audio import pipeline as audio
 from workers.video import pipeline as video
 
 
-def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[Modality, Analysis]]:
+@dataclass(frozen=True)
+class Loaded:
+    """The pipelines of both halves and the model that combines them."""
+
+    pipelines: dict[Modality, Analyze]
+    model: fusion.FusionModel | None
+
+
+def load(settings: Settings) -> Loaded:
+    """Load what one file after another is analysed with.
+
+    Raises:
+        SetupError: A model is missing or corrupt.
+    """
+    registry = Registry(settings.models_dir, device=settings.device, threads=settings.threads)
+    halves = pipelines(settings, audio.load(registry), video.load(registry))
+    return Loaded(halves, fusion.load(registry))
+
+
+def analyze_file(
+    settings: Settings, path: Path, loaded: Loaded | None = None
+) -> tuple[Job, dict[Modality, Analysis]]:
     """Analyse a local file as an upload of the same content would be.
+
+    Args:
+        settings: The limits.
+        path: The file.
+        loaded: What to analyse it with; loaded here where not given.
 
     Returns:
         A complete job that was never in any table, and the two analyses with their evidence.
@@ -29,11 +56,11 @@ def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[Modality, An
         NotMedia: The file does not exist or cannot be read.
     """
     digest = _admitted_digest(settings, path)
-    registry = Registry(settings.models_dir, device=settings.device, threads=settings.threads)
+    loaded = loaded or load(settings)
     limits = decode_limits(settings)
     analyses: dict[Modality, Analysis] = {}
     media: Media | None = None
-    for modality, analyze in _pipelines(settings, registry).items():
+    for modality, analyze in loaded.pipelines.items():
         analyses[modality], found = examine(path, modality, analyze, limits)
         media = media or found
     now = datetime.now(UTC)
@@ -43,7 +70,7 @@ def analyze_file(settings: Settings, path: Path) -> tuple[Job, dict[Modality, An
         halves["video"],
         prior=settings.prior,
         decided_at=now,
-        model=fusion.load(registry),
+        model=loaded.model,
     )
     upload = Upload(bucket="local", key=path.name, etag=digest, size_bytes=path.stat().st_size)
     job = Job(
@@ -75,9 +102,10 @@ def _admitted_digest(settings: Settings, path: Path) -> str:
         raise NotMedia(f"The file {path} cannot be read: {error.strerror}.") from error
 
 
-def _pipelines(settings: Settings, registry: Registry) -> dict[Modality, Analyze]:
-    hear = audio.load(registry)
-    look = video.load(registry)
+def pipelines(
+    settings: Settings, hear: audio.AudioDetector, look: video.VideoDetector
+) -> dict[Modality, Analyze]:
+    """Bind detectors to the settings: what is left takes a file."""
     limits = decode_limits(settings)
 
     def analyze_audio(path: Path, media: Media) -> Analysis:

@@ -1,0 +1,1 @@
+"""Parts of `scripts/fuzz`: originals, mutations, a canary, and the runs over media and events."""
