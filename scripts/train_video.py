@@ -1,10 +1,13 @@
 """Train the face network, measure it on held-back generators, and write the model that ships.
 
     scripts/train_video.py DATA --seed 0
+    scripts/train_video.py DATA --compare
 
-DATA holds clips/manifest.csv and the clips. One network is trained for each set of held-back
-generators; their out-of-fold scores give the calibration and every figure of the card, and the
-average of their weights is the model that ships. Nothing is tuned on clips outside DATA.
+DATA holds clips/manifest.csv and the clips, and may hold faces/ with photographs. One network is
+trained for each set of held-back generators; their out-of-fold scores give the calibration and
+every figure of the card, and the average of their weights is the model that ships. `--compare`
+prints one table: the area under the curve of these scores by kind of manipulation, beside simpler
+detectors on the same split. Nothing is tuned on clips outside DATA.
 """
 
 from __future__ import annotations
@@ -19,21 +22,24 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from training.video_baselines import compare
+from training.video_baselines import as_markdown, baseline_scores, compare
 from training.video_calibrate import Fitted, calibrate, report
 from training.video_crops import Clip, Crop, load_clips, read_manifest
-from training.video_data import Recipe, Source, batch
+from training.video_data import Recipe, batch
 from training.video_export import Shipped, average, export, features_of
 from training.video_folds import Fold, folds
 from training.video_loop import score, train
+from training.video_material import Material, prepare
 from training.video_net import FaceNet
+from training.video_quantize import open_scorer, quantise, timed_scores
 from training.video_registry import write_entry
 
 from shared.models import PACKAGED, Registry
+from workers import evaluation
 from workers.video.faces import FaceFinder
 from workers.video.pipeline import FINDER, SCORER
 
-STEPS = 200
+STEPS = 500
 #: Networks trained for each set of held-back generators, alike but for the draw of their batches.
 MEMBERS = 1
 RATE = 3e-4
@@ -46,6 +52,7 @@ State = dict[str, torch.Tensor]
 class Run:
     """What one invocation works with."""
 
+    data: Path
     clips: list[Clip]
     crops: dict[str, list[Crop]]
     cache: Path
@@ -64,7 +71,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PACKAGED, help="directory of models.toml")
     parser.add_argument("--fold", type=int, help="train this one only (folds may run side by side)")
     parser.add_argument("--members", type=int, default=MEMBERS, help="networks a fold")
-    parser.add_argument("--baselines", action="store_true", help="measure simpler detectors only")
+    parser.add_argument("--compare", action="store_true", help="print the table of detectors")
+    parser.add_argument("--int8", action="store_true", help="measure what 8 bits cost")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)  # the same sums in the same order on every machine
@@ -73,15 +81,26 @@ def main() -> None:
     finder = FaceFinder(Registry(device="cpu", threads=1).session(FINDER))
     crops = load_clips(folder, clips, finder, arguments.cache / "crops")
     clips = [clip for clip in clips if crops[clip.file]]
-    run = Run(clips, crops, arguments.cache, arguments.seed, arguments.steps, arguments.members)
+    run = Run(
+        arguments.data,
+        clips,
+        crops,
+        arguments.cache,
+        arguments.seed,
+        arguments.steps,
+        arguments.members,
+    )
     split = folds(clips, arguments.seed)
-    if arguments.baselines:
-        print(json.dumps(compare(split, crops, arguments.seed), indent=1))
-        return
     if arguments.fold is not None:
         fold_states(run, split[arguments.fold])
         return
-    finish(run, split, [fold_states(run, fold) for fold in split], arguments.out)
+    states = [fold_states(run, fold) for fold in split]
+    if arguments.compare:
+        print_comparison(run, split, states)
+    elif arguments.int8:
+        print_int8(run, split, states)
+    else:
+        finish(run, split, states, arguments.out)
 
 
 def new_net() -> FaceNet:
@@ -104,16 +123,23 @@ def _member_state(run: Run, fold: Fold, member: int) -> State:
         print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
         torch.manual_seed(run.seed + member)
         rng = np.random.default_rng([run.seed, fold.number, member])
-        video = Source(run.crops, [clip for clip in fold.train if not clip.fake], "group")
-        fakes = Source(run.crops, [clip for clip in fold.train if clip.fake], "generator")
-        net = train(new_net(), lambda: batch(Recipe(), video, fakes, rng), run.steps, rate=RATE)
+        material = material_of(run)
+        real, fakes = material.real(fold), material.fakes(fold)
+        net = train(new_net(), lambda: batch(Recipe(), real, fakes, rng), run.steps, rate=RATE)
         torch.save(net.state_dict(), stored)
     state: State = torch.load(stored, weights_only=True)
     return state
 
 
-def finish(run: Run, split: list[Fold], states: list[list[State]], out: Path) -> None:
-    """Score every clip by networks that did not see it; calibrate, export, print."""
+def material_of(run: Run) -> Material:
+    """Return crops with their redrawn twins."""
+    return prepare(run.data, run.clips, run.crops, run.cache)
+
+
+def out_of_fold(
+    run: Run, split: list[Fold], states: list[list[State]]
+) -> tuple[dict[str, list[list[float]]], dict[str, list[float]]]:
+    """Return the face scores of every clip from each network that did not see it, and distances."""
     held_out: dict[str, list[list[float]]] = {}
     distances: dict[str, list[float]] = {}
     for fold, members in zip(split, states, strict=True):
@@ -123,6 +149,41 @@ def finish(run: Run, split: list[Fold], states: list[list[State]], out: Path) ->
             crops = run.crops[clip.file]
             held_out.setdefault(clip.file, []).append(score(net, crops).tolist())
             distances.setdefault(clip.file, []).append(model.typical_distance(crops))
+    return held_out, distances
+
+
+def print_comparison(run: Run, split: list[Fold], states: list[list[State]]) -> None:
+    """Print the areas by kind beside those of simpler detectors, from the cache where they are."""
+    stored = run.cache / f"baselines-seed-{run.seed}.json"
+    if not stored.exists():
+        stored.write_text(json.dumps(baseline_scores(split, material_of(run), run.seed)))
+    held_out, distances = out_of_fold(run, split, states)
+    fitted = calibrate(run.clips, held_out, distances)
+    own = {clip.file: [float(llr)] for clip, llr in zip(fitted.clips, fitted.llr, strict=True)}
+    table = compare(run.clips, {"face-detector": own} | json.loads(stored.read_text()))
+    print(as_markdown(table))
+
+
+def print_int8(run: Run, split: list[Fold], states: list[list[State]]) -> None:
+    """Print the area and the time a face of every fold's network with 32 and with 8 bits."""
+    for fold, members in zip(split, states, strict=True):
+        net = stretched_average(run, members, fold.train)
+        known = some(run, fold.train)
+        plain, small = (run.cache / f"fold-{fold.number}-{kind}.onnx" for kind in ("fp32", "int8"))
+        export(Shipped(net, features_of(net, known)), plain)
+        quantise(plain, small, known)
+        fake = np.array([clip.fake for clip in fold.test])
+        for path in (plain, small):
+            scorer = open_scorer(path)
+            timed = [timed_scores(scorer, run.crops[clip.file]) for clip in fold.test]
+            area = evaluation.auc(np.array([scores.mean() for scores, _ in timed]), fake)
+            spent_ms = np.median([ms for _, ms in timed])
+            print(f"fold {fold.number} {path.stem}: AUC {area:.3f}, {spent_ms:.1f} ms a face")
+
+
+def finish(run: Run, split: list[Fold], states: list[list[State]], out: Path) -> None:
+    """Score every clip by networks that did not see it; calibrate, export, print."""
+    held_out, distances = out_of_fold(run, split, states)
     fitted = calibrate(run.clips, held_out, distances)
     every = [state for members in states for state in members]
     soup = stretched_average(run, every, run.clips)

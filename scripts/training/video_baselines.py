@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,18 +12,20 @@ from torch import Tensor, nn
 
 from training.video_calibrate import fit_logistic
 from training.video_crops import Clip, Crop
-from training.video_data import Recipe, Source, batch, frame_face
+from training.video_data import Recipe, batch, frame_face
 from training.video_folds import Fold
 from training.video_loop import score, to_tensor
+from training.video_material import Material
 from workers import evaluation
 
 Floats = NDArray[np.float64]
-Crops = dict[str, list[Crop]]
+#: Out-of-fold scores by clip; a clip that two folds test is in both.
+Scores = dict[str, list[float]]
 
 #: Rings of the spectrum, and the ridge of the linear detectors.
 RINGS = 24
 RIDGE = 3.0
-MESO_STEPS = 150
+MESO_STEPS = 250
 
 
 class Meso4(nn.Module):
@@ -54,18 +57,23 @@ class Meso4(nn.Module):
         return logits[:, 0]
 
 
-def shortcuts(clip: Clip) -> list[float]:
-    """Return what says nothing about a face: size, rate, length, bits, sound."""
-    row = clip.row
-    duration = max(float(row["duration_s"]), 0.1)
-    return [
-        float(row["width"]),
-        float(row["height"]),
-        float(row["orig_fps"] or 25),
-        duration,
-        np.log(float(row["bytes"]) / duration),
-        float(row["has_audio"]),
-    ]
+#: What says nothing about a face, each a detector of its own and all of them together.
+SHORTCUTS: dict[str, Callable[[Clip], list[float]]] = {
+    "resolution": lambda clip: [float(clip.row["width"]), float(clip.row["height"])],
+    "frame rate": lambda clip: [float(clip.row["orig_fps"] or 25)],
+    "bit rate": lambda clip: [float(np.log(float(clip.row["bytes"]) / _duration_s(clip)))],
+    "duration": lambda clip: [_duration_s(clip)],
+    "sound there": lambda clip: [float(clip.row["has_audio"])],
+}
+
+
+def _duration_s(clip: Clip) -> float:
+    return max(float(clip.row["duration_s"]), 0.1)
+
+
+def all_shortcuts(clip: Clip) -> list[float]:
+    """Return every shortcut of a clip."""
+    return [value for describe in SHORTCUTS.values() for value in describe(clip)]
 
 
 def spectrum(crops: list[Crop]) -> list[float]:
@@ -96,39 +104,94 @@ def linear(fold: Fold, describe: Callable[[Clip], list[float]]) -> Floats:
     return np.asarray(slope * (asked @ weights) + offset)
 
 
-def meso(fold: Fold, crops: Crops, seed: int) -> Floats:
-    """Train the small network as the shipped one is trained; return scores of the test clips."""
+def meso_net(fold: Fold, material: Material, seed: int) -> Meso4:
+    """Train the small network on the batches that the shipped one learns from."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 100 + fold.number])
-    video = Source(crops, [clip for clip in fold.train if not clip.fake], "group")
-    fakes = Source(crops, [clip for clip in fold.train if clip.fake], "generator")
+    real, fakes = material.real(fold), material.fakes(fold)
     net = Meso4()
     optimizer: torch.optim.Optimizer | None = None
-    for _ in range(MESO_STEPS):
-        images, labels = batch(Recipe(), video, fakes, rng)
+    for step in range(MESO_STEPS):
+        images, labels = batch(Recipe(), real, fakes, rng)
         logits = net(to_tensor(images))
         loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels))
         optimizer = optimizer or torch.optim.AdamW(net.parameters(), 2e-3)
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * (1 - step / MESO_STEPS)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    net.eval()
-    return np.array([score(net, crops[clip.file]).mean() for clip in fold.test])
+    return net.eval()
 
 
-def compare(split: list[Fold], crops: Crops, seed: int) -> dict[str, dict[str, object]]:
-    """Return the out-of-fold AUC of every simpler detector, with its interval by group."""
+def meso(fold: Fold, material: Material, seed: int) -> Floats:
+    """Return the small network's scores of the test clips."""
+    net = meso_net(fold, material, seed)
+    return np.array([score(net, material.crops[clip.file]).mean() for clip in fold.test])
+
+
+def baseline_scores(split: list[Fold], material: Material, seed: int) -> dict[str, Scores]:
+    """Return the out-of-fold scores of every simpler detector."""
+    spectra = {clip.file: spectrum(material.crops[clip.file]) for f in split for clip in f.test}
+    spectra |= {clip.file: spectrum(material.crops[clip.file]) for f in split for clip in f.train}
     detectors: dict[str, Callable[[Fold], Floats]] = {
-        "shortcuts": lambda fold: linear(fold, shortcuts),
-        "spectrum": lambda fold: linear(fold, lambda clip: spectrum(crops[clip.file])),
-        "MesoNet-type": lambda fold: meso(fold, crops, seed),
+        "MesoNet-type": lambda fold: meso(fold, material, seed),
+        "spectrum, linear": lambda fold: linear(fold, lambda clip: spectra[clip.file]),
+        "all shortcuts": lambda fold: linear(fold, all_shortcuts),
     }
-    table: dict[str, dict[str, object]] = {}
+    for name, describe in SHORTCUTS.items():
+        detectors[f"shortcut: {name}"] = lambda fold, d=describe: linear(fold, d)  # type: ignore[misc]
+    found: dict[str, Scores] = {}
     for name, detect in detectors.items():
-        scores = [detect(fold) for fold in split]
-        fake = np.array([clip.fake for fold in split for clip in fold.test])
-        groups = [clip.group for fold in split for clip in fold.test]
-        area = evaluation.bootstrap(evaluation.auc, np.concatenate(scores), fake, groups)
-        table[name] = {"auc": round(float(area.value or 0), 3), "auc_ci": area.as_list()}
-        print(name, table[name], flush=True)
+        found[name] = {}
+        for fold in split:
+            for clip, value in zip(fold.test, detect(fold), strict=True):
+                found[name].setdefault(clip.file, []).append(float(value))
+        print(f"scored by {name}", flush=True)
+    return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One area under the curve with its interval by group."""
+
+    auc: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """Return it as a table shows it."""
+        bounds = (
+            "" if self.low is None or self.high is None else f" ({self.low:.2f}-{self.high:.2f})"
+        )
+        return f"{self.auc:.3f}{bounds}"
+
+
+def compare(clips: list[Clip], detectors: Mapping[str, Scores]) -> dict[str, dict[str, Cell]]:
+    """Return the area of every detector over all clips, and over each kind of fake."""
+    kinds = sorted({clip.kind for clip in clips if clip.fake})
+    table: dict[str, dict[str, Cell]] = {}
+    for name, scores in detectors.items():
+        table[name] = {}
+        for kind in ("all", *kinds):
+            rows = [
+                clip
+                for clip in clips
+                if clip.file in scores and (not clip.fake or kind in ("all", clip.kind))
+            ]
+            area = evaluation.bootstrap(
+                evaluation.auc,
+                np.array([np.mean(scores[clip.file]) for clip in rows]),
+                np.array([clip.fake for clip in rows]),
+                [clip.group for clip in rows],
+            )
+            table[name][kind] = Cell(float(area.value or 0), area.low, area.high)
     return table
+
+
+def as_markdown(table: dict[str, dict[str, Cell]]) -> str:
+    """Return the table with one detector a line."""
+    kinds = list(next(iter(table.values())))
+    lines = [f"| detector | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    lines += [f"| {n} | {' | '.join(str(row[k]) for k in kinds)} |" for n, row in table.items()]
+    return "\n".join(lines)

@@ -32,6 +32,7 @@ class Crop:
         size: Longer side of the face box, in pixels of the square.
         clip: File of the clip in the manifest.
         time_s: Time in the clip.
+        redrawn: The same square as a small generator draws it; None outside training.
     """
 
     image: NDArray[np.uint8]
@@ -39,6 +40,7 @@ class Crop:
     size: float
     clip: str
     time_s: float
+    redrawn: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 
 from training.video_crops import Clip, Crop
 from training.video_degrade import Image, Random, degrade, rescale
-from training.video_fakes import blend
+from training.video_fakes import Square, blend
 
 #: Side of the network's input, in pixels, and of the square around the face, in face boxes.
-SIDE_PX = 128
+SIDE_PX = 160
 MARGIN = 1.3
 #: Pseudo-fakes and degradations work on a square of this many face boxes.
 WORKING_MARGIN = 1.65
@@ -22,11 +23,19 @@ WORKING_MARGIN = 1.65
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a batch is made up; the rest are real crops."""
+    """How a batch is made up; the rest are real crops.
+
+    Attributes:
+        batch: Squares.
+        blended: Pseudo-fakes.
+        published: Crops of published fakes.
+        photos: Share of the real crops that are photographs.
+    """
 
     batch: int = 32
     blended: int = 9
     published: int = 9
+    photos: float = 0.25
 
 
 class Source:
@@ -49,23 +58,21 @@ class Source:
         return crops[int(rng.integers(len(crops)))]
 
 
-def shrink(crop: Crop, rng: Random) -> tuple[Image, NDArray[np.float32], float]:
-    """Bring a square to a random size of face, at most its own; return image, points, face size."""
-    face_px = min(crop.size, float(np.exp(rng.uniform(np.log(65), np.log(200)))))
+def shrink(crop: Crop, rng: Random) -> Square:
+    """Bring a square to a random size of face, at most its own."""
+    face_px = min(crop.size, float(np.exp(rng.uniform(np.log(65), np.log(220)))))
     factor = face_px / crop.size
-    image, points = _trim(crop)
-    side = image.shape[0]
-    if factor < 0.97:
-        image = rescale(image, factor, rng, back=False)
-    actual = image.shape[0] / side
-    return image, points * actual, crop.size * actual
-
-
-def _trim(crop: Crop) -> tuple[Image, NDArray[np.float32]]:
-    """Cut away what no jittered square reaches."""
     side = crop.image.shape[0]
     edge = max(0, round((side - WORKING_MARGIN * crop.size) / 2))
-    return crop.image[edge : side - edge, edge : side - edge], crop.points - edge
+    way = rng.integers(2**32)
+    kept = []
+    for image in (crop.image, crop.redrawn):
+        inner = None if image is None else image[edge : side - edge, edge : side - edge]
+        if inner is not None and factor < 0.97:
+            inner = rescale(inner, factor, np.random.default_rng(way), back=False)
+        kept.append(inner)
+    actual = kept[0].shape[0] / (side - 2 * edge)
+    return Square(kept[0], (crop.points - edge) * actual, crop.size * actual, kept[1])
 
 
 def frame_face(image: Image, face_px: float, rng: Random | None) -> Image:
@@ -87,24 +94,35 @@ def frame_face(image: Image, face_px: float, rng: Random | None) -> Image:
 
 
 def batch(
-    recipe: Recipe, video: Source, fakes: Source | None, rng: Random
+    recipe: Recipe, real: Sequence[Source], fakes: Source | None, rng: Random
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Draw one batch of BGR squares, shape (n, side, side, 3), and labels (n,), 1 is fake.
 
     Every pseudo-fake stands beside the real crop that it was made of.
+
+    Args:
+        recipe: How many of what.
+        real: Crops of clips, then, if there are any, of photographs.
+        fakes: Crops of published fakes.
+        rng: Source of randomness.
     """
     images: list[Image] = []
     labels: list[float] = []
-    for n in range(recipe.batch - recipe.blended - recipe.published):
-        image, points, face_px = shrink(video.draw(rng), rng)
-        images.append(frame_face(degrade(image, rng), face_px, rng))
+    count = recipe.batch - recipe.blended - recipe.published
+    drawn = [shrink(_pick(real, recipe, rng).draw(rng), rng) for _ in range(count)]
+    for n, square in enumerate(drawn):
+        images.append(frame_face(degrade(square.image, rng), square.face_px, rng))
         labels.append(0)
         if n < recipe.blended:
-            fake = blend(image, points, face_px, rng)
-            images.append(frame_face(degrade(fake, rng), face_px, rng))
+            fake = blend(square, drawn[:n] + drawn[n + 1 :], rng)
+            images.append(frame_face(degrade(fake, rng), square.face_px, rng))
             labels.append(1)
     while fakes is not None and len(images) < recipe.batch:
-        image, _, face_px = shrink(fakes.draw(rng), rng)
-        images.append(frame_face(degrade(image, rng), face_px, rng))
+        square = shrink(fakes.draw(rng), rng)
+        images.append(frame_face(degrade(square.image, rng), square.face_px, rng))
         labels.append(1)
     return np.stack(images), np.array(labels, dtype=np.float32)
+
+
+def _pick(real: Sequence[Source], recipe: Recipe, rng: Random) -> Source:
+    return real[-1] if rng.random() < recipe.photos else real[0]

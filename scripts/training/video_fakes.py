@@ -7,6 +7,9 @@ that works on a small square leaves less fine detail than what surrounds it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,9 @@ from training.video_degrade import (
 )
 
 Mask = NDArray[np.float32]
+
+#: Shares of pseudo-fakes that are redrawn as a whole, and that wear another person's face.
+REDRAWN_SHARE, SWAPPED_SHARE = 0.25, 0.12
 
 
 def _ellipse(
@@ -43,9 +49,8 @@ def _mask(image: Image, points: NDArray[np.float32], rng: Random) -> Mask:
     shape = (image.shape[0], image.shape[1])
     stretch = rng.uniform(0.85, 1.2, 2)
     kind = rng.choice(5, p=(0.4, 0.2, 0.25, 0.05, 0.1))
-    if kind == 0:  # whole face
-        centre = eyes * 0.45 + mouth * 0.55
-        return _ellipse(shape, centre, (gap * stretch[0], down * 1.25 * stretch[1]), angle)
+    if kind == 0:
+        return _face_mask(image, points, rng)
     if kind == 1:  # lower face
         return _ellipse(shape, mouth, (gap * 0.85 * stretch[0], down * 0.65 * stretch[1]), angle)
     if kind == 2:  # mouth
@@ -58,6 +63,17 @@ def _mask(image: Image, points: NDArray[np.float32], rng: Random) -> Mask:
     bottom = mouth[1] + 0.75 * down * stretch[1]
     mask[max(0, round(top)) : max(1, round(bottom)), max(0, round(left)) : max(1, round(right))] = 1
     return mask
+
+
+def _face_mask(image: Image, points: NDArray[np.float32], rng: Random) -> Mask:
+    """Draw the whole face."""
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    across = points[1] - points[0]
+    axes = np.array([np.linalg.norm(across), 1.25 * np.linalg.norm(mouth - eyes)])
+    axes *= rng.uniform(0.85, 1.2, 2)
+    angle = float(np.degrees(np.arctan2(across[1], across[0])))
+    shape = (image.shape[0], image.shape[1])
+    return _ellipse(shape, eyes * 0.45 + mouth * 0.55, (axes[0], axes[1]), angle)
 
 
 def _deform(mask: Mask, rng: Random) -> Mask:
@@ -98,32 +114,99 @@ def _move(image: Image, rng: Random) -> Image:
     return np.asarray(moved, dtype=np.uint8)
 
 
-def blend(image: Image, points: NDArray[np.float32], face_px: float, rng: Random) -> Image:
-    """Make a pseudo-fake of one real square.
+@dataclass(frozen=True)
+class Square:
+    """A real square to make a pseudo-fake of.
 
-    Args:
+    Attributes:
         image: BGR pixels, shape (side, side, 3).
         points: Five points of the face, pixels.
         face_px: Longer side of the face box, in pixels.
+        redrawn: The same square as a small generator draws it, if there is one.
+    """
+
+    image: Image
+    points: NDArray[np.float32]
+    face_px: float
+    redrawn: Image | None = None
+
+
+def blend(square: Square, donors: Sequence[Square], rng: Random) -> Image:
+    """Make a pseudo-fake of one real square.
+
+    One in four is the redrawn square as it is (a talking head, a reenactment); one in eight takes
+    the face of the donor whose points lie most alike (a swap); the rest blend a changed copy of
+    the face into itself.
+
+    Args:
+        square: The real square.
+        donors: Other people's squares.
         rng: Source of randomness.
     """
-    source, target = image, image
-    if rng.random() < 0.5:
-        source = colours(source, rng, 0.6)
-    else:
-        target = colours(target, rng, 0.6)
-    trace = rng.random()
-    if trace < 0.55:
-        source = _regenerate(source, face_px, rng)
-    elif trace < 0.7:
-        source = sharpen(source, rng)
-    elif trace < 0.8:
-        source = jpeg(source, int(rng.integers(40, 85)))
-    elif trace < 0.9:
-        target = sharpen(target, rng) if rng.random() < 0.5 else blur(target, rng)
+    draw = rng.random()
+    if square.redrawn is not None and draw < REDRAWN_SHARE:
+        return square.redrawn
+    if donors and draw > 1 - SWAPPED_SHARE:
+        source, target = _donated(square, donors), square.image
+        mask = _deform(_face_mask(square.image, square.points, rng), rng)
+        return _mix(_matched(source, target, mask), target, mask)
+    source, target = _changed(square, rng)
     if rng.random() < 0.7:
         source = _move(source, rng)
-    mask = _deform(_mask(image, points, rng), rng)
+    mask = _deform(_mask(square.image, square.points, rng), rng)
     mask *= float(rng.choice((0.5, 0.75, 1.0, 1.0, 1.0)))
+    return _mix(source, target, mask)
+
+
+def _changed(square: Square, rng: Random) -> tuple[Image, Image]:
+    """Return two copies of a square that differ in colour and in fine detail."""
+    source, target = square.image, square.image
+    trace = rng.random()
+    if square.redrawn is not None and trace < 0.45:
+        source = square.redrawn
+    elif trace < 0.7:
+        source = _regenerate(source, square.face_px, rng)
+    elif trace < 0.78:
+        source = sharpen(source, rng)
+    elif trace < 0.85:
+        source = jpeg(source, int(rng.integers(40, 85)))
+    elif trace < 0.92:
+        target = sharpen(target, rng) if rng.random() < 0.5 else blur(target, rng)
+    if rng.random() < 0.5:
+        return colours(source, rng, 0.6), target
+    return source, colours(target, rng, 0.6)
+
+
+def _donated(square: Square, donors: Sequence[Square]) -> Image:
+    """Bring the donor with the most alike points to where the face is."""
+    fits = [cv2.estimateAffinePartial2D(d.points, square.points)[0] for d in donors]
+    gaps = [
+        float(np.abs(donor.points @ fit[:, :2].T + fit[:, 2] - square.points).mean())
+        if fit is not None
+        else np.inf
+        for donor, fit in zip(donors, fits, strict=True)
+    ]
+    best = int(np.argmin(gaps))
+    donor = donors[best]
+    face = donor.image if donor.redrawn is None else donor.redrawn
+    if fits[best] is None:
+        return square.image
+    side = square.image.shape[0]
+    moved = cv2.warpAffine(face, fits[best], (side, side), borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(moved, dtype=np.uint8)
+
+
+def _matched(source: Image, target: Image, mask: Mask) -> Image:
+    """Give a face the mean colour and the contrast of the one it replaces."""
+    inside = mask > 0.5
+    if not inside.any():
+        return source
+    mean, spread = source[inside].mean(axis=0), source[inside].std(axis=0) + 1
+    wanted, width = target[inside].mean(axis=0), target[inside].std(axis=0) + 1
+    out = (source - mean) * (width / spread) + wanted
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def _mix(source: Image, target: Image, mask: Mask) -> Image:
     mixed = source * mask[..., None] + target * (1 - mask[..., None])
     return np.clip(mixed, 0, 255).astype(np.uint8)

@@ -16,6 +16,7 @@ from workers.video.pooling import Calibration, Scored, pool, smooth, timeline
 
 PARAMS = {
     "scale": 1.0,
+    "top_scale": 0.0,
     "offset": -0.5,
     "face_scale": 0.8,
     "face_offset": -0.4,
@@ -41,6 +42,12 @@ def test_a_higher_score_means_more_likely_manipulated():
     low, high = (pool(faces_of(0, [s] * 5), CALIBRATION, 0.0) for s in (-1.0, 1.0))
     assert low.probability < 0.5 < high.probability
     assert high.llr == pytest.approx(0.5)
+
+
+def test_the_highest_quarter_of_the_scores_has_a_weight_of_its_own():
+    weighted = Calibration.from_params(PARAMS | {"top_scale": 0.5})
+    scores = np.array([0.0] * 6 + [1.0, 2.0])
+    assert weighted.of_person(scores) == pytest.approx(0.375 + 0.5 * 1.5 - 0.5)
 
 
 def test_no_statement_is_stronger_than_the_limit():

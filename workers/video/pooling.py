@@ -17,6 +17,8 @@ from shared.records import Person, TimelinePoint
 MAX_POINTS = 240
 #: A person seen in fewer faces than this share of the most-seen one does not count.
 MIN_SHARE = 0.25
+#: One face in this many is among the highest.
+TOP = 4
 _SMOOTHING = np.array([0.25, 0.5, 0.25])
 
 Floats = NDArray[np.float64]
@@ -45,7 +47,8 @@ class Calibration:
 
     Attributes:
         scale: Weight of the mean score of a person.
-        offset: Added to it.
+        top_scale: Weight of the mean of the highest quarter of the scores.
+        offset: Added to both.
         face_scale: Weight of the score of a single face.
         face_offset: Added to it.
         llr_limit: No statement is stronger than this, in nats either way.
@@ -56,6 +59,7 @@ class Calibration:
     """
 
     scale: float
+    top_scale: float
     offset: float
     face_scale: float
     face_offset: float
@@ -76,7 +80,8 @@ class Calibration:
 
     def of_person(self, scores: Floats) -> float:
         """Return the log-likelihood ratio of one person, in nats."""
-        return self._limit(self.scale * float(scores.mean()) + self.offset)
+        mean, top = summary(scores)
+        return self._limit(self.scale * mean + self.top_scale * top + self.offset)
 
     def of_face(self, score: float) -> float:
         """Return the log-likelihood ratio of one face alone, in nats."""
@@ -84,6 +89,12 @@ class Calibration:
 
     def _limit(self, llr: float) -> float:
         return max(-self.llr_limit, min(self.llr_limit, llr))
+
+
+def summary(scores: Floats) -> tuple[float, float]:
+    """Return what a person's faces are judged by: the mean, and that of the highest quarter."""
+    highest = np.sort(scores)[-math.ceil(scores.size / TOP) :]
+    return float(scores.mean()), float(highest.mean())
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
     most = max(person.frames for person in persons)
     main = [person.llr for person in persons if person.frames >= MIN_SHARE * most]
     llr = math.log(sum(math.exp(value) for value in main) / len(main))
-    reach = math.hypot(calibration.spread, calibration.scale * shift)
+    reach = math.hypot(calibration.spread, (calibration.scale + calibration.top_scale) * shift)
     distance = float(np.mean([item.distance for item in scored]))
     scores = np.array([item.score for item in scored])
     return Pooled(
