@@ -16,6 +16,7 @@ from shared.records import Job
 from shared.settings import Settings
 from shared.telemetry import CONSOLE_ACTIONS
 from workers.console import uploads
+from workers.console.board import Board
 from workers.console.reading import JobId, QueueName
 
 #: The header that every change needs: another site's form cannot send it.
@@ -56,12 +57,12 @@ class _Log:
         return who
 
 
-def add(api: APIRouter, settings: Settings, operate: web.Door) -> None:
+def add(api: APIRouter, settings: Settings, board: Board, operate: web.Door) -> None:
     """Add the acting half of the API."""
     log = _Log(settings)
     door = [Depends(operate)]
     _add_queues(api, settings, door, log)
-    _add_jobs(api, settings, door, log)
+    _add_jobs(api, settings, board, door, log)
     _add_uploads(api, settings, door, log)
 
 
@@ -98,12 +99,16 @@ def _add_queues(
         return Done(message_ids=[letter.message_id for letter in done])
 
 
-def _add_jobs(api: APIRouter, settings: Settings, door: Sequence[DependsParam], log: _Log) -> None:
+def _add_jobs(
+    api: APIRouter, settings: Settings, board: Board, door: Sequence[DependsParam], log: _Log
+) -> None:
     @api.post("/jobs/{job_id}/retry", dependencies=door, responses=web.problems(409))
     def retry(job_id: JobId, request: Request) -> Job:
         """Analyse a finished job again: its failed halves, or both where none failed."""
         log(request, "retry", job_id)
-        return repeat.retry(settings, job_id)
+        job = repeat.retry(settings, job_id)
+        board.tail.expire()
+        return job
 
     @api.post("/jobs/{job_id}/erase", dependencies=door, responses=web.problems(409))
     def erase(job_id: JobId, erasure: Erasure, request: Request) -> dict[str, str]:
@@ -112,6 +117,7 @@ def _add_jobs(api: APIRouter, settings: Settings, door: Sequence[DependsParam], 
             raise NotConfirmed("To erase, confirm with the first eight digits of the id.")
         log(request, "erase", job_id)
         repeat.erase(settings, job_id)
+        board.tail.expire()
         return {"job_id": job_id}
 
 

@@ -38,33 +38,34 @@ def create(settings: Settings) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await sampler
 
+    gate = _gate(settings)
     app = web.new_app(
         settings,
+        gate,
         "Silver Guardian console",
         "Queues, jobs, uploads and dead letters.",
         version=version("silver-guardian"),
         lifespan=lifespan,
     )
-    read, operate = _doors(settings)
+    read, operate = web.guarded(gate), web.guarded(gate, only="operator")
     api = APIRouter(prefix="/api", responses=web.problems(404, 429, 503))
     reading.add(api, settings, board, read)
     live.add(api, board, read)
-    actions.add(api, settings, operate)
+    actions.add(api, settings, board, operate)
     app.include_router(api)
     _add_probes(app, board)
     _add_pages(app)
     return app
 
 
-def _doors(settings: Settings) -> tuple[web.Door, web.Door]:
-    """Return the dependencies of those who may read and of those who may act."""
+def _gate(settings: Settings) -> web.Gate:
+    """Return the gate that knows those who may read and those who may act."""
     tokens = {}
     if settings.api_read_token:
         tokens[settings.api_read_token.get_secret_value()] = "reader"
     if settings.api_token:
         tokens[settings.api_token.get_secret_value()] = "operator"
-    gate = web.Gate(tokens)
-    return web.guarded(gate), web.guarded(gate, only="operator")
+    return web.Gate(tokens)
 
 
 def _add_probes(app: FastAPI, board: Board) -> None:
@@ -103,7 +104,7 @@ def run(settings: Settings, port: int | None = None) -> None:
     """Serve the console until SIGTERM.
 
     Raises:
-        SettingsInvalid: The address can be reached by others and there is no token.
+        SettingsInvalid: Others could reach it, or it would act on AWS itself, without a token.
     """
-    web.check_exposure(settings)
+    web.check_exposure(settings, changes_state=True)
     web.serve(create(settings), settings, PORT if port is None else port)

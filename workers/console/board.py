@@ -21,17 +21,20 @@ from shared.records import JobStatus
 from shared.rows import JobSummary
 from shared.settings import QUEUES, Settings
 from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES
+from workers.console.tail import Tail
 
 #: Pause between two samples.
 SAMPLE_S = 2.0
+#: Pause between two looks at what changes slowly and costs more: workers, and who waits longest.
+_SLOW_S = 5.0
 #: How far back the history reaches.
 HISTORY_S = 3600.0
 #: Points of a sparkline.
 _POINTS = 60
 #: Window of the rates.
 _RATE_S = 300.0
-#: Rows looked at a sample, and where that is not enough.
-_FEW, _MANY = 50, 600
+#: Newest jobs that live pages hear of.
+_FEW = 50
 #: Jobs whose length is averaged.
 _LENGTHS = 20
 _log = structlog.get_logger()
@@ -79,17 +82,34 @@ class Board:
     settings: Settings
     clock: Callable[[], float] = time.monotonic
     overview: Overview | None = None
-    recent: list[JobSummary] = field(default_factory=list)
     version: int = 0
+    tail: Tail = field(init=False)
     _taken_s: float = 0.0
     _depths: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
     _arrivals: deque[tuple[float, int]] = field(default_factory=deque)
     _lengths: dict[str, float] = field(default_factory=dict)
-    _last_created: datetime | None = None
+    _counted: int = 0
+    _oldest: dict[str, float] = field(default_factory=dict)
+    _workers: list[Worker] = field(default_factory=list)
+    _slow_s: float = float("-inf")
     _next: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty tail."""
+        self.tail = Tail(JobStore(self.settings), self.clock)
+
+    @property
+    def recent(self) -> list[JobSummary]:
+        """The newest jobs."""
+        return self.tail.rows[:_FEW]
 
     async def run(self) -> None:
         """Sample until cancelled; a sample that fails is logged, and the next one tries again."""
+        async with asyncio.TaskGroup() as readers:
+            readers.create_task(self.tail.run())
+            readers.create_task(self._sample_on())
+
+    async def _sample_on(self) -> None:
         while True:
             try:
                 await asyncio.to_thread(self.sample)
@@ -116,23 +136,25 @@ class Board:
         store = JobStore(self.settings)
         now, now_s = datetime.now(UTC), self.clock()
         rows = depths.measure(self.settings)
-        self._take_arrivals(store, now_s)
+        self._take_arrivals(now_s)
         held = {row.name: row.visible + row.in_flight + row.delayed for row in rows}
         self._depths.append((now_s, held))
         while now_s - self._depths[0][0] > HISTORY_S:
             self._depths.popleft()
         self._measure_lengths(store)
-        oldest = _oldest(store, now)
+        if now_s - self._slow_s > _SLOW_S:
+            self._oldest, self._workers = _oldest(store, now), presence.alive(self.settings, now)
+            self._slow_s = now_s
         pauses = flags.pauses(self.settings)
         self.overview = Overview(
             at=now,
             queues=[
-                self._view(short, row, pauses.get(short), oldest.get(short), now_s)
+                self._view(short, row, pauses.get(short), self._oldest.get(short), now_s)
                 for short, row in zip(QUEUES, rows, strict=True)
             ],
             arrivals_per_min=round(self._arrival_rate(now_s) * 60, 2),
             mean_media_s=self._mean_media_s(),
-            workers=presence.alive(self.settings, now),
+            workers=self._workers,
         )
         self._taken_s = now_s
         self.version += 1
@@ -145,18 +167,13 @@ class Board:
         age_s = round(self.clock() - self._taken_s, 1)
         return self.overview.model_copy(update={"stale_s": age_s})
 
-    def _take_arrivals(self, store: JobStore, now_s: float) -> None:
+    def _take_arrivals(self, now_s: float) -> None:
         """Count the jobs that were created since the last sample."""
-        rows = store.newest(_FEW)
-        since = self._last_created
-        if since and rows and rows[-1].created_at > since:
-            rows = store.newest(_MANY)
-        if since:
-            self._arrivals.append((now_s, sum(row.created_at > since for row in rows)))
-        while self._arrivals and now_s - self._arrivals[0][0] > _RATE_S:
+        arrived = self.tail.arrived
+        self._arrivals.append((now_s, arrived - self._counted))
+        self._counted = arrived
+        while now_s - self._arrivals[0][0] > _RATE_S:
             self._arrivals.popleft()
-        self._last_created = rows[0].created_at if rows else datetime.fromtimestamp(0, UTC)
-        self.recent = rows[:_FEW]
 
     def _arrival_rate(self, now_s: float) -> float:
         """Jobs a second over the last minutes."""
@@ -227,7 +244,7 @@ class Board:
 def _oldest(store: JobStore, now: datetime) -> dict[str, float]:
     """Age of the job that has waited longest for each kind of worker, from the pending index."""
     ages: dict[str, float] = {}
-    for job in store.waiting(limit=25):
+    for job in store.waiting(limit=12):
         age_s = round((now - job.created_at).total_seconds(), 1)
         waits = [name for name in ("audio", "video") if getattr(job, name) is None]
         for name in waits or ["aggregate"]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
 from pydantic import BaseModel
 
 from shared.jobs import JobStore
 from shared.records import JobStatus, Label
 from shared.rows import JobSummary
+from workers.console.tail import Tail
 
 #: Rows that one request looks at, at most; the answer then says where to go on.
 MAX_LOOKED_AT = 2000
@@ -40,34 +42,61 @@ class Wanted(BaseModel):
 
 
 class Page(BaseModel):
-    """One page of jobs; `next` is the `before` of the following one."""
+    """Jobs as they were `age_s` seconds ago; `next` is the `before` of the next page.
+
+    A page may hold fewer jobs than asked for, or none, and still have a next one: then so many rows
+    were `looked_at`, and others lie further down.
+    """
 
     jobs: list[JobSummary]
     next: str | None
+    looked_at: int
+    age_s: float = 0.0
 
 
-def page(store: JobStore, wanted: Wanted, limit: int, before: str | None) -> Page:
-    """Return the next rows that fit.
+def page(store: JobStore, tail: Tail, wanted: Wanted, limit: int, before: str | None) -> Page:
+    """Return the next rows that fit: from memory as far as that goes down, else from the table.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
+    tail.watch()
+    if tail.fresh:
+        kept, complete = tail.below(before)
+        if kept or complete:
+            age_s = round(tail.age_s or 0.0, 1)
+            return _choose(kept, wanted, limit, ended=complete).model_copy(update={"age_s": age_s})
+    rows = list(islice(_rows(store, wanted, limit, before), MAX_LOOKED_AT))
+    return _choose(rows, wanted, limit, ended=len(rows) < MAX_LOOKED_AT)
+
+
+def _choose(rows: Iterable[JobSummary], wanted: Wanted, limit: int, *, ended: bool) -> Page:
+    """Pick what fits; `ended` says that there is nothing below the rows."""
     found: list[JobSummary] = []
-    for looked, row in enumerate(_rows(store, limit if wanted.everything else _STEP, before), 1):
+    looked, last = 0, None
+    for row in rows:
         if wanted.after and row.created_at <= wanted.after:
-            return Page(jobs=found, next=None)
+            return Page(jobs=found, next=None, looked_at=looked)
+        looked, last = looked + 1, row
         if wanted.fits(row):
             found.append(row)
-        if len(found) == limit or looked == MAX_LOOKED_AT:
-            return Page(jobs=found, next=cursor(row.created_at))
-    return Page(jobs=found, next=None)
+        if len(found) == limit:
+            return Page(jobs=found, next=cursor(row.created_at), looked_at=looked)
+    below = None if ended or last is None else cursor(last.created_at)
+    return Page(jobs=found, next=below, looked_at=looked)
 
 
-def _rows(store: JobStore, step: int, before: str | None) -> Iterator[JobSummary]:
-    while True:
+def _rows(
+    store: JobStore, wanted: Wanted, limit: int, before: str | None
+) -> Iterator[JobSummary]:
+    """Read rows from the table until as many as wanted fit."""
+    step = limit if wanted.everything else _STEP
+    found = 0
+    while found < limit:
         rows = store.newest(step, before)
         yield from rows
-        if len(rows) < step:
+        found += sum(map(wanted.fits, rows))
+        if len(rows) < step or (wanted.after and rows[-1].created_at <= wanted.after):
             return
         before = cursor(rows[-1].created_at)
 

@@ -37,6 +37,7 @@ async def _events(board: Board, *, once: bool) -> AsyncIterator[str]:
     seen: dict[str, str] = {}
     version = -1
     while True:
+        board.tail.watch()
         overview = board.current()
         if overview is not None and board.version != version:
             version = board.version

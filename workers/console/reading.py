@@ -76,10 +76,10 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> Non
             causes[row.code] = causes.get(row.code, 0) + 1
         return Letters(letters=rows, causes=causes)
 
-    _add_jobs(api, settings, read)
+    _add_jobs(api, settings, board, read)
 
 
-def _add_jobs(api: APIRouter, settings: Settings, read: web.Door) -> None:
+def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> None:
     door = [Depends(read)]
 
     @api.get("/jobs", dependencies=door)
@@ -94,7 +94,8 @@ def _add_jobs(api: APIRouter, settings: Settings, read: web.Door) -> None:
         """List jobs, newest first."""
         wanted = feed.Wanted(status=status, label=label, text=text, after=feed.in_utc(after))
         start = feed.in_utc(before)
-        return feed.page(JobStore(settings), wanted, limit, feed.cursor(start) if start else None)
+        cursor = feed.cursor(start) if start else None
+        return feed.page(JobStore(settings), board.tail, wanted, limit, cursor)
 
     @api.get("/jobs/{job_id}", dependencies=door)
     def job(job_id: JobId) -> Job:

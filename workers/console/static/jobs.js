@@ -6,6 +6,7 @@ import { word } from "./words.js";
 
 const STATES = ["queued", "running", "complete", "rejected", "failed"];
 const LABELS = ["likely_authentic", "suspicious", "likely_manipulated", "inconclusive", "not_applicable", "failed"];
+const LIMIT = 25;
 const HOURS = [1, 24, 168];
 
 export const title = () => word("jobs");
@@ -20,14 +21,14 @@ export async function show(main, state) {
   let timer = 0;
 
   async function load() {
-    const query = new URLSearchParams({ limit: "25" });
+    const query = new URLSearchParams({ limit: String(LIMIT) });
     for (const name of ["status", "label", "text"]) if (filters[name]) query.set(name, filters[name]);
     if (filters.hours) query.set("after", new Date(Date.now() - filters.hours * 3600e3).toISOString());
     if (pages.at(-1)) query.set("before", pages.at(-1));
     const page = await api.get(`/jobs?${query}`);
     next = page.next;
     const focused = document.activeElement?.getAttribute?.("href");
-    fill(list, table(page.jobs));
+    fill(list, table(page), next && page.jobs.length < LIMIT ? h("p", { class: "quiet" }, word("looked_at", { n: page.looked_at })) : null);
     if (focused && list.querySelector(`[href="${focused}"]`)) list.querySelector(`[href="${focused}"]`).focus();
     older.disabled = !next;
     newer.disabled = pages.length === 1;
@@ -83,8 +84,8 @@ export async function show(main, state) {
   };
 }
 
-function table(jobs) {
-  if (!jobs.length) return h("p", { class: "quiet empty" }, word("no_jobs"));
+function table({ jobs, next }) {
+  if (!jobs.length) return next ? null : h("p", { class: "quiet empty" }, word("no_jobs"));
   const row = (job) =>
     h(
       "tr",

@@ -31,6 +31,7 @@ const WORDS = {
   label_inconclusive: ["unclear", "판단하기 어려움"], label_not_applicable: ["nothing to examine", "분석할 것 없음"], label_failed: ["failed", "실패"],
   status: ["State", "상태"], label: ["Result", "결과"], hours: ["Received", "접수"], last_n: ["last {n}", "최근 {n}"], text: ["Search", "검색"], text_hint: ["file, job or reason", "파일, 작업 번호, 사유"],
   result: ["Result", "결과"], file: ["File", "파일"], probability: ["Probability", "확률"], size: ["Size", "크기"], received: ["Received", "접수"],
+  looked_at: ["The newest {n} have been looked through; “Older” looks further down.", "최근 {n}건을 살펴봤습니다. ‘이전’을 누르면 더 오래된 것을 찾습니다."],
   older: ["Older", "이전"], newer: ["Newer", "다음"], no_jobs: ["No job fits.", "해당하는 작업이 없습니다."],
 
   not_yet: ["The upload has not been taken in yet; this page shows the job as soon as it is.", "아직 접수되지 않았습니다. 접수되면 여기에 바로 표시됩니다."],

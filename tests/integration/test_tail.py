@@ -1,0 +1,119 @@
+"""The newest jobs in memory: the same rows as the table has, whatever changed between two looks."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared import listing
+from shared.errors import NotMedia
+from shared.jobs import SHARDS, JobStore
+from shared.records import Upload
+from workers.console import feed, tail
+from workers.console.tail import Tail
+
+pytestmark = pytest.mark.integration
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(aws_settings):
+    return JobStore(aws_settings)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in (("KEPT", 20), ("_HEAD", 6), ("_SLICE", 5)):
+        monkeypatch.setattr(tail, name, value)
+
+
+def add(store, count, start=0):
+    made = []
+    for number in range(start, start + count):
+        upload = Upload(bucket="b", key=f"uploads/{number}.mp4", etag="e", size_bytes=1)
+        made.append(store.create(upload, START + timedelta(seconds=number)).job.job_id)
+    return made
+
+
+def looks(kept, times):
+    for _ in range(times):
+        kept.look()
+
+
+def ids(rows):
+    return [row.job_id for row in rows]
+
+
+def test_a_list_asks_each_shard_for_its_share_and_misses_nothing(store, aws_settings):
+    made = add(store, 45)
+    for limit in (1, 7, 44, 45, 60):
+        assert ids(listing.newest(aws_settings, SHARDS, limit)) == made[::-1][:limit]
+    before = (START + timedelta(seconds=10)).isoformat(timespec="microseconds")
+    assert ids(listing.newest(aws_settings, SHARDS, 5, before)) == made[5:10][::-1]
+
+
+def test_a_shard_that_holds_all_the_newest_is_asked_again(store, aws_settings, monkeypatch):
+    monkeypatch.setattr("shared.jobs.zlib.crc32", lambda _: 3)
+    made = add(store, 30)
+    assert ids(listing.newest(aws_settings, SHARDS, 20)) == made[::-1][:20]
+
+
+def test_the_tail_follows_new_jobs_changes_and_erasures(store, small):
+    kept = Tail(store)
+    made = add(store, 18)
+    kept.look()
+    assert ids(kept.rows) == made[::-1][:11]  # the head and one slice
+    looks(kept, 2)
+    assert (ids(kept.rows), kept.below(None)[1]) == (made[::-1], True)
+
+    made += add(store, 3, start=18)
+    store.fail(made[0], NotMedia(), START)  # three slices down
+    store.erase(made[4])
+    looks(kept, 4)
+    assert ids(kept.rows) == [job_id for job_id in made[::-1] if job_id != made[4]]
+    assert kept.rows[-1].status == "failed"
+    assert kept.arrived == 3
+
+
+def test_more_than_is_kept_is_read_from_the_table(store, small):
+    kept = Tail(store)
+    made = add(store, 33)
+    looks(kept, 4)
+    assert (ids(kept.rows), kept.below(None)[1]) == (made[::-1][:20], False)
+
+    found, before = [], None
+    for _ in range(9):
+        page = feed.page(store, kept, feed.Wanted(), 4, before)
+        found += ids(page.jobs)
+        before = page.next
+        if before is None:
+            break
+    assert found == made[::-1]
+
+
+def test_a_search_looks_through_memory_first_and_then_further_down(store, small):
+    kept = Tail(store)
+    made = add(store, 33)
+    looks(kept, 4)
+    wanted = feed.Wanted(text="uploads/1.mp4")
+    first = feed.page(store, kept, wanted, 4, None)
+    assert (first.jobs, first.looked_at) == ([], 20)
+    second = feed.page(store, kept, wanted, 4, first.next)
+    assert (ids(second.jobs), second.next) == ([made[1]], None)
+
+
+def test_what_is_old_or_has_just_been_changed_is_asked_of_the_table(store, small):
+    now = [100.0]
+    kept = Tail(store, clock=lambda: now[0])
+    (first,) = add(store, 1)
+    kept.look()
+    store.erase(first)
+
+    assert ids(feed.page(store, kept, feed.Wanted(), 4, None).jobs) == [first]
+    kept.expire()
+    assert feed.page(store, kept, feed.Wanted(), 4, None).jobs == []
+    now[0] += 1
+    kept.look()
+    add(store, 1, start=7)
+    assert feed.page(store, kept, feed.Wanted(), 4, None).jobs == []
+    now[0] += tail.FRESH_S + 1
+    assert len(feed.page(store, kept, feed.Wanted(), 4, None).jobs) == 1
