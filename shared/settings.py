@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Port of /health, /ready and /metrics; empty: the role's."
     )
     api_token: SecretStr | None = Field(
-        None, description="Bearer token of the HTTP interfaces; empty only on loopback."
+        None,
+        description="Bearer token of the HTTP interfaces; empty only on loopback, "
+        "and there for the console only with a stand-in for AWS.",
     )
     api_read_token: SecretStr | None = Field(
         None, description="Second bearer token of the console: sees everything, changes nothing."

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
-import time
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
@@ -14,103 +12,51 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import (
-    Busy,
-    EmptyObject,
-    GuardianError,
-    KeyOutsideUploads,
-    NotConfirmed,
-    NotMedia,
-    NotRepeatable,
-    ObjectChanged,
-    ObjectGone,
-    Permanent,
-    Retryable,
-    SettingsInvalid,
-    SetupError,
-    TooLarge,
-    UnknownJob,
-    UnknownLetter,
-    WrongBucket,
+from shared.errors import GuardianError, SettingsInvalid
+from shared.guards import (
+    MAX_CONNECTIONS,
+    POLICY,
+    BodyLimit,
+    EarlyGate,
+    Gate,
+    Headers,
+    PatientProtocol,
+    bearer,
+)
+from shared.problems import (
+    PROBLEM_TYPE,
+    RETRY_AFTER_S,
+    of_error,
+    of_http,
+    problem,
+    problems,
 )
 from shared.settings import Settings
 
-PROBLEM_TYPE = "application/problem+json"
-#: Seconds after which a client may ask again.
-RETRY_AFTER_S = 2
-#: Room for the frame of a multipart form around a file of the largest size, in bytes.
-_FORM_BYTES = 64 * 1024
+__all__ = [
+    "PROBLEM_TYPE",
+    "RETRY_AFTER_S",
+    "Door",
+    "Gate",
+    "check_exposure",
+    "guarded",
+    "new_app",
+    "problems",
+    "serve",
+]
+
 _SHUTDOWN_S = 20
-_STATUS: tuple[tuple[type[GuardianError], int], ...] = (
-    (UnknownJob, 404),
-    (UnknownLetter, 404),
-    (ObjectGone, 404),
-    (NotConfirmed, 409),
-    (NotRepeatable, 409),
-    (ObjectChanged, 409),
-    (TooLarge, 413),
-    (NotMedia, 415),
-    (KeyOutsideUploads, 403),
-    (WrongBucket, 403),
-    (EmptyObject, 422),
-    (Busy, 429),
-    (Retryable, 503),
-    (Permanent, 422),
-    (SettingsInvalid, 404),
-    (SetupError, 500),
-)
-_CSP = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
-    "style-src 'self'; script-src 'self'; connect-src {connect}; frame-ancestors 'none'; "
-    "base-uri 'none'; form-action 'self'; object-src 'none'"
-)
 _log = structlog.get_logger()
 
 
-class Problem(BaseModel):
-    """An error as RFC 9457 describes it, with our stable reason code."""
-
-    type: str = Field(description="URN of the reason code.")
-    title: str = Field(description="One sentence for people.")
-    status: int = Field(description="The HTTP status.")
-    code: str = Field(description="The stable reason code.")
-    detail: str | None = Field(default=None, description="What is wrong in this very case.")
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems of an operation for its OpenAPI document."""
-    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"model": Problem, "content": content, "description": "A problem."}
-        for status in statuses
-    }
-
-
-def problem(status: int, code: str, title: str, detail: str | None = None) -> JSONResponse:
-    """Answer with a problem."""
-    body = Problem(
-        type=f"urn:silver-guardian:{code}", title=title, status=status, code=code, detail=detail
-    )
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
-    return JSONResponse(
-        body.model_dump(exclude_none=True), status, headers=headers, media_type=PROBLEM_TYPE
-    )
-
-
-def of_error(error: GuardianError) -> JSONResponse:
-    """Answer with the problem that an error of ours is."""
-    status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
-    return problem(status, error.code, error.message)
-
-
-def new_app(settings: Settings, title: str, description: str, **options: Any) -> FastAPI:
-    """Make an app with problems, headers, limits and /docs."""
+def new_app(
+    settings: Settings, gate: Gate, title: str, description: str, **options: Any
+) -> FastAPI:
+    """Make an app with problems, headers, limits and /docs; `gate` stands before every change."""
     app = FastAPI(
         title=title,
         description=description,
@@ -123,7 +69,8 @@ def new_app(settings: Settings, title: str, description: str, **options: Any) ->
     app.add_exception_handler(StarletteHTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_unknown)
-    app.add_middleware(BodyLimit, limit=settings.max_upload_bytes + _FORM_BYTES)
+    app.add_middleware(BodyLimit, form_bytes=settings.max_upload_bytes)
+    app.add_middleware(EarlyGate, gate=gate)
     app.add_middleware(Headers, connect=_connect(settings))
     _serve_docs(app)
     return app
@@ -143,11 +90,7 @@ async def _on_error(_: Request, error: Exception) -> Response:
 
 async def _on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed", 401: "unauthorized", 413: "too_large"}
-    code = codes.get(error.status_code, "invalid_request")
-    answer = problem(error.status_code, code, str(error.detail))
-    answer.headers.update(error.headers or {})
-    return answer
+    return of_http(error)
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
@@ -163,71 +106,6 @@ async def _on_unknown(request: Request, error: Exception) -> Response:
     return problem(500, "internal_error", "Something went wrong here; the log says what.")
 
 
-class BodyLimit:
-    """Refuses a body that is too large, before it is read where its length is told."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        """Wrap an app; `limit` is in bytes."""
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what arrives."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if told.isdigit() and int(told) > self._limit:
-            await of_error(TooLarge())(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise HTTPException(413, TooLarge().message)
-            return message
-
-        await self._app(scope, counted, send)
-
-
-class Headers:
-    """Adds the headers that keep a browser from doing more than our pages need."""
-
-    def __init__(self, app: ASGIApp, connect: str) -> None:
-        """Wrap an app; `connect` lists the hosts that pages may talk to."""
-        self._app = app
-        self._headers = {
-            "content-security-policy": _CSP.format(connect=connect),
-            "x-content-type-options": "nosniff",
-            "x-frame-options": "DENY",
-            "referrer-policy": "no-referrer",
-            "cross-origin-opener-policy": "same-origin",
-            "cross-origin-resource-policy": "same-origin",
-            "permissions-policy": "camera=(), microphone=(), geolocation=()",
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add each header that the answer does not set itself."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.encode(), value.encode())
-                        for name, value in self._headers.items()
-                        if name.encode() not in present
-                    ),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
-
-
 _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css"></head><body><div id="ui"></div>
@@ -240,7 +118,7 @@ def _serve_docs(app: FastAPI) -> None:
     """Serve Swagger UI from files of the package fastapi-offline: no outside host is asked."""
     assets = Path(str(resources.files("fastapi_offline"))) / "static"
     app.mount("/docs/assets", StaticFiles(directory=assets), name="docs-assets")
-    looser = _CSP.format(connect="'self'").replace(
+    looser = POLICY.format(connect="'self'").replace(
         "style-src 'self'", "style-src 'self' 'unsafe-inline'"
     )
 
@@ -257,55 +135,6 @@ def _serve_docs(app: FastAPI) -> None:
 
 # --- tokens -------------------------------------------------------------------------------------
 
-#: Failed log-ins of one address before it has to wait, and for how long, in seconds.
-MAX_FAILURES = 10
-LOCKED_S = 60.0
-
-
-class Gate:
-    """Checks bearer tokens, and slows down those who guess."""
-
-    def __init__(self, tokens: dict[str, str], clock: Callable[[], float] = time.monotonic) -> None:
-        """Take roles by token; without any token everybody is an operator."""
-        self._tokens = tokens
-        self._clock = clock
-        self._failures: dict[str, list[float]] = {}
-
-    def role(self, address: str, token: str | None) -> str:
-        """Return the role that a token gives.
-
-        Raises:
-            HTTPException: 401 for a wrong token, 429 after too many of them.
-        """
-        if not self._tokens:
-            return "operator"
-        now = self._clock()
-        recent = [at for at in self._failures.get(address, []) if now - at < LOCKED_S]
-        if len(recent) >= MAX_FAILURES:
-            wait = {"Retry-After": str(int(LOCKED_S))}
-            raise HTTPException(429, "Too many wrong tokens; wait a minute.", wait)
-        found = [
-            role
-            for known, role in self._tokens.items()
-            if hmac.compare_digest(known.encode(), (token or "").encode())
-        ]
-        if found:
-            self._failures.pop(address, None)
-            return found[0]
-        if token:
-            self._failures = {
-                who: times for who, times in self._failures.items() if now - times[-1] < LOCKED_S
-            }
-            self._failures[address] = [*recent, now]
-        raise HTTPException(401, "A valid token is needed.", {"WWW-Authenticate": "Bearer"})
-
-
-def bearer(request: Request) -> str | None:
-    """Return the bearer token of a request."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token else None
-
-
 #: A dependency that lets in whoever may, and returns the role.
 Door = Callable[[Request], Awaitable[str]]
 
@@ -314,7 +143,10 @@ def guarded(gate: Gate, only: str | None = None) -> Door:
     """Make a dependency that lets nobody in without a token, or without the role `only`."""
 
     async def check(request: Request) -> str:
-        role = gate.role(request.client.host if request.client else "", bearer(request))
+        role = gate.role(
+            request.client.host if request.client else "",
+            bearer(request.headers.get("authorization", "")),
+        )
         if only not in (None, role):
             raise HTTPException(403, f"Only an {only} may do this; the token is a {role}'s.")
         request.state.role = role
@@ -323,11 +155,17 @@ def guarded(gate: Gate, only: str | None = None) -> Door:
     return check
 
 
-def check_exposure(settings: Settings) -> None:
-    """Refuse to serve beyond loopback without a token.
+def check_exposure(settings: Settings, *, changes_state: bool = False) -> None:
+    """Refuse to serve without a token what more than this machine's user could misuse.
+
+    Args:
+        settings: Address and token.
+        changes_state: Whether requests change the installation; without a token they may do so
+            only in local mode, where that is a stand-in for AWS.
 
     Raises:
-        SettingsInvalid: The address is reachable from outside and there is no token.
+        SettingsInvalid: The address is reachable from outside, or the installation is a real
+            one, and there is no token.
     """
     try:
         loopback = ipaddress.ip_address(settings.host).is_loopback
@@ -337,6 +175,8 @@ def check_exposure(settings: Settings) -> None:
         raise SettingsInvalid(
             f"GUARDIAN_HOST is {settings.host}, which others can reach; set GUARDIAN_API_TOKEN."
         )
+    if changes_state and settings.endpoint_url is None and settings.api_token is None:
+        raise SettingsInvalid("This would act on AWS itself; set GUARDIAN_API_TOKEN.")
 
 
 def serve(app: FastAPI, settings: Settings, port: int) -> None:
@@ -349,4 +189,7 @@ def serve(app: FastAPI, settings: Settings, port: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
+        http=PatientProtocol,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
     )

@@ -78,7 +78,9 @@ class Served:
     def __init__(self, app):
         import uvicorn  # noqa: PLC0415  # slow
 
-        config = uvicorn.Config(app, port=0, log_config=None, ws="none")
+        from shared.guards import PatientProtocol  # noqa: PLC0415  # slow
+
+        config = uvicorn.Config(app, port=0, log_config=None, ws="none", http=PatientProtocol)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
 

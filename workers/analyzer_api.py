@@ -117,16 +117,17 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
         await test
         engine.close()
 
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    gate = web.Gate({token: "operator"} if token else {})
     app = web.new_app(
         settings,
+        gate,
         f"Silver Guardian {modality} analyzer",
         "Synchronous and queued analysis of recordings. A higher score means more likely "
         "manipulated; a typed reason stands where nothing can be said.",
         version=version("silver-guardian"),
         lifespan=lifespan,
     )
-    token = settings.api_token.get_secret_value() if settings.api_token else None
-    gate = web.Gate({token: "operator"} if token else {})
     _add_probes(app, engine)
     _add_analysis(app, engine, JobBook(), Depends(web.guarded(gate)))
     return app

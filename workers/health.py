@@ -13,6 +13,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from workers import pool_metrics
 
+#: Seconds that a client may keep a thread waiting for a piece of its request.
+_PATIENCE_S = 5.0
+
 
 def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Serve from a daemon thread; `ready` is asked at each /ready.
@@ -25,6 +28,9 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Thre
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE_S
+        server_version, sys_version = "guardian", ""
+
         def do_GET(self) -> None:  # http.server's name
             if self.path == "/health":
                 self._answer(200, {"status": "alive"})
@@ -44,6 +50,7 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Thre
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             self.wfile.write(body)
 

@@ -24,7 +24,7 @@ class Loaded:
     """The pipelines of both halves and the model that combines them."""
 
     pipelines: dict[Modality, Analyze]
-    model: fusion.FusionModel | None
+    model: fusion.FusionModel
 
 
 def load(settings: Settings) -> Loaded:

@@ -2,15 +2,17 @@
 
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi import HTTPException
 
 from shared import aws
+from shared.guards import LOCKED_S, MAX_FAILURES, Gate
 from shared.settings import Settings
-from shared.web import LOCKED_S, MAX_FAILURES, Gate, check_exposure
+from shared.web import check_exposure
 from workers import analyzer_api
-from workers.analyzer import AnalyzeResponse
+from workers.analyzer import AnalyzeResponse, Engine
 from workers.samples import SAMPLES
 
 pytestmark = pytest.mark.unit
@@ -57,6 +59,34 @@ def test_a_known_clip_of_each_side_makes_it_ready(api):
     ready = api.get("/ready").json()
 
     assert ready["bona_fide_llr"] < 0 < ready["manipulated_llr"]
+
+
+def test_the_picture_analyzer_knows_its_clips_too(settings):
+    engine = Engine(settings, "video")
+    engine.self_test()
+    engine.close()
+
+    assert engine.ready
+    assert engine.test["bona_fide_llr"] < 0 < engine.test["manipulated_llr"]
+
+
+def test_a_model_that_misses_its_known_answers_is_not_ready(settings, monkeypatch):
+    monkeypatch.setattr("workers.analyzer.SAMPLES", SAMPLES[::-1])
+    engine = Engine(settings, "audio")
+    engine.self_test()
+    engine.close()
+
+    assert not engine.ready
+
+
+def test_requests_at_the_same_time_get_the_answers_of_requests_alone(api):
+    alone = ask(api).json()["result"]
+    with ThreadPoolExecutor(3) as pool:
+        together = [answer.json()["result"] for answer in pool.map(lambda _: ask(api), range(3))]
+
+    for result in together:
+        assert result["llr"] == pytest.approx(alone["llr"], abs=1e-3)
+        assert result["coverage"] == alone["coverage"]
 
 
 def test_an_object_is_analysed_while_the_client_waits(api):

@@ -1,0 +1,243 @@
+"""What stands before every app: nobody is let in by size, slowness, name or missing token."""
+
+import asyncio
+import json
+import logging
+import socket
+import time
+
+import pytest
+from fastapi import Depends, Request, UploadFile
+
+from shared import guards, web
+from shared.errors import SettingsInvalid
+from shared.settings import Settings
+from shared.telemetry import configure_logging
+from workers import analyzer_api
+from workers.console import app as console
+
+TOKENS = {"right": "operator", "look": "reader"}
+
+
+def small_app(gate):
+    """Every guard around two operations that say what they read."""
+    app = web.new_app(Settings(max_upload_bytes=2_000_000), gate, "t", "t")
+
+    @app.post("/echo")
+    async def echo(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/file")
+    async def file(file: UploadFile) -> int:
+        return len(await file.read())
+
+    return app
+
+
+@pytest.fixture
+def client(serve):
+    with serve(small_app(guards.Gate({}))) as client:
+        yield client
+
+
+@pytest.fixture
+def closed(serve):
+    with serve(small_app(guards.Gate(TOKENS))) as client:
+        yield client
+
+
+def talk(client, sent, wait_s=0.0, then=b""):
+    """Send bytes as they are; return the answer's first line and seconds until the end."""
+    address = (client.base_url.host, client.base_url.port)
+    started = time.monotonic()
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(sent)
+        time.sleep(wait_s)
+        try:
+            connection.sendall(then)
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        except ConnectionError:
+            answer = b""
+    return answer.partition(b"\r\n")[0].decode(), time.monotonic() - started
+
+
+def test_only_a_form_may_be_as_large_as_a_recording(client):
+    large = b"\0" * 1_500_000
+
+    echoed, stored = (
+        client.post("/echo", content=large),
+        client.post("/file", files={"file": large}),
+    )
+
+    assert (echoed.status_code, echoed.json()["code"]) == (413, "too_large")
+    assert stored.json() == len(large)
+
+
+def test_a_body_without_a_length_is_counted(client):
+    answer = client.post("/echo", content=(b"\0" * 65_536 for _ in range(30)))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_headers_that_do_not_end_are_not_waited_for(client, monkeypatch):
+    monkeypatch.setattr(guards, "HEADERS_S", 0.4)
+
+    for beginning in (b"", b"GET /docs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "):
+        status, seconds = talk(client, beginning)
+        assert status == ""
+        assert seconds < 5
+
+
+def test_the_second_request_of_a_connection_is_watched_too(client, monkeypatch):
+    monkeypatch.setattr(guards, "HEADERS_S", 0.4)
+    whole = b"GET /docs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+    status, seconds = talk(client, whole + b"GET /docs HTTP/1.1\r\nX-A: ")
+
+    assert status == "HTTP/1.1 200 OK"
+    assert seconds < 5
+
+
+def test_a_body_that_trickles_is_given_up(client, monkeypatch):
+    monkeypatch.setattr(guards, "BODY_S", 0.4)
+    monkeypatch.setattr(guards, "HEADERS_S", 0.4)
+    head = b"POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900000\r\n\r\n"
+
+    status, seconds = talk(client, head + b"some")
+
+    assert status == "HTTP/1.1 408 Request Timeout"
+    assert seconds < 5
+
+
+def test_a_body_that_flows_is_read_to_its_end(client, monkeypatch):
+    monkeypatch.setattr(guards, "BODY_S", 0.2)
+    monkeypatch.setattr(guards, "SLOWEST_BYTES_S", 1000)
+
+    def flowing():
+        for _ in range(8):
+            yield b"\0" * 1000
+            time.sleep(0.1)
+
+    assert client.post("/echo", content=flowing()).json() == 8000
+
+
+def test_a_change_without_a_token_is_refused_before_its_body_is_read(closed, monkeypatch):
+    monkeypatch.setattr(guards, "HEADERS_S", 0.4)
+    head = b"POST /file HTTP/1.1\r\nHost: a\r\nContent-Length: 1500000\r\n\r\n"
+
+    status, seconds = talk(closed, head)
+
+    assert status == "HTTP/1.1 401 Unauthorized"
+    assert seconds < 5
+
+
+def test_the_refusal_is_a_problem_with_all_headers(closed):
+    answer = closed.post("/echo", content=b"x")
+
+    assert answer.json()["code"] == "unauthorized"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert closed.post("/echo", headers={"Authorization": "Bearer right"}).json() == 0
+
+
+def test_without_a_token_a_page_elsewhere_cannot_pose_as_this_machine(client, closed):
+    rebound = {"Host": "evil.example:8080"}
+
+    assert client.get("/docs", headers=rebound).status_code == 421
+    assert client.get("/docs").status_code == 200
+    assert client.get("/docs", headers={"Host": "localhost:8080"}).status_code == 200
+    assert closed.get("/docs", headers=rebound).status_code == 200  # a token is asked for anyway
+
+
+def test_no_other_origin_is_ever_allowed(client):
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+
+    for answer in (
+        client.options("/echo", headers=asked),
+        client.post("/echo", headers=asked),
+        client.get("/docs", headers=asked),
+    ):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+class NoEngine:
+    """An engine that no request reaches."""
+
+    async def begin(self):
+        await asyncio.sleep(0)
+
+    def close(self):
+        pass
+
+
+def apps():
+    settings = Settings(api_token="right", api_read_token="look", endpoint_url="http://127.0.0.1:1")
+    return {
+        "console": console.create(settings),
+        "analyzer": analyzer_api.create(settings, "audio", NoEngine()),
+    }
+
+
+@pytest.mark.parametrize("name", ["console", "analyzer"])
+def test_every_operation_that_changes_or_tells_something_needs_a_token(name):
+    app = apps()[name]
+    probes = {"/health", "/ready", "/metrics", "/version"}
+
+    async def statuses():
+        import httpx  # noqa: PLC0415  # slow
+
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+            for path, operations in app.openapi()["paths"].items():
+                if path in probes:
+                    assert set(operations) == {"get"}
+                    continue
+                filled = path.format(job_id="0" * 32, queue="audio", name="report.json")
+                for method in operations:
+                    answer = await client.request(method, filled, json={})
+                    yield method, path, answer.status_code
+
+    async def collect():
+        return [row async for row in statuses()]
+
+    found = asyncio.run(collect())
+
+    assert len(found) > 4
+    assert [row for row in found if row[2] != 401] == []
+
+
+def test_a_console_of_a_real_installation_needs_a_token_even_on_loopback():
+    with pytest.raises(SettingsInvalid, match="GUARDIAN_API_TOKEN"):
+        web.check_exposure(Settings(), changes_state=True)
+    web.check_exposure(Settings(endpoint_url="http://127.0.0.1:1"), changes_state=True)
+    web.check_exposure(Settings(api_token="right"), changes_state=True)
+    web.check_exposure(Settings())
+
+
+def test_no_token_is_ever_logged(serve, capsys):
+    secret = "tok" + "en-of-the-operator"
+    settings = Settings(api_token=secret, api_read_token=secret[::-1])
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    configure_logging("json", "debug")
+    try:
+        gate = guards.Gate({secret: "operator"})
+        app = web.new_app(settings, gate, "t", "t")
+
+        @app.get("/fails", dependencies=[Depends(web.guarded(gate))])
+        def fails() -> None:
+            raise RuntimeError(repr(settings))
+
+        with serve(app) as client:
+            client.headers["Connection"] = "close"
+            for token in (secret, secret + "x"):
+                client.get("/fails", headers={"Authorization": f"Bearer {token}"})
+                client.post("/fails", headers={"Authorization": f"Bearer {token}"}, content=b"x")
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+
+    logged = capsys.readouterr().err
+    assert json.loads(logged.splitlines()[-1])["event"]
+    assert "request_failed" in logged
+    assert secret not in logged
+    assert secret[::-1] not in logged
