@@ -39,6 +39,58 @@ LAST_RECEIVE: Final = Gauge(
     multiprocess_mode="mostrecent",
 )
 VERDICTS: Final = Counter("guardian_verdicts_total", "Verdicts given, by label.", ["label"])
+CACHE_LOOKUPS: Final = Counter(
+    "guardian_cache_lookups_total",
+    "Looks for an earlier result of the same content, by what they found: hit, miss, failed.",
+    ["modality", "outcome"],
+)
+ABSTENTIONS: Final = Counter(
+    "guardian_abstentions_total",
+    "Halves without a score, by reason code; those of failures too.",
+    ["modality", "reason"],
+)
+SCORES: Final = Histogram(
+    "guardian_scores",
+    "Log-likelihood ratios of scored halves (natural logarithm; above 0 is manipulated).",
+    ["modality"],
+    buckets=(-8, -6, -4, -3, -2, -1, -0.5, 0, 0.5, 1, 2, 3, 4, 6, 8),
+)
+REAL_TIME_FACTOR: Final = Histogram(
+    "guardian_real_time_factor",
+    "Seconds of work a second of media; below 1 is faster than the recording plays.",
+    ["modality"],
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+BATCH_SIZE: Final = Histogram(
+    "guardian_batch_size",
+    "Windows or faces that a network scored in one run.",
+    ["modality"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
+RETRIES: Final = Counter(
+    "guardian_retries_total", "Messages given back after a passing fault, by task.", ["task"]
+)
+DEAD_LETTERS: Final = Counter(
+    "guardian_dead_letters_total",
+    "Messages that became dead letters, by queue and reason code.",
+    ["queue", "cause"],
+)
+DELIVERIES: Final = Counter(
+    "guardian_deliveries_total",
+    "Tries to tell others of a verdict, by outcome: delivered, failed, gave_up.",
+    ["target", "outcome"],
+)
+PROBES: Final = Counter(
+    "guardian_probes_total",
+    "Known clips sent through the queues, by clip and outcome: right, wrong, late, failed.",
+    ["clip", "outcome"],
+)
+PROBE_SECONDS: Final = Gauge(
+    "guardian_probe_seconds",
+    "Time from the upload of the latest known clip to its verdict.",
+    ["clip"],
+    multiprocess_mode="mostrecent",
+)
 SWEEPER_REPAIRS: Final = Counter(
     "guardian_sweeper_repairs_total", "Jobs mended by the sweeper, by what was wrong.", ["kind"]
 )
@@ -72,6 +124,12 @@ OLDEST_SECONDS: Final = Gauge(
     "guardian_oldest_job_seconds",
     "Age of the job that has waited longest for the workers of a queue; sampled by the console.",
     ["queue"],
+    multiprocess_mode="mostrecent",
+)
+RECENT_JOBS: Final = Gauge(
+    "guardian_recent_jobs",
+    "The newest jobs by state, two thousand at most; sampled by the console.",
+    ["state"],
     multiprocess_mode="mostrecent",
 )
 CONSOLE_ACTIONS: Final = Counter(

@@ -15,10 +15,10 @@ from fastapi import UploadFile
 from pydantic import BaseModel, Field
 
 from shared import objects
+from shared.batching import SharedRegistry
 from shared.containers import SNIFF_BYTES, admit
 from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket
 from shared.halves import Analyze, decode_limits, examine
-from shared.models import Registry
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 from shared.telemetry import MODEL_LOAD_SECONDS, REQUESTS, SELF_TEST
@@ -26,7 +26,9 @@ from workers.audio import pipeline as audio
 from workers.samples import SAMPLES
 from workers.video import pipeline as video
 
-#: Requests that may wait for the model; one more is answered with 429.
+#: Requests that are analysed at once; what they want scored shares runs of the network.
+CONCURRENT = 4
+#: Requests that may be at work or wait; one more is answered with 429.
 MAX_WAITING = 16
 _log = structlog.get_logger()
 
@@ -52,7 +54,7 @@ class AnalyzeResponse(BaseModel):
 
 
 class Engine:
-    """The loaded model, one analysis at a time, and a short queue in front of it."""
+    """The loaded model, a few analyses at a time that share it, and a short queue in front."""
 
     def __init__(self, settings: Settings, modality: Modality) -> None:
         """Verify and load the model.
@@ -63,12 +65,12 @@ class Engine:
         self.settings = settings
         self.modality = modality
         started = time.perf_counter()
-        self.registry = Registry(
+        self.registry = SharedRegistry(
             settings.models_dir, device=settings.device, threads=settings.threads
         )
         self._analyze = _pipeline(settings, self.registry, modality)
         MODEL_LOAD_SECONDS.labels(modality).set(time.perf_counter() - started)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix="analysis")
         self._waiting = 0
         self.ready = False
         self.test: dict[str, float | str | None] = {}
@@ -85,11 +87,11 @@ class Engine:
 
     async def begin(self) -> None:
         """Run the known-answer test where the model runs."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.self_test)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self.self_test)
 
     def close(self) -> None:
-        """End the model's thread."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """End the threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def on_object(self, request: AnalyzeRequest) -> AnalyzeResponse:
         """Fetch an object of the uploads bucket and analyse it.
@@ -135,13 +137,13 @@ class Engine:
         return await self._queued(work)
 
     async def _queued(self, work: Callable[[], AnalyzeResponse]) -> AnalyzeResponse:
-        """Wait for the model's thread, unless too many do."""
+        """Wait for a turn, unless too many do."""
         if self._waiting >= MAX_WAITING:
             REQUESTS.labels(self.modality, Busy.code).inc()
             raise Busy
         self._waiting += 1
         try:
-            response = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except GuardianError as error:
             REQUESTS.labels(self.modality, error.code).inc()
             raise
@@ -162,13 +164,14 @@ class Engine:
         )
 
     def _run(self, path: Path, sample_rate: int | None) -> tuple[Analysis, Media | None]:
-        return examine(
-            path, self.modality, self._analyze(sample_rate), decode_limits(self.settings)
-        )
+        with self.registry.member():
+            return examine(
+                path, self.modality, self._analyze(sample_rate), decode_limits(self.settings)
+            )
 
 
 def _pipeline(
-    settings: Settings, registry: Registry, modality: Modality
+    settings: Settings, registry: SharedRegistry, modality: Modality
 ) -> Callable[[int | None], Analyze]:
     """Load one pipeline; the result takes a sampling rate and gives the analysis."""
     limits = decode_limits(settings)

@@ -22,7 +22,7 @@ from shared.errors import GuardianError, NotReady, UnknownJob
 from shared.records import JobError, Modality
 from shared.settings import Settings
 from workers import health
-from workers.analyzer import AnalyzeRequest, AnalyzeResponse, Engine
+from workers.analyzer import CONCURRENT, AnalyzeRequest, AnalyzeResponse, Engine
 
 #: Where each analyzer listens unless told otherwise.
 PORTS: dict[Modality, int] = {"audio": 8000, "video": 8001}
@@ -182,8 +182,14 @@ def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsPara
 
     @app.post("/analyze/batch", dependencies=[gate], responses=refusals)
     async def analyze_batch(batch: BatchRequest) -> BatchResponse:
-        """Analyse several objects, one after the other; each has an outcome of its own."""
-        return BatchResponse(items=[await _one(engine, item) for item in batch.items])
+        """Analyse several objects, a few at a time; each has an outcome of its own."""
+        turns = asyncio.Semaphore(CONCURRENT)
+
+        async def in_turn(item: AnalyzeRequest) -> BatchItem:
+            async with turns:
+                return await _one(engine, item)
+
+        return BatchResponse(items=await asyncio.gather(*map(in_turn, batch.items)))
 
     @app.post("/jobs", status_code=202, dependencies=[gate], responses=refusals)
     async def start_job(request: AnalyzeRequest, response: Response) -> AnalyzerJob:

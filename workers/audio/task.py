@@ -9,8 +9,8 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from shared.batching import CountedRegistry
 from shared.halves import decode_limits, run_half
-from shared.models import Registry
 from shared.queues import AUDIO_TASK, app, check_schema
 from shared.records import Analysis, Media
 from shared.settings import get_settings
@@ -22,7 +22,7 @@ from workers.audio import pipeline
 def _detector() -> pipeline.AudioDetector:
     settings = get_settings()
     return pipeline.load(
-        Registry(settings.models_dir, device=settings.device, threads=settings.threads)
+        CountedRegistry(settings.models_dir, device=settings.device, threads=settings.threads)
     )
 
 

@@ -86,9 +86,7 @@ def _choose(rows: Iterable[JobSummary], wanted: Wanted, limit: int, *, ended: bo
     return Page(jobs=found, next=below, looked_at=looked)
 
 
-def _rows(
-    store: JobStore, wanted: Wanted, limit: int, before: str | None
-) -> Iterator[JobSummary]:
+def _rows(store: JobStore, wanted: Wanted, limit: int, before: str | None) -> Iterator[JobSummary]:
     """Read rows from the table until as many as wanted fit."""
     step = limit if wanted.everything else _STEP
     found = 0
