@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from shared import objects, provenance, queues
+from shared import cache, objects, provenance, queues
 from shared.errors import (
     GuardianError,
     NotApplicable,
+    ObjectGone,
     Permanent,
     Retryable,
     SetupError,
@@ -23,6 +25,7 @@ from shared.records import (
     Analysis,
     Evidence,
     EvidenceRef,
+    Job,
     Media,
     Modality,
     Outcome,
@@ -97,27 +100,73 @@ def _analyze_upload(
     directory: Path,
 ) -> Written:
     """Fetch, analyse and save; whatever is wrong with the input becomes a typed half."""
-    job = begun.job
-    started = time.perf_counter()
+    try:
+        done = _examine_upload(settings, modality, begun.job, analyze, directory)
+    except Permanent as error:
+        done = _Examined(typed_half(modality, error))
+    result = done.result.model_copy(
+        update={"attempt": attempt, "timings_ms": done.timings_ms | done.result.timings_ms}
+    )
+    _observe(result, from_cache=done.cache_age_s is not None)
+    now = datetime.now(UTC)
+    written = store.save_partial(
+        begun.job.job_id,
+        result,
+        now,
+        media=done.media,
+        sha256=done.sha256,
+        cache_age_s=done.cache_age_s,
+    )
+    if done.sha256 and done.cache_age_s is None:
+        cache.keep(settings, done.sha256, result, done.media, now)
+    return written
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """A half whose evidence is stored, and what has been learned about the file beside it."""
+
+    result: PartialResult
     media: Media | None = None
     sha256: str | None = None
-    timings: dict[str, float] = {}
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    cache_age_s: float | None = None
+
+
+def _examine_upload(
+    settings: Settings, modality: Modality, job: Job, analyze: Analyze, directory: Path
+) -> _Examined:
+    started = time.perf_counter()
+    with objects.fetch(settings, job.upload, directory) as fetched:
+        timings = {"fetch": round((time.perf_counter() - started) * 1000, 1)}
+        earlier = None if job.fresh else _earlier(settings, modality, job.job_id, fetched.sha256)
+        if earlier:
+            return replace(earlier, timings_ms=timings)
+        analysis, media = examine(fetched.path, modality, analyze, decode_limits(settings))
+    kept = _keep(settings, job.job_id, analysis.evidence)
+    result = analysis.result.model_copy(update={"evidence": kept})
+    return _Examined(result, media, fetched.sha256, timings)
+
+
+def _earlier(settings: Settings, modality: Modality, job_id: str, sha256: str) -> _Examined | None:
+    """Return the result of an earlier analysis of the same content, with evidence of its own."""
+    entry = cache.look_up(settings, modality, sha256)
+    if entry is None:
+        return None
     try:
-        with objects.fetch(settings, job.upload, directory) as fetched:
-            sha256 = fetched.sha256
-            timings["fetch"] = round((time.perf_counter() - started) * 1000, 1)
-            analysis, media = examine(fetched.path, modality, analyze, decode_limits(settings))
-    except Permanent as error:
-        analysis = Analysis(typed_half(modality, error))
-    result = analysis.result.model_copy(
-        update={
-            "attempt": attempt,
-            "evidence": _keep(settings, job.job_id, analysis.evidence),
-            "timings_ms": timings | analysis.result.timings_ms,
-        }
-    )
-    _observe(result)
-    return store.save_partial(job.job_id, result, datetime.now(UTC), media=media, sha256=sha256)
+        evidence = tuple(_copied(settings, job_id, ref) for ref in entry.half.evidence)
+    except ObjectGone:
+        return None  # erased with its job meanwhile
+    result = entry.half.model_copy(update={"evidence": evidence, "timings_ms": {}})
+    age_s = cache.age_s(entry, datetime.now(UTC))
+    return _Examined(result, entry.media, sha256, cache_age_s=age_s)
+
+
+def _copied(settings: Settings, job_id: str, ref: EvidenceRef) -> EvidenceRef:
+    key = f"evidence/{job_id}/{ref.name}"
+    if ref.key and ref.key != key:
+        objects.copy_report(settings, ref.key, key)
+    return ref.model_copy(update={"key": key})
 
 
 def examine(
@@ -137,12 +186,20 @@ def examine(
     return analysis, media
 
 
-def _observe(result: PartialResult) -> None:
+def _observe(result: PartialResult, *, from_cache: bool) -> None:
     TASKS.labels(result.modality, result.outcome).inc()
+    _log.info(
+        "half_done",
+        outcome=result.outcome,
+        reason=result.reason,
+        llr=result.llr,
+        from_cache=from_cache,
+    )
+    if from_cache:
+        return
     MEDIA_SECONDS.labels(result.modality).inc(result.coverage.analysed_s)
     for stage, duration_ms in result.timings_ms.items():
         STAGE_SECONDS.labels(result.modality, stage).observe(duration_ms / 1000)
-    _log.info("half_done", outcome=result.outcome, reason=result.reason, llr=result.llr)
 
 
 def typed_half(modality: Modality, error: Permanent) -> PartialResult:

@@ -25,6 +25,8 @@ _TAKEN = "ConditionalCheckFailedException"
 class _Taken(GuardianError):
     """Somebody else has the claim."""
 
+    code = "claim_taken"
+
 
 def put(
     settings: Settings, kind: str, name: str, body: dict[str, Any], now: datetime, keep_s: float

@@ -101,6 +101,7 @@ class JobStore:
         *,
         media: Media | None = None,
         sha256: str | None = None,
+        cache_age_s: float | None = None,
     ) -> Written:
         """Store one half unless it is there; a scored half may replace a failed one.
 
@@ -120,6 +121,9 @@ class JobStore:
         if sha256:
             sets.append("sha256 = if_not_exists(sha256, :sha256)")
             values[":sha256"] = sha256
+        if cache_age_s is not None:
+            sets.append("cache_age = :age")
+            values[":age"] = f"{cache_age_s:.1f}"
         condition = f"attribute_not_exists({half}) OR {half}_outcome = :failed"
         return self._update(job_id, f"SET {', '.join(sets)}", values, now, condition)
 
@@ -196,8 +200,10 @@ class JobStore:
     def reopen(self, job: Job, halves: Iterable[Modality], now: datetime) -> Written:
         """Take back the verdict and the halves named, so that they can be made again.
 
-        The verdict moves to `superseded`: what was said once stays readable.
+        The verdict moves to `superseded`: what was said once stays readable. Halves that are made
+        again are made afresh, whatever the cache has.
         """
+        halves = tuple(halves)
         gone = "verdict, label, probability, aggregation, report_key, #error, sweeps"
         for half in halves:
             gone += f", {half}, {half}_outcome, {half}_started"
@@ -209,6 +215,10 @@ class JobStore:
             ":due": self._due(now),
             ":seen": job.status,
         }
+        if halves:
+            sets += ", fresh = :fresh"
+            values[":fresh"] = True
+            gone += ", cache_age"
         earlier = job.as_superseded()
         if earlier:
             sets += ", superseded = list_append(if_not_exists(superseded, :none), :earlier)"
@@ -242,14 +252,14 @@ class JobStore:
         pending = self._pending(max(1, limit // SHARDS), _NEVER)
         return (job for job in pending if not job.status.final)
 
-    def _pending(self, limit: int, before: int) -> Iterator[Job]:
+    def _pending(self, limit: int, before: int, part: str = "pending") -> Iterator[Job]:
         for shard in range(SHARDS):
             answer = self._call(
                 "query",
                 IndexName="pending",
                 KeyConditionExpression="pending = :shard AND due < :before",
                 ExpressionAttributeValues=rows.encode(
-                    {":shard": f"pending#{shard}", ":before": before}
+                    {":shard": f"{part}#{shard}", ":before": before}
                 ),
                 Limit=limit,
             )

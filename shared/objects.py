@@ -157,6 +157,19 @@ def put_report(settings: Settings, key: str, body: bytes, content_type: str) -> 
     return key
 
 
+def copy_report(settings: Settings, source: str, target: str) -> None:
+    """Copy one object inside the reports bucket.
+
+    Raises:
+        ObjectGone: It is not there.
+    """
+    bucket = settings.reports_bucket
+    with aws.translated("copying evidence", _GONE):
+        aws.client(settings, "s3").copy_object(
+            Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": source}
+        )
+
+
 def get_report(settings: Settings, key: str) -> bytes:
     """Read one object of the reports bucket.
 

@@ -270,6 +270,16 @@ class JobError(Record):
     message: str
 
 
+class Telling(Record):
+    """How far those who want to hear of a verdict have been told."""
+
+    state: Literal["pending", "delivered", "gave_up"] = "pending"
+    done: tuple[str, ...] = ()
+    attempts: int = Field(default=0, ge=0)
+    since: datetime
+    last_error: str | None = None
+
+
 class Job(Record):
     """One upload and all that is known about it."""
 
@@ -295,9 +305,11 @@ class Job(Record):
     report_key: str | None = None
     cache_hit: bool = False
     cache_age_s: Seconds | None = None
+    fresh: bool = False
     dispatched: bool = False
     sweeps: int = Field(default=0, ge=0)
     error: JobError | None = None
+    telling: Telling | None = None
 
     @property
     def outcomes(self) -> str:
@@ -326,3 +338,23 @@ class Job(Record):
             etag=self.etag,
             size_bytes=self.size_bytes,
         )
+
+
+class ErasureReceipt(Record):
+    """What is left of a job that was erased: that it was, and what went, without a name.
+
+    Attributes:
+        key_sha256: Digest of the object's key; keys can carry names.
+        content_sha256: Digest of the recording, where it had been read.
+        removed: How many objects and rows went, by kind; 0 for what was gone already.
+    """
+
+    kind: Literal["erasure"] = "erasure"
+    job_id: str
+    erased_at: datetime
+    erased_by: str
+    bucket: str
+    key_sha256: str
+    version_id: str | None = None
+    content_sha256: str | None = None
+    removed: dict[str, int]

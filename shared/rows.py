@@ -17,6 +17,7 @@ from shared.records import (
     PartialResult,
     Record,
     Superseded,
+    Telling,
     Verdict,
 )
 
@@ -29,6 +30,7 @@ _RECORDS: dict[str, type[BaseModel]] = {
     "video": PartialResult,
     "verdict": Verdict,
     "error": JobError,
+    "telling": Telling,
 }
 
 
@@ -87,6 +89,9 @@ def job(item: dict[str, Any]) -> Job:
         **{name: item[name] for name in plain if name in item},
         sweeps=int(item.get("sweeps", 0)),
         dispatched=bool(item.get("dispatched", False)),
+        fresh=bool(item.get("fresh", False)),
+        cache_hit="cache_age" in item,
+        cache_age_s=float(item["cache_age"]) if "cache_age" in item else None,
         superseded=tuple(map(Superseded.model_validate_json, item.get("superseded", ()))),
         expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
         **records,

@@ -92,9 +92,25 @@ class Settings(BaseSettings):
     bucket_sweep_interval_s: float = Field(
         600, ge=0, description="Pause between two looks for uploads without a job; 0 is never."
     )
+    cache_url: SecretStr | None = Field(
+        None, description="Redis that keeps results by content; empty: the jobs table does."
+    )
+    cache_days: float = Field(
+        30, ge=0, description="Days that the result of the same content may be used; 0 is never."
+    )
     retention_days: int = Field(90, ge=1, description="Days until a job expires from the table.")
     signing_key_file: Path | None = Field(
         None, description="Ed25519 private key in PEM that signs reports and receipts; empty: none."
+    )
+    # Whom it tells
+    webhook_url: str | None = Field(
+        None, description="Address that each verdict is posted to, signed; empty: none."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="Key of the webhook's HMAC-SHA256 signature; needed with its address."
+    )
+    event_bus: str | None = Field(
+        None, description="EventBridge bus that each verdict is put on; empty: none."
     )
     # What operators see
     log_format: Literal["auto", "json", "console"] = Field(

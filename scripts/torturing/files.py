@@ -12,11 +12,11 @@ from shared.settings import UPLOADS_PREFIX
 from workers.samples import SAMPLES
 
 #: Length of the clips in seconds; a sample has eight.
-CLIP_S = 2.4
+CLIP_S = 2.2
 _LATEST_START_S = 5.5
 #: Part of an MP4 that is overwritten where a file is to be damaged, from its middle on, in bytes.
 _DAMAGE_BYTES = 600
-_SYNTHETIC = "testsrc2=size=240x180:rate=10"
+_SYNTHETIC = "testsrc2=size=160x120:rate=8"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _cut(sample: Path, rng: random.Random) -> tuple[str, ...]:
 
 def _clip(sample: Path) -> Callable[[Path, random.Random], None]:
     def make_one(path: Path, rng: random.Random) -> None:
-        picture = ("-vf", f"scale={rng.choice((220, 240, 260))}:-2,fps=10", "-preset", "ultrafast")
+        picture = ("-vf", f"scale={rng.choice((192, 200, 208))}:-2,fps=8", "-preset", "ultrafast")
         _ffmpeg(*_cut(sample, rng), *picture, output=path, container="mp4")
 
     return make_one
@@ -82,13 +82,13 @@ def _sound(container: str) -> Callable[[Path, random.Random], None]:
 
 
 def _silent_picture(path: Path, rng: random.Random) -> None:
-    source = ("-f", "lavfi", "-i", f"{_SYNTHETIC}:duration={rng.uniform(1.5, 2.5):.2f}")
+    source = ("-f", "lavfi", "-i", f"{_SYNTHETIC}:duration={rng.uniform(1.1, 1.4):.3f}")
     _ffmpeg(*source, "-preset", "ultrafast", output=path, container="mp4")
 
 
 def _picture_with_tone(path: Path, rng: random.Random) -> None:
-    tone = f"sine=frequency={rng.randrange(200, 2000)}:duration={CLIP_S}"
-    sources = ("-f", "lavfi", "-i", f"{_SYNTHETIC}:duration={CLIP_S}", "-f", "lavfi", "-i", tone)
+    tone = f"sine=frequency={rng.randrange(200, 2000)}:duration=1.3"
+    sources = ("-f", "lavfi", "-i", f"{_SYNTHETIC}:duration=1.3", "-f", "lavfi", "-i", tone)
     _ffmpeg(*sources, "-preset", "ultrafast", output=path, container="matroska")
 
 

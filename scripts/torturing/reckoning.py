@@ -138,7 +138,7 @@ def _is_final(store: JobStore, job_id: str) -> bool:
 
 
 def check_disk(reckoning: Reckoning, *directories: Path) -> None:
-    """Nothing is left in the directories for temporary files."""
-    left = [path for directory in directories for path in directory.rglob("*") if path.is_file()]
+    """Nothing is left in the directories for temporary files, not even a directory."""
+    left = [path for directory in directories for path in directory.rglob("*")]
     reckoning.counts["files_left"] = len(left)
     reckoning.expect(not left, f"files left: {[str(path) for path in left[:_SHOWN]]}")

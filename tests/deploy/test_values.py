@@ -384,6 +384,9 @@ def test_only_prometheus_reaches_workers_and_only_neighbours_the_console(default
     assert {"ports": [{"protocol": "TCP", "port": 443}]}.items() <= worker["egress"][1].items()
     assert worker["egress"][1]["to"][0]["ipBlock"]["except"] == ["169.254.169.254/32"]
     assert render({"networkPolicy": {"enabled": False}}).of("NetworkPolicy") == []
+    with_redis = render({"networkPolicy": {"cachePort": 6379}}).of("NetworkPolicy", "-video")
+    ports = [port["port"] for rule in with_redis["spec"]["egress"] for port in rule["ports"]]
+    assert 6379 in ports
 
 
 def test_disruptions_are_one_at_a_time(defaults):

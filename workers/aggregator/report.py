@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,6 +206,7 @@ def render_html(
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
         "pictures": _pictures(job, evidence),
         "pictures_in_all": len(evidence_of(job)),
+        "analysed_at": _analysed_at(job, verdict),
         "earlier": [(row, HEADLINES[row.label][language]) for row in reversed(job.superseded)],
         "coverage": _coverage(job, language),
         "report_sha256": hashlib.sha256(encode(body, key)).hexdigest(),
@@ -236,6 +237,13 @@ def _verdict(job: Job) -> Verdict:
     if job.verdict is None:
         raise NotDecided(f"The job {job.job_id} has no verdict to report.")
     return job.verdict
+
+
+def _analysed_at(job: Job, verdict: Verdict) -> datetime | None:
+    """Return when the same content was analysed, where that result was used; else None."""
+    if job.cache_age_s is None:
+        return None
+    return verdict.decided_at - timedelta(seconds=job.cache_age_s)
 
 
 def _duration_s(job: Job) -> float | None:
