@@ -116,9 +116,13 @@ def fold_states(run: Run, fold: Fold) -> list[State]:
     return [_member_state(run, fold, member) for member in range(run.members)]
 
 
+def state_name(fold: int, seed: int, steps: int, member: int) -> str:
+    """Return the file of a network in the cache."""
+    return f"fold-{fold}-seed-{seed}-steps-{steps}-member-{member}.pt"
+
+
 def _member_state(run: Run, fold: Fold, member: int) -> State:
-    name = f"fold-{fold.number}-seed-{run.seed}-steps-{run.steps}-member-{member}.pt"
-    stored = run.cache / name
+    stored = run.cache / state_name(fold.number, run.seed, run.steps, member)
     if not stored.exists():
         print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
         torch.manual_seed(run.seed + member)

@@ -30,12 +30,14 @@ class Recipe:
         blended: Pseudo-fakes.
         published: Crops of published fakes.
         photos: Share of the real crops that are photographs.
+        side_px: Side of the squares, in pixels.
     """
 
     batch: int = 32
     blended: int = 9
     published: int = 9
     photos: float = 0.25
+    side_px: int = SIDE_PX
 
 
 class Source:
@@ -75,7 +77,7 @@ def shrink(crop: Crop, rng: Random) -> Square:
     return Square(kept[0], (crop.points - edge) * actual, crop.size * actual, kept[1])
 
 
-def frame_face(image: Image, face_px: float, rng: Random | None) -> Image:
+def frame_face(image: Image, face_px: float, rng: Random | None, side_px: int = SIDE_PX) -> Image:
     """Cut the square that the network sees, jittered if there is an `rng`, at the input size."""
     middle = image.shape[0] / 2
     side = MARGIN * face_px
@@ -86,8 +88,8 @@ def frame_face(image: Image, face_px: float, rng: Random | None) -> Image:
     side = min(side, image.shape[0])
     left, top = (int(max(0, round(middle + s - side / 2))) for s in shift)
     square = image[top : top + round(side), left : left + round(side)]
-    way = cv2.INTER_AREA if square.shape[0] > SIDE_PX else cv2.INTER_LINEAR
-    out = np.asarray(cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=way), dtype=np.uint8)
+    way = cv2.INTER_AREA if square.shape[0] > side_px else cv2.INTER_LINEAR
+    out = np.asarray(cv2.resize(square, (side_px, side_px), interpolation=way), dtype=np.uint8)
     if rng is not None and rng.random() < 0.5:
         out = out[:, ::-1]
     return np.ascontiguousarray(out)
@@ -111,15 +113,15 @@ def batch(
     count = recipe.batch - recipe.blended - recipe.published
     drawn = [shrink(_pick(real, recipe, rng).draw(rng), rng) for _ in range(count)]
     for n, square in enumerate(drawn):
-        images.append(frame_face(degrade(square.image, rng), square.face_px, rng))
+        images.append(frame_face(degrade(square.image, rng), square.face_px, rng, recipe.side_px))
         labels.append(0)
         if n < recipe.blended:
             fake = blend(square, drawn[:n] + drawn[n + 1 :], rng)
-            images.append(frame_face(degrade(fake, rng), square.face_px, rng))
+            images.append(frame_face(degrade(fake, rng), square.face_px, rng, recipe.side_px))
             labels.append(1)
     while fakes is not None and len(images) < recipe.batch:
         square = shrink(fakes.draw(rng), rng)
-        images.append(frame_face(degrade(square.image, rng), square.face_px, rng))
+        images.append(frame_face(degrade(square.image, rng), square.face_px, rng, recipe.side_px))
         labels.append(1)
     return np.stack(images), np.array(labels, dtype=np.float32)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.video_crops import Crop
-from training.video_data import frame_face
+from training.video_data import SIDE_PX, frame_face
 from training.video_net import FaceNet
 
 #: Blocks after the stem whose weights stay those of ImageNet.
@@ -84,9 +84,9 @@ def train(
     return averaged.eval()
 
 
-def score(net: torch.nn.Module, crops: list[Crop]) -> NDArray[np.float32]:
+def score(net: torch.nn.Module, crops: list[Crop], side_px: int = SIDE_PX) -> NDArray[np.float32]:
     """Return one logit a crop; a crop and its mirror image are averaged."""
-    squares = np.stack([frame_face(crop.image, crop.size, None) for crop in crops])
+    squares = np.stack([frame_face(crop.image, crop.size, None, side_px) for crop in crops])
     with torch.no_grad():
         plain = net(to_tensor(squares))
         mirrored = net(to_tensor(squares[:, :, ::-1]))

