@@ -85,9 +85,22 @@ def _do_half(
         _log.info("half_already_stored")
         pass_on(settings, store, begun)
         return
+    if attempt > 1 and attempt >= settings.max_receive_count and half is None:
+        store.save_partial(job_id, _worker_lost(modality, attempt), datetime.now(UTC))
     with objects.workspace(settings) as directory:
         written = _analyze_upload(settings, store, modality, begun, analyze, attempt, directory)
     pass_on(settings, store, written)
+
+
+def _worker_lost(modality: Modality, attempt: int) -> PartialResult:
+    """Return what stands where the last attempt, too, ends without a word; else it is replaced."""
+    return PartialResult(
+        modality=modality,
+        outcome=Outcome.FAILED,
+        reason="worker_lost",
+        message=f"No worker survived this half, or finished it, in {attempt} attempts.",
+        attempt=attempt,
+    )
 
 
 def _analyze_upload(
@@ -143,6 +156,8 @@ def _examine_upload(
         if earlier:
             return replace(earlier, timings_ms=timings)
         analysis, media = examine(fetched.path, modality, analyze, decode_limits(settings))
+    if analysis.evidence:
+        JobStore(settings).get(job.job_id)  # of a job that was erased meanwhile, nothing is stored
     kept = _keep(settings, job.job_id, analysis.evidence)
     result = analysis.result.model_copy(update={"evidence": kept})
     return _Examined(result, media, fetched.sha256, timings)

@@ -1,17 +1,14 @@
-"""Do a job again, or make it as if it had never been."""
+"""Do a job again."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from shared import aws, queues
+from shared import queues
 from shared.errors import NotRepeatable, UnknownJob
 from shared.jobs import JobStore
 from shared.records import MODALITIES, Job, JobStatus, Modality, Outcome
 from shared.settings import Settings
-
-#: S3 deletes at most this many objects a call.
-_BATCH = 1000
 
 
 def retry(settings: Settings, job_id: str) -> Job:
@@ -58,28 +55,3 @@ def _failed(job: Job) -> tuple[Modality, ...]:
         for modality in MODALITIES
         if (half := getattr(job, modality)) is None or half.outcome is Outcome.FAILED
     )
-
-
-def erase(settings: Settings, job_id: str) -> Job:
-    """Remove a job with its upload, its evidence and its reports; the row goes last.
-
-    Raises:
-        UnknownJob: There is no such job.
-        ServiceUnavailable: S3 or the table could not be reached; calling again carries on.
-    """
-    store = JobStore(settings)
-    job = store.get(job_id)
-    s3 = aws.client(settings, "s3")
-    version = {"VersionId": job.version_id} if job.version_id else {}
-    with aws.translated("erasing a job"):
-        s3.delete_object(Bucket=job.bucket, Key=job.key, **version)
-        for prefix in (f"evidence/{job_id}/", f"reports/{job_id}/"):
-            pages = s3.get_paginator("list_objects_v2").paginate(
-                Bucket=settings.reports_bucket, Prefix=prefix, PaginationConfig={"PageSize": _BATCH}
-            )
-            for page in pages:
-                keys = [{"Key": row["Key"]} for row in page.get("Contents", [])]
-                if keys:
-                    s3.delete_objects(Bucket=settings.reports_bucket, Delete={"Objects": keys})
-    store.erase(job_id)
-    return job

@@ -251,7 +251,7 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
 
 @main.group()
 def jobs() -> None:
-    """List, show and repeat jobs."""
+    """List, show, repeat and erase jobs."""
 
 
 @jobs.command("list")
@@ -285,6 +285,7 @@ def jobs_show(job_id: str, as_json: bool) -> None:
 for _command in commands.COMMANDS:
     main.add_command(_command)
 jobs.add_command(commands.jobs_retry)
+jobs.add_command(commands.jobs_erase)
 jobs.add_command(commands.jobs_feedback)
 
 

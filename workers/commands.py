@@ -178,6 +178,31 @@ def jobs_retry(job_id: str, as_json: bool) -> None:
         click.echo(f"{job_id} is queued again.")
 
 
+@click.command("erase")
+@click.argument("job_id")
+@yes_option
+@click.option("--receipt", type=click.Path(path_type=Path), help="Write the receipt to a file.")
+@json_option
+def jobs_erase(job_id: str, yes: bool, receipt: Path | None, as_json: bool) -> None:
+    """Remove a job with its upload, evidence and reports for good, and write a receipt."""
+    from shared import erasure
+
+    settings = _settings()
+    if not yes and click.prompt("Type the first eight digits of the id") != job_id[:8]:
+        raise click.Abort
+    _audit(settings, "erase", job_id)
+    who = f"cli:{getpass.getuser()}"
+    document = erasure.erase(settings, job_id, who, datetime.now(UTC))
+    if receipt:
+        receipt.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    if as_json:
+        _emit(document)
+    else:
+        counts = ", ".join(f"{count} {kind}" for kind, count in document["removed"].items())
+        signed = "signed" if "signature" in document else "not signed: no GUARDIAN_SIGNING_KEY_FILE"
+        click.echo(f"{job_id} is erased ({counts}). Receipt: receipts/{job_id}.json, {signed}.")
+
+
 @click.command("feedback")
 @click.argument("job_id")
 @click.option("--label", "truth", required=True, type=click.Choice(["genuine", "manipulated"]))

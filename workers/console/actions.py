@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.params import Depends as DependsParam
 from pydantic import BaseModel, Field
 
-from shared import audit, flags, letters, repeat, web
+from shared import audit, erasure, flags, letters, repeat, web
 from shared.errors import NotConfirmed
 from shared.flags import Pause
 from shared.records import Job
@@ -111,14 +112,14 @@ def _add_jobs(
         return job
 
     @api.post("/jobs/{job_id}/erase", dependencies=door, responses=web.problems(409))
-    def erase(job_id: JobId, erasure: Erasure, request: Request) -> dict[str, str]:
-        """Remove a job with its upload, evidence and reports; `confirm` is the id's first eight."""
-        if erasure.confirm != job_id[:8]:
+    def erase(job_id: JobId, asked: Erasure, request: Request) -> dict[str, Any]:
+        """Remove a job and all that belongs to it, for a receipt; `confirm` is the id's start."""
+        if asked.confirm != job_id[:8]:
             raise NotConfirmed("To erase, confirm with the first eight digits of the id.")
-        log(request, "erase", job_id)
-        repeat.erase(settings, job_id)
+        who = log(request, "erase", job_id)
+        receipt = erasure.erase(settings, job_id, who, datetime.now(UTC))
         board.tail.expire()
-        return {"job_id": job_id}
+        return receipt
 
 
 def _add_uploads(

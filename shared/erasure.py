@@ -1,0 +1,112 @@
+"""Make a job as if it had never been, and write down in a receipt that this was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from shared import aws, cache, objects, signing
+from shared.errors import GuardianError, ObjectChanged, ObjectGone, ServiceUnavailable
+from shared.jobs import JobStore
+from shared.records import ErasureReceipt, Job
+from shared.settings import Settings
+
+#: S3 deletes at most this many objects a call.
+_BATCH = 1000
+_GONE: dict[str, type[GuardianError]] = {
+    **dict.fromkeys(("404", "NoSuchKey", "NoSuchVersion", "405", "MethodNotAllowed"), ObjectGone),
+    **dict.fromkeys(("412", "PreconditionFailed"), ObjectChanged),
+}
+
+
+def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
+    """Remove a job with its upload, its evidence, its reports and its cached result.
+
+    What was removed is looked for again before the receipt is written; the row goes last, so that
+    an erasure that broke off can be asked for again.
+
+    Args:
+        settings: The installation.
+        job_id: The job.
+        by: Who asked for it.
+        now: When.
+
+    Returns:
+        The receipt (`ErasureReceipt`), signed where there is a key, as it lies in the reports
+        bucket under `receipts/`.
+
+    Raises:
+        UnknownJob: There is no such job.
+        ServiceUnavailable: S3, Redis or the table could not be reached; calling again carries on.
+    """
+    store = JobStore(settings)
+    job = store.get(job_id)
+    removed = {"upload": _remove_upload(settings, job)}
+    for kind in ("evidence", "reports"):
+        removed[kind] = _remove_all(settings, f"{kind}/{job_id}/")
+    if job.sha256:
+        cache.forget(settings, job.sha256)
+    receipt = ErasureReceipt(
+        job_id=job_id,
+        erased_at=now,
+        erased_by=by,
+        bucket=job.bucket,
+        key_sha256=hashlib.sha256(job.key.encode()).hexdigest(),
+        version_id=job.version_id,
+        content_sha256=job.sha256,
+        removed={**removed, "job": 1},
+    )
+    document = receipt.model_dump(mode="json")
+    key = signing.key_file(settings.signing_key_file)
+    if key is not None:
+        document = signing.sign(document, key)
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    objects.put_report(settings, f"receipts/{job_id}.json", body, "application/json")
+    store.erase(job_id)
+    return document
+
+
+def _remove_upload(settings: Settings, job: Job) -> int:
+    """Remove the very version that was analysed, and return 1; 0 where it was gone already.
+
+    Without versions, another object may lie under the key by now: that one is somebody else's.
+    """
+    s3 = aws.client(settings, "s3")
+    where = {"Bucket": job.bucket, "Key": job.key}
+    exact = {**where, **objects.pin(job.upload)}
+
+    def is_there() -> bool:
+        try:
+            with aws.translated("looking for an upload to erase", _GONE):
+                s3.head_object(**exact)
+        except (ObjectGone, ObjectChanged):
+            return False
+        return True
+
+    if not is_there():
+        return 0
+    version = {"VersionId": job.version_id} if job.version_id else {}
+    with aws.translated("erasing an upload"):
+        s3.delete_object(**where, **version)
+    if is_there():
+        raise ServiceUnavailable("The upload is still there after it was deleted; ask again.")
+    return 1
+
+
+def _remove_all(settings: Settings, prefix: str) -> int:
+    """Remove all objects of the reports bucket under a prefix, and return how many."""
+    s3 = aws.client(settings, "s3")
+    bucket, removed = settings.reports_bucket, 0
+    with aws.translated("erasing what belongs to a job"):
+        while True:
+            page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_BATCH)
+            keys = [{"Key": row["Key"]} for row in page.get("Contents", [])]
+            if not keys:
+                return removed
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            if answer.get("Errors"):
+                code = answer["Errors"][0].get("Code")
+                raise ServiceUnavailable(f"Objects under {prefix} could not be deleted: {code}.")
+            removed += len(keys)

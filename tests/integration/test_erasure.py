@@ -1,0 +1,199 @@
+"""Erasing a job: nothing of it is left, nothing else is touched, and a receipt says so."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from shared import aws, erasure, halves, objects, signing
+from shared.errors import ObjectGone, ServiceUnavailable, UnknownJob
+from shared.jobs import JobStore
+from shared.records import (
+    Analysis,
+    ErasureReceipt,
+    Evidence,
+    EvidenceRef,
+    Outcome,
+    PartialResult,
+    Upload,
+)
+from workers.samples import SAMPLES
+
+pytestmark = pytest.mark.integration
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+GUARDIAN = Path(sys.executable).with_name("guardian")
+
+
+def uploaded(settings, name, content=b"recording", *, versioned=True):
+    """A job whose upload, evidence and reports lie in the buckets."""
+    key = f"uploads/{name}"
+    answer = aws.client(settings, "s3").put_object(
+        Bucket=settings.uploads_bucket, Key=key, Body=content
+    )
+    upload = Upload(
+        bucket=settings.uploads_bucket,
+        key=key,
+        version_id=answer.get("VersionId") if versioned else None,
+        etag=answer["ETag"].strip('"'),
+    )
+    store = JobStore(settings)
+    job = store.create(upload, NOW).job
+    half = PartialResult(modality="audio", outcome=Outcome.NOT_APPLICABLE, reason="no_speech")
+    store.save_partial(job.job_id, half, NOW, sha256="5" * 64)
+    for key in ("evidence/{}/a.jpg", "evidence/{}/b.jpg", "reports/{}/report.json"):
+        objects.put_report(settings, key.format(job.job_id), b"about a person", "text/plain")
+    return store.get(job.job_id)
+
+
+def left(settings, job):
+    """Everything in both buckets and the table that has to do with a job."""
+    s3 = aws.client(settings, "s3")
+    found = []
+    for bucket in (settings.uploads_bucket, settings.reports_bucket):
+        versions = s3.list_object_versions(Bucket=bucket).get("Versions", [])
+        found += [row["Key"] for row in versions if row.get("VersionId") == job.version_id]
+        found += [row["Key"] for row in versions if job.job_id in row["Key"]]
+    table = aws.client(settings, "dynamodb").scan(TableName=settings.table)["Items"]
+    found += [str(row) for row in table if job.job_id in str(row)]
+    return found
+
+
+def test_nothing_of_the_job_is_left_but_the_receipt(aws_settings):
+    job, other = uploaded(aws_settings, "kim minsu.mp4"), uploaded(aws_settings, "b.mp4")
+    before = left(aws_settings, other)
+
+    document = erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+    assert left(aws_settings, other) == before
+    receipt = ErasureReceipt.model_validate(document)
+    assert receipt.removed == {"upload": 1, "evidence": 2, "reports": 1, "job": 1}
+    assert receipt.content_sha256 == "5" * 64
+    stored = objects.get_report(aws_settings, f"receipts/{job.job_id}.json")
+    assert json.loads(stored) == document
+    assert b"minsu" not in stored
+    with pytest.raises(UnknownJob):
+        erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+
+def test_the_receipt_is_signed_where_there_is_a_key(aws_settings, tmp_path):
+    private = Ed25519PrivateKey.generate()
+    path = tmp_path / "key.pem"
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    settings = aws_settings.model_copy(update={"signing_key_file": path})
+    job = uploaded(settings, "a.mp4")
+
+    erasure.erase(settings, job.job_id, "cli:someone", NOW)
+
+    stored = objects.get_report(settings, f"receipts/{job.job_id}.json")
+    assert signing.verify(stored, private.public_key())
+    with pytest.raises(signing.NotVerified):
+        signing.verify(stored.replace(b"cli:someone", b"cli:another"), private.public_key())
+
+
+def test_another_version_under_the_same_key_stays(aws_settings):
+    first = uploaded(aws_settings, "same.mp4", b"first")
+    second = uploaded(aws_settings, "same.mp4", b"second")
+
+    erasure.erase(aws_settings, first.job_id, "cli:someone", NOW)
+
+    s3 = aws.client(aws_settings, "s3")
+    assert s3.get_object(Bucket=second.bucket, Key=second.key)["Body"].read() == b"second"
+
+
+def test_without_versions_a_newer_object_under_the_key_stays(aws_settings):
+    first = uploaded(aws_settings, "same.mp4", b"first", versioned=False)
+    uploaded(aws_settings, "same.mp4", b"second", versioned=False)
+
+    document = erasure.erase(aws_settings, first.job_id, "cli:someone", NOW)
+
+    s3 = aws.client(aws_settings, "s3")
+    assert s3.get_object(Bucket=first.bucket, Key=first.key)["Body"].read() == b"second"
+    assert document["removed"]["upload"] == 0
+
+
+def test_an_erasure_that_broke_off_is_carried_on(aws_settings, monkeypatch):
+    job = uploaded(aws_settings, "a.mp4")
+
+    def broken(*_):
+        raise ServiceUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(objects, "put_report", broken)
+        with pytest.raises(ServiceUnavailable):
+            erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+    assert JobStore(aws_settings).get(job.job_id) == job
+    with pytest.raises(ObjectGone):
+        objects.get_report(aws_settings, f"receipts/{job.job_id}.json")
+
+    document = erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+    assert document["removed"] == {"upload": 0, "evidence": 0, "reports": 0, "job": 1}
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+
+
+def test_the_command_erases_and_writes_the_receipt(aws_settings, tmp_path):
+    job = uploaded(aws_settings, "a.mp4")
+    receipt = tmp_path / "receipt.json"
+    environment = {
+        **os.environ,
+        "GUARDIAN_ENDPOINT_URL": aws_settings.endpoint_url,
+        "GUARDIAN_PREFIX": aws_settings.prefix,
+    }
+
+    def command(*arguments, typed=""):
+        return subprocess.run(
+            [GUARDIAN, "jobs", "erase", job.job_id, *arguments],
+            env=environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+        )
+
+    assert command(typed="no\n").returncode != 0
+    assert JobStore(aws_settings).get(job.job_id) == job
+    done = command("--yes", "--json", "--receipt", str(receipt))
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(receipt.read_text()) == json.loads(done.stdout.splitlines()[-1])
+    assert left(aws_settings, job)[0] == f"receipts/{job.job_id}.json"
+
+
+def test_a_job_expires_from_the_table_when_its_time_is_over(aws_settings):
+    job = uploaded(aws_settings, "a.mp4")
+    dynamodb = aws.client(aws_settings, "dynamodb")
+
+    described = dynamodb.describe_time_to_live(TableName=aws_settings.table)
+    attribute = described["TimeToLiveDescription"]
+    row = next(
+        row
+        for row in dynamodb.scan(TableName=aws_settings.table)["Items"]
+        if row["pk"]["S"] == job.job_id
+    )
+
+    assert attribute["TimeToLiveStatus"] == "ENABLED"
+    expires = int(row[attribute["AttributeName"]]["N"])
+    assert expires - NOW.timestamp() == aws_settings.retention_days * 86_400
+
+
+def test_a_worker_that_has_the_job_in_hand_stores_no_picture_of_it(aws_settings):
+    job = uploaded(aws_settings, "a.mp4", SAMPLES[0].read_bytes())
+
+    def analyze(path, media):
+        erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+        ref = EvidenceRef(name="face.jpg", kind="face", start_s=0)
+        return Analysis(
+            PartialResult(modality="video", outcome=Outcome.NOT_APPLICABLE, reason="no_face"),
+            (Evidence(ref, b"a face", "image/jpeg"),),
+        )
+
+    with pytest.raises(UnknownJob):
+        halves.run_half(aws_settings, "video", job.job_id, analyze)
+
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
