@@ -52,9 +52,11 @@ def run(settings: Settings, role: Role) -> int:
     presence.announce(settings, role, _doing, stop, _models(registry, role))
     lifespan.watch(settings, stop)
     if role == "aggregator":
-        from workers.aggregator import sweeper  # noqa: PLC0415  # the other roles do not need it
+        from workers.aggregator import notices, outbox, sweeper  # noqa: PLC0415  # the others need none
 
-        threading.Thread(target=sweeper.run, args=(settings, stop), daemon=True).start()
+        notices.targets(settings)  # what is not valid there ends the process here
+        for work in (sweeper.run, outbox.run):
+            threading.Thread(target=work, args=(settings, stop), daemon=True).start()
     try:
         worker.start()
     finally:

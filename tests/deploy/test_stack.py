@@ -232,6 +232,17 @@ def test_a_key_of_ones_own_serves_its_services_and_the_notification_alone(stack)
     assert stack["Parameters"]["CustomerKey"]["Default"] == "false"
 
 
+def test_only_the_aggregator_may_put_events_and_only_on_the_bus_that_was_named(stack):
+    access = stack["Resources"]["EventBusAccess"]
+    (statement,) = access["Properties"]["PolicyDocument"]["Statement"]
+
+    assert access["Condition"] == "HasRolesAndBus"
+    assert access["Properties"]["Roles"] == [{"Ref": "AggregatorRole"}]
+    assert statement["Action"] == ["events:PutEvents"]
+    assert statement["Resource"][0]["Fn::Sub"].endswith(":event-bus/${EventBus}")
+    assert stack["Parameters"]["EventBus"]["Default"] == ""
+
+
 def test_uploads_are_versioned_told_of_by_prefix_and_kept_unless_asked(stack):
     bucket = stack["Resources"]["UploadsBucket"]["Properties"]
     (told,) = bucket["NotificationConfiguration"]["QueueConfigurations"]

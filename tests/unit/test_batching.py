@@ -1,4 +1,4 @@
-"""Requests that are analysed at the same time share runs of the network, each with its own answer."""
+"""Requests analysed at the same time share runs of the network, each with its own answer."""
 
 import threading
 import time

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from shared import objects, signing
+from shared import objects, outbox, signing
 from shared.errors import GuardianError, NoVerdict, Retryable
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus
@@ -40,7 +40,7 @@ def conclude(
         job = _decide(settings, store, store.get(job_id), model, now)
         if job.verdict is not None:
             write_report(settings, job)
-            store.reported(job_id, now)
+            outbox.close(settings, job, now)
     except Exception as error:
         if receipt and receipt.attempt >= settings.max_receive_count:
             _give_up(store, job_id, error, now)

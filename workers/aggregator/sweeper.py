@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from shared import depths, presence, queues
+from shared import depths, outbox, presence, queues
 from shared.errors import GuardianError, NoVerdict
 from shared.halves import pass_on
 from shared.jobs import JobStore
@@ -119,7 +119,7 @@ def _decide_again(
         store.fail(job.job_id, NoVerdict(), now)
         return "given_up"
     if in_vain:
-        store.reported(job.job_id, now)
+        outbox.close(settings, job, now)
         return "never_reported"
     store.claim_aggregation(job.job_id, now)
     queues.send_decision(settings, job.job_id)

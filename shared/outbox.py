@@ -1,0 +1,90 @@
+"""The outbox of the jobs table: decided jobs whose verdict others are still to be told of.
+
+It is a partition of the sparse index `pending` of its own: a job enters it with the very write
+that takes it from the sweeper's list, so that no crash can lose it on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from shared import rows
+from shared.errors import UnknownJob
+from shared.jobs import SHARDS, JobStore, Written
+from shared.records import Job, Telling
+from shared.settings import Settings
+
+
+def close(settings: Settings, job: Job, now: datetime) -> None:
+    """End the work on a decided job: where others want to be told of it, that begins now.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    outbox = Outbox(settings)
+    if settings.webhook_url or settings.event_bus:
+        outbox.enter(job, now)
+    else:
+        outbox.reported(job.job_id, now)
+
+
+class Outbox(JobStore):
+    """The jobs table with what the outbox needs."""
+
+    def enter(self, job: Job, now: datetime) -> Written:
+        """Put a verdict into the outbox, once, and take its job from the sweeper's list."""
+        assert job.verdict is not None
+        values: dict[str, Any] = {
+            ":outbox": _shard(job.job_id),
+            ":due": int(now.timestamp()),
+            ":telling": Telling(since=now).model_dump_json(),
+            ":of": rows.iso(job.verdict.decided_at),
+        }
+        return self._update(
+            job.job_id,
+            "SET pending = :outbox, due = :due, telling = :telling, told_of = :of, updated = :now",
+            values,
+            now,
+            "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of <> :of)",
+        )
+
+    def due(self, now: datetime, limit: int = 25) -> Iterator[Job]:
+        """Yield jobs that others are to be told of now, a limit a shard."""
+        return self._pending(limit, int(now.timestamp()) + 1, "outbox")
+
+    def claim(self, job: Job, now: datetime, lease_s: float) -> bool:
+        """Claim the right to tell of a job until the lease ends; of several, one gets it."""
+        values: dict[str, Any] = {
+            ":outbox": _shard(job.job_id),
+            ":due": int(now.timestamp() + lease_s),
+            ":latest": int(now.timestamp()),
+        }
+        condition = "pending = :outbox AND due <= :latest"
+        sets = "SET due = :due, updated = :now"
+        try:
+            return self._update(job.job_id, sets, values, now, condition).applied
+        except UnknownJob:  # erased meanwhile
+            return False
+
+    def tried(self, job: Job, telling: Telling, now: datetime, again_s: float | None) -> None:
+        """Write down how a try went; None for `again_s` ends the telling."""
+        values: dict[str, Any] = {
+            ":outbox": _shard(job.job_id),
+            ":telling": telling.model_dump_json(),
+        }
+        sets = "SET telling = :telling, updated = :now"
+        if again_s is None:
+            sets += " REMOVE pending, due"
+        else:
+            sets += ", due = :due"
+            values[":due"] = int(now.timestamp() + again_s)
+        with contextlib.suppress(UnknownJob):  # erased meanwhile
+            self._update(job.job_id, sets, values, now, "pending = :outbox")
+
+
+def _shard(job_id: str) -> str:
+    return f"outbox#{zlib.crc32(job_id.encode()) % SHARDS}"

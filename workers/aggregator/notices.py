@@ -1,0 +1,144 @@
+"""The message about a verdict, its signature, and its two ways out: HTTP and EventBridge."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import json
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from shared import aws
+from shared.errors import ServiceUnavailable, SettingsInvalid
+from shared.records import SCHEMA_VERSION, Job
+from shared.settings import Settings
+
+#: How long a receiver may take to answer.
+TIMEOUT_S = 10.0
+DETAIL_TYPE = "Silver Guardian verdict"
+_FINE = range(200, 300)
+
+
+def targets(settings: Settings) -> dict[str, Callable[[Job], None]]:
+    """Return who is to be told, by name; empty where nobody is.
+
+    Raises:
+        SettingsInvalid: The webhook's address is not usable, or its secret is missing.
+    """
+    found: dict[str, Callable[[Job], None]] = {}
+    if settings.webhook_url:
+        url = _checked(settings.webhook_url)
+        if settings.webhook_secret is None or not settings.webhook_secret.get_secret_value():
+            raise SettingsInvalid("GUARDIAN_WEBHOOK_URL needs GUARDIAN_WEBHOOK_SECRET.")
+        secret = settings.webhook_secret.get_secret_value()
+        found["webhook"] = lambda job: _post(url, secret, job)
+    if settings.event_bus:
+        found["event_bus"] = lambda job: _put_event(settings, job)
+    return found
+
+
+def message(job: Job) -> dict[str, Any]:
+    """Return what others are told of a decided job.
+
+    `delivery_id` is the same however often the message comes; another verdict on the same upload
+    has another.
+    """
+    assert job.verdict is not None
+    verdict = job.verdict.model_dump(
+        mode="json",
+        include={
+            *("label", "probability", "interval", "llr", "prior", "modalities_used"),
+            *("manipulated_part", "next_step", "decided_at"),
+        },
+    )
+    identity = f"{job.job_id} {verdict['decided_at']}"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "type": "verdict",
+        "delivery_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
+        "job_id": job.job_id,
+        "bucket": job.bucket,
+        "key": job.key,
+        "version_id": job.version_id,
+        "sha256": job.sha256,
+        "verdict": verdict,
+        "supersedes": len(job.superseded),
+        "report_key": job.report_key,
+    }
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """Return `v1=` and the hex HMAC-SHA256 of timestamp, a full stop and the body."""
+    signed = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
+    return f"v1={signed.hexdigest()}"
+
+
+def _checked(address: str) -> SplitResult:
+    """Return the parts of an address that may be told: https, or anything on this machine."""
+    url = urlsplit(address)
+    if not url.hostname or url.scheme not in ("http", "https") or url.username or url.password:
+        raise SettingsInvalid(f"GUARDIAN_WEBHOOK_URL is no http(s) address: {address!r}.")
+    try:
+        local = ipaddress.ip_address(url.hostname).is_loopback
+    except ValueError:
+        local = url.hostname == "localhost"
+    if url.scheme == "http" and not local:
+        raise SettingsInvalid(
+            "GUARDIAN_WEBHOOK_URL must begin with https://: verdicts are private."
+        )
+    return url
+
+
+def _post(url: SplitResult, secret: str, job: Job) -> None:
+    """Post the message; redirects are not followed, and an answer is read no further than needed.
+
+    Raises:
+        ServiceUnavailable: The receiver could not be reached, or answered otherwise than 2xx.
+    """
+    told = message(job)
+    body = json.dumps(told, ensure_ascii=False).encode()
+    timestamp = str(int(time.time()))
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname or "", url.port, timeout=TIMEOUT_S)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": f"silver-guardian/{version('silver-guardian')}",
+        "X-Guardian-Delivery": told["delivery_id"],
+        "X-Guardian-Timestamp": timestamp,
+        "X-Guardian-Signature": signature(secret, timestamp, body),
+    }
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    try:
+        connection.request("POST", path, body, headers)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise ServiceUnavailable(f"It could not be reached: {error}.") from error
+    finally:
+        connection.close()
+    if status not in _FINE:
+        raise ServiceUnavailable(f"It answered {status}.")
+
+
+def _put_event(settings: Settings, job: Job) -> None:
+    """Put the message on the bus.
+
+    Raises:
+        ServiceUnavailable: EventBridge could not be reached, or did not take it.
+        SetupError: There is no such bus, or no right to it.
+    """
+    entry = {
+        "Source": settings.prefix,
+        "DetailType": DETAIL_TYPE,
+        "Detail": json.dumps(message(job), ensure_ascii=False),
+        "EventBusName": settings.event_bus,
+    }
+    with aws.translated("putting an event"):
+        answer = aws.client(settings, "events").put_events(Entries=[entry])
+    if answer.get("FailedEntryCount"):
+        cause = answer["Entries"][0].get("ErrorMessage", "no reason given")
+        raise ServiceUnavailable(f"EventBridge did not take it: {cause}.")
