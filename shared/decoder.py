@@ -32,6 +32,8 @@ from shared.records import Media
 PROTOCOLS = "file,pipe"
 #: The time in a line of ffmpeg's filter `showinfo`, written as %g, or NOPTS.
 SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)")
+#: The name of a second output in a command; see `Child.second`.
+SECOND_PIPE = "pipe:second"
 #: How often the clock of a child is looked at, in seconds.
 _TICK_S = 1.0
 #: A child that used this share of its time on a CPU was busy with the file, not kept from work.
@@ -64,9 +66,17 @@ def open_input(path: Path, media: Media, **options: Any) -> Any:
     return ffmpeg.input(f"file:{path}", f=media.container, protocol_whitelist=PROTOCOLS, **options)
 
 
-def compile_quiet(stream: Any, **output: Any) -> list[str]:
-    """Turn an ffmpeg-python graph into the command line of a quiet child that writes to a pipe."""
+def compile_quiet(stream: Any, *, beside: Any = None, **output: Any) -> list[str]:
+    """Turn an ffmpeg-python graph into the command line of a quiet child that writes to a pipe.
+
+    Args:
+        stream: What is written.
+        beside: Another output of the same graph, if any.
+        **output: Options of the output.
+    """
     node = ffmpeg.output(stream, "pipe:1", **output)
+    if beside is not None:
+        node = ffmpeg.merge_outputs(node, beside)
     command: list[str] = node.global_args(
         *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "repeat+level+info")
     ).compile()
@@ -87,6 +97,7 @@ class Child:
         pattern: What to look for in the log; see `next_time_s`.
         reads: Further files and directories that may be read.
         errors: Errors in the log so far.
+        second: What the child writes to `SECOND_PIPE`, where its command names that.
     """
 
     command: list[str]
@@ -103,12 +114,23 @@ class Child:
     def __enter__(self) -> Child:
         self._layers = sandbox.layers(self.limits.sandbox)
         started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
+        command = self._full_command()
+        self.second: IO[bytes]
+        passed: tuple[int, ...] = ()
+        if SECOND_PIPE in command:
+            read, write = os.pipe()
+            self.second, passed = os.fdopen(read, "rb"), (write,)
+            command[command.index(SECOND_PIPE)] = f"pipe:{write}"
         self._watcher = threading.Thread(
-            target=self._run, args=(self._full_command(), started), daemon=True
+            target=self._run, args=(command, passed, started), daemon=True
         )
         self._watcher.start()
         process = started.get()
+        for end in passed:  # the child has its own
+            os.close(end)
         if isinstance(process, OSError):
+            if passed:
+                self.second.close()
             raise process
         self._process = process
         assert self._process.stdout
@@ -118,11 +140,17 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._kill(self._process)
+        self.kill()
         self._process.wait()
         self._watcher.join()
         self._reader.join()
         self.stdout.close()
+        if SECOND_PIPE in self.command:
+            self.second.close()
+
+    def kill(self) -> None:
+        """End the child and all that it started; its pipes end with it."""
+        self._kill(self._process)
 
     def _full_command(self) -> list[str]:
         """Put what confines and limits before the command.
@@ -143,7 +171,10 @@ class Child:
         ]
 
     def _run(
-        self, command: list[str], started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError]
+        self,
+        command: list[str],
+        passed: tuple[int, ...],
+        started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError],
     ) -> None:
         """Start the child from this thread, and kill it when its time is over."""
         named = (Path(text[5:]) for text in self.command if text.startswith("file:"))
@@ -155,6 +186,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=0,
+                pass_fds=passed,
                 env={"LC_ALL": "C"},
             )
             ended = os.pidfd_open(process.pid)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from shared.containers import admit, sniff, sniff_file
 from shared.decoder import Child
+from shared.dense import GreyReader
 from shared.errors import (
     DecoderTimeout,
     EmptyObject,
@@ -27,7 +29,9 @@ from shared.media import (
     probe,
     scaled_size,
 )
+from shared.onepass import OnePassReader
 from shared.records import Media, Track
+from workers.samples import SAMPLES
 
 
 def make(path: Path, *arguments: str) -> Path:
@@ -291,3 +295,40 @@ def test_leaving_early_leaves_no_child(clip):
     ours = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in ours]
     assert "ffmpeg" not in names
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_one_pass_sees_what_two_passes_see(every):
+    media = probe(SAMPLES[0])
+    (track,) = media.of_kind("video")
+    sampling = Sampling(every=every)
+    once = OnePassReader(
+        SAMPLES[0], media, track, sampling, max_frames=40, grey_side_px=64, max_greys=60
+    )
+    large = list(FrameReader(SAMPLES[0], media, track, sampling, max_frames=40))
+    small = list(GreyReader(SAMPLES[0], media, track, max_side_px=64, max_frames=60))
+
+    both = list(zip(once, large, strict=True))
+
+    assert all(one.pts_s == other.pts_s for one, other in both)
+    assert all((one.image == other.image).all() for one, other in both)
+    assert [time_s for time_s, _ in once.greys] == [time_s for time_s, _ in small]
+    pictures = zip(once.greys, small, strict=True)
+    assert all((one[1] == other[1]).all() for one, other in pictures)
+
+
+def test_one_pass_that_is_left_early_leaves_no_thread_and_no_file():
+    media = probe(SAMPLES[0])
+    (track,) = media.of_kind("video")
+    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    pictures = iter(
+        OnePassReader(
+            SAMPLES[0], media, track, Sampling(every=1), max_frames=90, grey_side_px=64, max_greys=9
+        )
+    )
+    next(pictures)
+    pictures.close()
+
+    assert threading.active_count() == threads
+    assert len(list(Path("/proc/self/fd").iterdir())) == files

@@ -8,8 +8,13 @@ clips and measured on others, see the card `video-consistency.md`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shared.dense import GreyReader, Packets, read_packets
 from shared.media import DEFAULT_LIMITS, DecodeLimits
@@ -32,6 +37,13 @@ TYPES = (
 )
 #: Pictures that are looked at (5 min at 30/s).
 MAX_PICTURES = 9_000
+
+
+class Seen(Protocol):
+    """Every picture of a track, in order, with its time in seconds; see `OnePassReader`."""
+
+    greys: Sequence[tuple[float, NDArray[np.uint8]]]
+    decode_errors: int
 
 
 @dataclass(frozen=True)
@@ -57,15 +69,29 @@ class Consistency:
 
 
 def examine(
-    path: Path, media: Media, track: Track, *, limits: DecodeLimits = DEFAULT_LIMITS
+    path: Path,
+    media: Media,
+    track: Track,
+    *,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    seen: Seen | None = None,
 ) -> Consistency:
     """Examine the sequence of frames of one picture track.
+
+    Args:
+        path: The recording.
+        media: What a probe found in it.
+        track: The picture track.
+        limits: What the decoder may use.
+        seen: The pictures, where another pass has decoded them already.
 
     Raises:
         Undecodable: The track has no packet or no picture.
         DecoderTimeout: The decoder did not finish in time.
     """
     packets = read_packets(path, media, track, limits=limits)
+    if seen:
+        return judge(packets, measure(seen.greys), decode_errors=seen.decode_errors)
     reader = GreyReader(
         path, media, track, max_side_px=SIDE_PX, max_frames=MAX_PICTURES, limits=limits
     )

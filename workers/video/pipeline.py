@@ -19,6 +19,7 @@ from shared.media import (
     plan_sampling,
 )
 from shared.models import Registry
+from shared.onepass import OnePassReader
 from shared.records import (
     Analysis,
     Coverage,
@@ -31,8 +32,9 @@ from shared.records import (
 )
 from workers.video import lips
 from workers.video.album import Album
-from workers.video.consistency import Consistency, examine
+from workers.video.consistency import MAX_PICTURES, Consistency, examine
 from workers.video.faces import Face, FaceFinder
+from workers.video.motion import SIDE_PX
 from workers.video.pooling import Calibration, Scored, pool, timeline
 from workers.video.quality import refusal, unfit
 from workers.video.scoring import FaceScorer, instability
@@ -127,12 +129,15 @@ def analyze(
     tracks = media.of_kind("video")
     if not tracks:
         raise NoVideoTrack
-    seen, track = _look_first(
-        path, media, tracks, detector, sample_every, max_frames, limits, clock
+    seen, track, frames = _look_first(
+        path, media, tracks, detector, sample_every, max_frames, limits, clock, sequence=sequence
     )
+    pictures = frames if isinstance(frames, OnePassReader) else None
     looked = clock()
     with ThreadPoolExecutor(1) as beside:  # both wait for decoders; together they fill two cores
-        pending = beside.submit(_sequence, path, media, track, limits) if sequence else None
+        pending = (
+            beside.submit(_sequence, path, media, track, limits, pictures) if sequence else None
+        )
         series = _lips(path, media, track, seen, detector, limits) if sync else ()
         order = pending.result() if pending else Consistency()
     seen.dropped.update(order.dropped)
@@ -180,10 +185,12 @@ def _rounded(timings_ms: dict[str, float]) -> dict[str, float]:
     return {stage: round(value, 1) for stage, value in timings_ms.items()}
 
 
-def _sequence(path: Path, media: Media, track: Track, limits: DecodeLimits) -> Consistency:
+def _sequence(
+    path: Path, media: Media, track: Track, limits: DecodeLimits, seen: OnePassReader | None
+) -> Consistency:
     """Examine the order of frames; a track that cannot be read for it is counted."""
     try:
-        return examine(path, media, track, limits=limits)
+        return examine(path, media, track, limits=limits, seen=seen)
     except Undecodable:
         return Consistency(dropped={"sequence_undecodable": 1})
 
@@ -229,23 +236,48 @@ def _look_first(
     max_frames: int,
     limits: DecodeLimits,
     clock: Clock,
-) -> tuple[_Seen, Track]:
+    *,
+    sequence: bool,
+) -> tuple[_Seen, Track, FrameReader | OnePassReader]:
     """Look at the first track that can be decoded."""
     reason = ""
     for track in tracks:
         sampling = sampling_for(media, track, sample_every, max_frames)
         try:
-            frames = FrameReader(
-                path, media, track, sampling, max_frames=2 * max_frames, limits=limits
-            )
+            frames = _reader(path, media, track, sampling, max_frames, limits, sequence=sequence)
             seen = _look(iter(frames), detector, clock)
         except Undecodable as error:
             reason = error.message
         else:
             if frames.decode_errors:
                 seen.dropped["decode_errors"] += frames.decode_errors
-            return seen, track
+            return seen, track, frames
     raise UndecodableVideo(f"No picture track could be decoded: {reason}")
+
+
+def _reader(
+    path: Path,
+    media: Media,
+    track: Track,
+    sampling: Sampling,
+    max_frames: int,
+    limits: DecodeLimits,
+    *,
+    sequence: bool,
+) -> FrameReader | OnePassReader:
+    """Decode once for faces and sequence, where both need every picture."""
+    if sampling.keyframes_only or not sequence:
+        return FrameReader(path, media, track, sampling, max_frames=2 * max_frames, limits=limits)
+    return OnePassReader(
+        path,
+        media,
+        track,
+        sampling,
+        max_frames=2 * max_frames,
+        grey_side_px=SIDE_PX,
+        max_greys=MAX_PICTURES,
+        limits=limits,
+    )
 
 
 def _look(frames: Iterator[Frame], detector: VideoDetector, clock: Clock) -> _Seen:
