@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.models import Registry
-from shared.telemetry import BATCH_SIZE
+from shared.telemetry import BATCH_SIZE, MODEL_LOAD_SECONDS
 
 #: The networks that score; those before them look at one frame or remember what they heard.
 SCORERS = frozenset({"voice-detector", "face-detector"})
@@ -171,3 +171,11 @@ class SharedRegistry(CountedRegistry):
             for shared in self._shared:
                 stack.enter_context(shared.member())
             yield
+
+
+@contextmanager
+def timed_load(modality: str) -> Iterator[None]:
+    """Write down how long the models of a half take to load."""
+    began = time.perf_counter()
+    yield
+    MODEL_LOAD_SECONDS.labels(modality).set(time.perf_counter() - began)

@@ -43,11 +43,7 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
     """
     store = JobStore(settings)
     job = store.get(job_id)
-    removed = {"upload": _remove_upload(settings, job)}
-    for kind in ("evidence", "reports"):
-        removed[kind] = _remove_all(settings, f"{kind}/{job_id}/")
-    if job.sha256:
-        cache.forget(settings, job.sha256)
+    removed = remove(settings, job)
     receipt = ErasureReceipt(
         job_id=job_id,
         erased_at=now,
@@ -66,6 +62,20 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
     objects.put_report(settings, f"receipts/{job_id}.json", body, "application/json")
     store.erase(job_id)
     return document
+
+
+def remove(settings: Settings, job: Job) -> dict[str, int]:
+    """Remove all that belongs to a job but its row, and return how many objects of each kind.
+
+    Raises:
+        ServiceUnavailable: S3 or Redis could not be reached; calling again carries on.
+    """
+    removed = {"upload": _remove_upload(settings, job)}
+    for kind in ("evidence", "reports"):
+        removed[kind] = _remove_all(settings, f"{kind}/{job.job_id}/")
+    if job.sha256:
+        cache.forget(settings, job.sha256)
+    return removed
 
 
 def _remove_upload(settings: Settings, job: Job) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from shared import cache, objects, provenance, queues
+from shared import cache, measures, objects, provenance, queues
 from shared.errors import (
     GuardianError,
     NotApplicable,
@@ -32,7 +32,7 @@ from shared.records import (
     PartialResult,
 )
 from shared.settings import Settings
-from shared.telemetry import MEDIA_SECONDS, STAGE_SECONDS, TASKS
+from shared.telemetry import RETRIES, TASKS
 from shared.visibility import Receipt, give_back
 
 _log = structlog.get_logger()
@@ -67,6 +67,7 @@ def run_half(
         if receipt and attempt >= settings.max_receive_count:
             _give_up(settings, store, modality, job_id, error, attempt)
         elif receipt and isinstance(error, Retryable):
+            RETRIES.labels(modality).inc()
             _log.info("given_back", delay_s=give_back(settings, receipt))
         raise
 
@@ -210,11 +211,8 @@ def _observe(result: PartialResult, *, from_cache: bool) -> None:
         llr=result.llr,
         from_cache=from_cache,
     )
-    if from_cache:
-        return
-    MEDIA_SECONDS.labels(result.modality).inc(result.coverage.analysed_s)
-    for stage, duration_ms in result.timings_ms.items():
-        STAGE_SECONDS.labels(result.modality, stage).observe(duration_ms / 1000)
+    if not from_cache:
+        measures.half(result)
 
 
 def typed_half(modality: Modality, error: Permanent) -> PartialResult:
@@ -275,6 +273,7 @@ def _give_up(
     attempt: int,
 ) -> None:
     """After the last receive: the half is failed, the other one still counts."""
+    measures.dead_letter(modality, error)
     code = error.code if isinstance(error, GuardianError) else "internal_error"
     half = PartialResult(
         modality=modality,

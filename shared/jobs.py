@@ -296,7 +296,7 @@ class JobStore:
             "created": rows.iso(now),
             "updated": rows.iso(now),
             "expires": int(expires.timestamp()),
-            "feed": f"feed#{shard}",
+            "feed": "probes" if upload.is_probe else f"feed#{shard}",
         }
         if not status.final:
             item |= {"pending": f"pending#{shard}", "due": self._due(now)}

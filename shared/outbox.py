@@ -26,7 +26,7 @@ def close(settings: Settings, job: Job, now: datetime) -> None:
         ServiceUnavailable: The table could not be reached.
     """
     outbox = Outbox(settings)
-    if settings.webhook_url or settings.event_bus:
+    if (settings.webhook_url or settings.event_bus) and not job.upload.is_probe:
         outbox.enter(job, now)
     else:
         outbox.reported(job.job_id, now)
@@ -51,6 +51,14 @@ class Outbox(JobStore):
             now,
             "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of <> :of)",
         )
+
+    def is_closed(self, job_id: str) -> bool:
+        """Tell whether all work on a job has ended: report written, others told.
+
+        Raises:
+            UnknownJob: There is no such job.
+        """
+        return "pending" not in self._item(job_id)
 
     def due(self, now: datetime, limit: int = 25) -> Iterator[Job]:
         """Yield jobs that others are to be told of now, a limit a shard."""

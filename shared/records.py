@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 #: Version of every record below; readers accept their own version and older ones.
 SCHEMA_VERSION = 1
 
+#: Known clips that the system sends through its own queues; they are nobody's uploads.
+PROBE_PREFIX = "uploads/.probe/"
 Modality = Literal["audio", "video"]
 MODALITIES: tuple[Modality, ...] = ("audio", "video")
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -80,6 +82,11 @@ class Upload(Record):
         version = self.version_id or f"etag:{self.etag.strip(chr(34))}"
         identity = f"{self.bucket}\0{self.key}\0{version}"
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is a known clip of our own: in no list, count of verdicts or notice."""
+        return self.key.startswith(PROBE_PREFIX)
 
 
 class Track(Record):

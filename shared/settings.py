@@ -107,6 +107,9 @@ class Settings(BaseSettings):
         None, description="Address that each verdict is posted to, signed; empty: none."
     )
     webhook_secret: SecretStr | None = Field(
+    probe_interval_s: float = Field(
+        0, ge=0, description="Pause between known clips that the console sends; 0: none."
+    )
         None, description="Key of the webhook's HMAC-SHA256 signature; needed with its address."
     )
     event_bus: str | None = Field(

@@ -15,13 +15,13 @@ from fastapi import UploadFile
 from pydantic import BaseModel, Field
 
 from shared import objects
-from shared.batching import SharedRegistry
+from shared.batching import SharedRegistry, timed_load
 from shared.containers import SNIFF_BYTES, admit
 from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket
 from shared.halves import Analyze, decode_limits, examine
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
-from shared.telemetry import MODEL_LOAD_SECONDS, REQUESTS, SELF_TEST
+from shared.telemetry import REQUESTS, SELF_TEST
 from workers.audio import pipeline as audio
 from workers.samples import SAMPLES
 from workers.video import pipeline as video
@@ -64,12 +64,11 @@ class Engine:
         """
         self.settings = settings
         self.modality = modality
-        started = time.perf_counter()
         self.registry = SharedRegistry(
             settings.models_dir, device=settings.device, threads=settings.threads
         )
-        self._analyze = _pipeline(settings, self.registry, modality)
-        MODEL_LOAD_SECONDS.labels(modality).set(time.perf_counter() - started)
+        with timed_load(modality):
+            self._analyze = _pipeline(settings, self.registry, modality)
         self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix="analysis")
         self._waiting = 0
         self.ready = False

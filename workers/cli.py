@@ -160,16 +160,19 @@ def worker(role: Any) -> None:
 
 @main.command()
 @click.option("--port", default=4566, show_default=True, help="Port of the stand-in for AWS.")
-def local(port: int) -> None:
+@click.option("--console-port", default=8080, show_default=True, help="Port of the console.")
+def local(port: int, console_port: int) -> None:
     """Run the whole system on this machine until Ctrl-C; nothing is kept."""
     from workers import local as system
 
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
-    with _err.status("starting …"), system.running(get_settings(), port) as here:
+    running = system.running(get_settings(), port, console_port=console_port)
+    with _err.status("starting …"), running as here:
         bucket = here.settings.uploads_bucket
-        _err.print(f"[green]ready[/green] at {here.endpoint_url}; upload with any S3 client:")
+        _err.print(f"[green]ready[/green]: the console is at {here.console_url}")
+        _err.print(f"S3, SQS and DynamoDB are at {here.endpoint_url}; upload with any S3 client:")
         click.echo(f"  export AWS_ENDPOINT_URL={here.endpoint_url} AWS_ACCESS_KEY_ID=local \\")
         click.echo(
             f"         AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={here.settings.region}"

@@ -252,18 +252,25 @@ def feedback_summary(path: Path | None, as_json: bool) -> None:
 def queues(watch: bool, as_json: bool) -> None:
     """Show how deep each queue is, and its dead letters."""
     from shared import depths
+    from workers.console.board import Board, Overview
+
+    board = Board(_settings())
+
+    def look() -> Overview:
+        board.tail.look()
+        return board.sample()
     from workers import show
 
     settings = _settings()
     if watch and not as_json:
-        _watch(lambda: show.queues_table(depths.measure(settings)))
+        _watch(lambda: show.queues(look()))
         return
     while True:
-        rows = depths.measure(settings)
+        overview = look()
         if as_json:
-            _emit({"queues": [row.model_dump() for row in rows]})
+            _emit(overview.model_dump(mode="json", exclude={"queues": {"__all__": {"history"}}}))
         else:
-            show.queues(Console(), rows)
+            Console().print(show.queues(overview))
         if not watch:
             return
         time.sleep(_WATCH_S)
@@ -278,7 +285,25 @@ def _watch(render: Callable[[], Any]) -> None:
                 live.update(render(), refresh=True)
         except KeyboardInterrupt:
             return
+@click.command()
+@click.option("--timeout", default=900.0, show_default=True, help="Seconds to wait for a verdict.")
+@json_option
+def probe(timeout: float, as_json: bool) -> None:
+    """Send two known clips through the queues, and look whether their verdicts are right."""
+    from workers import probe as probing
+
+    answers = list(probing.probe(_settings(), timeout))
+    if as_json:
+        _emit({"probes": [answer.model_dump(mode="json") for answer in answers]})
+    else:
+        for answer in answers:
+            said = "no evidence" if answer.llr is None else f"LLR {answer.llr:+.2f}"
+            click.echo(f"{answer.clip}: {answer.outcome} ({said}, {answer.took_s:.0f} s)")
+    if any(answer.outcome != "right" for answer in answers):
+        raise SystemExit(1)
+
+
 
 
 #: What `workers.cli` adds to the `guardian` command.
-COMMANDS = (serve, console, pause, resume, dlq, queues, feedback_summary)
+COMMANDS = (serve, console, pause, resume, dlq, queues, probe, feedback_summary)

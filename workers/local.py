@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pydantic import SecretStr
+
 from shared.errors import SetupError
 from shared.settings import Settings
 from workers.provision import provision
@@ -55,11 +57,13 @@ class LocalSystem:
         settings: Settings that reach it.
         endpoint_url: Where S3, SQS and DynamoDB answer.
         processes: Its children, the stand-in first.
+        console_url: Where the console answers, if it was asked for.
     """
 
     settings: Settings
     endpoint_url: str
     processes: tuple[Process, ...]
+    console_url: str | None = None
 
     def dead(self) -> Process | None:
         """Return a child that has ended, if any."""
@@ -68,7 +72,10 @@ class LocalSystem:
 
 @contextmanager
 def running(
-    settings: Settings, port: int = 0, roles: tuple[str, ...] = ROLES
+    settings: Settings,
+    port: int = 0,
+    roles: tuple[str, ...] = ROLES,
+    console_port: int | None = None,
 ) -> Iterator[LocalSystem]:
     """Start stand-in and workers, wait until all are ready, and stop them at the end.
 
@@ -76,6 +83,7 @@ def running(
         settings: The settings to start from; the endpoint is replaced.
         port: Port of the stand-in; 0 takes a free one.
         roles: Which workers to start.
+        console_port: Port of the console, or another where it is taken; None starts none.
 
     Raises:
         SetupError: A process did not start; the message ends with its last lines.
@@ -100,21 +108,40 @@ def running(
         workers.extend(_spawn_worker(role, logs, environment) for role in roles)
         for worker in workers:
             _wait(worker, f"http://{HOST}:{worker.health_port}/ready")
-        system = LocalSystem(here, endpoint, (stand_in, *workers))
+        console_url = None
+        if console_port is not None:
+            console_url = _start_console(workers, logs, environment, console_port)
+        system = LocalSystem(here, endpoint, (stand_in, *workers), console_url)
         with _noted(settings, system):
             yield system
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """Pass the settings that were set on to children."""
-    chosen = settings.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return {f"GUARDIAN_{name.upper()}": str(value) for name, value in chosen.items()}
+    chosen = settings.model_dump(exclude_unset=True, exclude_none=True)
+    plain = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in chosen.items()
+    }
+    return {f"GUARDIAN_{name.upper()}": str(value) for name, value in plain.items()}
 
 
 def _spawn_worker(role: str, logs: Path, environment: Mapping[str, str]) -> Process:
     port = _free_port()
     command = [sys.executable, "-m", "workers.cli", "worker", role]
     return _spawn(role, command, logs, {**environment, "GUARDIAN_METRICS_PORT": str(port)}, port)
+
+
+def _start_console(
+    children: list[Process], logs: Path, environment: Mapping[str, str], wanted: int
+) -> str:
+    """Start the console beside the workers, wait for it, and return its address."""
+    port = wanted if _is_free(wanted) else _free_port()
+    command = [sys.executable, "-m", "workers.cli", "console", "--port", str(port)]
+    console = _spawn("console", command, logs, environment)
+    children.append(console)
+    _wait(console, f"http://{HOST}:{port}/ready")
+    return f"http://{HOST}:{port}/"
 
 
 def _spawn(
@@ -173,6 +200,16 @@ def _stop(processes: list[Process]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.popen.pid, signal.SIGKILL)
             process.popen.wait()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server itself does
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def _free_port() -> int:

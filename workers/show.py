@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Column, Table
 
-from shared.depths import QueueDepth
 from shared.letters import Letter
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
 from shared.rows import JobSummary
 from workers.aggregator.wording import HEADLINES
+from workers.console.board import Overview
 
 _COLOURS = {
     Label.LIKELY_AUTHENTIC: "green",
@@ -76,18 +77,33 @@ def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
     console.print(table)
 
 
-def queues(console: Console, rows: Iterable[QueueDepth]) -> None:
-    """Print the depth of each queue."""
-    console.print(queues_table(rows))
-
-
-def queues_table(rows: Iterable[QueueDepth]) -> Table:
-    """Make the table of queue depths."""
-    table = Table("queue", "visible", "in flight", "delayed", "dead letters")
-    for row in rows:
+def queues(overview: Overview) -> Group:
+    """Make the table of the queues, with the figures of the console's page."""
+    heads = ("waiting", "in work", "delayed", "dead", "oldest", "done/min", "backlog", "empty in")
+    table = Table("queue", *(Column(head, justify="right") for head in heads))
+    for row in overview.queues:
+        rate = "–" if row.done_per_min is None else f"{row.done_per_min:g}"
+        times = (_span(row.oldest_s), rate, _span(row.backlog_media_s), _span(row.eta_s))
         dead = f"[red]{row.dead}[/red]" if row.dead else "0"
-        table.add_row(row.name, str(row.visible), str(row.in_flight), str(row.delayed), dead)
-    return table
+        paused = " [yellow]paused[/yellow]" if row.paused else ""
+        counts = (str(row.visible), str(row.in_flight), str(row.delayed), dead)
+        table.add_row(row.name + paused, *counts, *times)
+    usual = _span(overview.mean_media_s)
+    line = f"arriving {overview.arrivals_per_min:g}/min, usual length {usual}"
+    workers = Counter(worker.role for worker in overview.workers)
+    alive = ", ".join(f"{count} {role}" for role, count in sorted(workers.items())) or "none"
+    probes = "".join(f", {one.clip} clip {one.outcome}" for one in overview.probes)
+    return Group(table, f"{line}; workers alive: {alive}{probes}")
+
+
+def _span(seconds: float | None) -> str:
+    """Say a time in its largest unit."""
+    if seconds is None:
+        return "–"
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def letters(console: Console, rows: Iterable[Letter]) -> None:

@@ -6,12 +6,12 @@ from datetime import datetime
 
 import structlog
 
-from shared import objects, outbox, signing
+from shared import measures, objects, outbox, signing
 from shared.errors import GuardianError, NoVerdict, Retryable
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus
 from shared.settings import Settings
-from shared.telemetry import VERDICTS
+from shared.telemetry import RETRIES, VERDICTS
 from shared.visibility import Receipt, give_back
 from workers.aggregator import fusion, report
 
@@ -43,8 +43,10 @@ def conclude(
             outbox.close(settings, job, now)
     except Exception as error:
         if receipt and receipt.attempt >= settings.max_receive_count:
+            measures.dead_letter("aggregate", error)
             _give_up(store, job_id, error, now)
         elif receipt and isinstance(error, Retryable):
+            RETRIES.labels("aggregator").inc()
             give_back(settings, receipt)
         raise
     return job
@@ -66,7 +68,8 @@ def _decide(
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
     written = store.finish(job, verdict, now, report_key=report_key(job.job_id, "json"))
     if written.applied:
-        VERDICTS.labels(verdict.label).inc()
+        if not job.upload.is_probe:
+            VERDICTS.labels(verdict.label).inc()
         _log.info("verdict", label=verdict.label, probability=verdict.probability)
     elif written.job.outcomes != job.outcomes:  # a half came in between: decide on what there is
         return _decide(settings, store, written.job, model, now)

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from shared.batching import CountedRegistry
+from shared.batching import CountedRegistry, timed_load
 from shared.halves import decode_limits, run_half
 from shared.queues import AUDIO_TASK, app, check_schema
 from shared.records import Analysis, Media
@@ -21,9 +21,10 @@ from workers.audio import pipeline
 @lru_cache(maxsize=1)
 def _detector() -> pipeline.AudioDetector:
     settings = get_settings()
-    return pipeline.load(
-        CountedRegistry(settings.models_dir, device=settings.device, threads=settings.threads)
-    )
+    with timed_load("audio"):
+        return pipeline.load(
+            CountedRegistry(settings.models_dir, device=settings.device, threads=settings.threads)
+        )
 
 
 @worker_process_init.connect

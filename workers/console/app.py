@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from shared import queues, web
 from shared.errors import NotReady
 from shared.settings import Settings
+from workers import probe
 from workers.console import actions, live, reading
 from workers.console.board import Board
 
@@ -33,7 +35,10 @@ def create(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(queues.configure, settings)  # to send what people repeat
         sampler = asyncio.create_task(board.run())
+        leaving = threading.Event()
+        threading.Thread(target=probe.run, args=(settings, leaving), daemon=True).start()
         yield
+        leaving.set()
         sampler.cancel()
         with suppress(asyncio.CancelledError):
             await sampler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from shared.presence import Worker
 from shared.records import JobStatus
 from shared.rows import JobSummary
 from shared.settings import QUEUES, Settings
-from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES
+from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES, RECENT_JOBS
+from workers import probe
 from workers.console.tail import Tail
 
 #: Pause between two samples.
@@ -72,6 +73,7 @@ class Overview(BaseModel):
     arrivals_per_min: float
     mean_media_s: float | None
     workers: list[Worker]
+    probes: list[probe.Answer] = []
     stale_s: float = 0.0
 
 
@@ -89,6 +91,8 @@ class Board:
     _arrivals: deque[tuple[float, int]] = field(default_factory=deque)
     _lengths: dict[str, float] = field(default_factory=dict)
     _counted: int = 0
+    #: At each sample: its time, the jobs made so far, and the messages of the uploads queue.
+    _taken: deque[tuple[float, int, int]] = field(default_factory=deque)
     _oldest: dict[str, float] = field(default_factory=dict)
     _workers: list[Worker] = field(default_factory=list)
     _slow_s: float = float("-inf")
@@ -141,10 +145,14 @@ class Board:
         self._depths.append((now_s, held))
         while now_s - self._depths[0][0] > HISTORY_S:
             self._depths.popleft()
+            self._taken.popleft()
+        self._taken.append((now_s, self.tail.arrived, held[self.settings.queue("uploads")]))
         self._measure_lengths(store)
+        self._count_states()
         if now_s - self._slow_s > _SLOW_S:
             self._oldest, self._workers = _oldest(store, now), presence.alive(self.settings, now)
             self._slow_s = now_s
+        self._oldest["uploads"] = self._oldest_upload(now_s)
         pauses = flags.pauses(self.settings)
         self.overview = Overview(
             at=now,
@@ -155,6 +163,7 @@ class Board:
             arrivals_per_min=round(self._arrival_rate(now_s) * 60, 2),
             mean_media_s=self._mean_media_s(),
             workers=self._workers,
+            probes=list(probe.latest.values()),
         )
         self._taken_s = now_s
         self.version += 1
@@ -166,6 +175,25 @@ class Board:
             return None
         age_s = round(self.clock() - self._taken_s, 1)
         return self.overview.model_copy(update={"stale_s": age_s})
+
+    def _count_states(self) -> None:
+        counts = Counter(row.status for row in self.tail.rows)
+        for state in JobStatus:
+            RECENT_JOBS.labels(state).set(counts[state])
+
+    def _oldest_upload(self, now_s: float) -> float:
+        """Age of the oldest upload that is no job yet, if the first to come is the first taken.
+
+        SQS tells it to CloudWatch alone. What had come by an earlier sample is what had been taken
+        by then and what lay there; if that is more than has been taken by now, some is left of it.
+        """
+        _, taken, _ = self._taken[-1]
+        since_s = now_s
+        for at_s, made, waiting in reversed(self._taken):
+            if waiting == 0 or made + waiting <= taken:
+                break
+            since_s = at_s
+        return round(now_s - since_s, 1)
 
     def _take_arrivals(self, now_s: float) -> None:
         """Count the jobs that were created since the last sample."""

@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, flags, presence, queues
+from shared import aws, flags, measures, presence, queues
 from shared.errors import Permanent, Retryable, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
-from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS
+from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS, RETRIES
 from workers import health
 from workers.intake import admission, events
 
@@ -173,6 +173,7 @@ class _Intake:
             return await self._bury(message, error)
         except Exception:  # noqa: BLE001  # one message must not end the process
             EVENTS.labels("failed").inc()
+            RETRIES.labels("intake").inc()
             _log.exception("intake_failed")  # SQS brings it again, then keeps it as a dead letter
             return False
         return True
@@ -220,6 +221,7 @@ class _Intake:
             await self._sqs.change_message_visibility(
                 QueueUrl=self._url,
                 ReceiptHandle=message["ReceiptHandle"],
+        measures.dead_letter("uploads", error)
                 VisibilityTimeout=delay_s,
             )
         except (ClientError, BotoCoreError, OSError) as error:

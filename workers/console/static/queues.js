@@ -46,6 +46,7 @@ function figures(overview) {
     ["workers_alive", String(overview.workers.length)],
     ["dead_letters", String(overview.queues.reduce((sum, queue) => sum + queue.dead, 0))],
   ];
+  if (overview.probes.length) rows.push(["probes", overview.probes.map((probe) => word(`probe_${probe.outcome}`)).join(", ")]);
   return rows.map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, value)));
 }
 

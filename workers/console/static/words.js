@@ -18,6 +18,7 @@ const WORDS = {
   pause: ["Pause", "일시 중지"], resume: ["Resume", "다시 시작"], paused: ["paused", "중지됨"], resumed: ["resumed", "다시 시작함"],
   paused_by: ["Paused by {n} at {at}.", "{at}에 {n} 님이 중지했습니다."], pause_title: ["Pause {n}?", "{n} 대기열을 중지할까요?"],
   pause_text: ["Workers finish what they have and take nothing new until you resume.", "작업자는 하던 일을 마치고, 다시 시작할 때까지 새 작업을 받지 않습니다."],
+  probes: ["Known clips", "기준 영상"], probe_right: ["right", "맞음"], probe_wrong: ["wrong", "틀림"], probe_late: ["late", "늦음"], probe_failed: ["failed", "실패"],
   sampling: ["Asking the queues …", "대기열을 확인하는 중…"], workers: ["Workers", "작업자"], no_workers: ["No worker has been heard in the last half minute.", "지난 30초 동안 응답한 작업자가 없습니다."],
   role: ["Role", "역할"], process: ["Process", "프로세스"], doing: ["Working on", "하는 일"], models: ["Models", "모델"], since: ["Since", "시작"], idle: ["idle", "쉬는 중"],
   role_intake: ["Intake", "접수"], role_audio: ["Audio", "음성"], role_video: ["Video", "영상"], role_aggregator: ["Aggregator", "판정"],
