@@ -250,8 +250,8 @@ def feedback_summary(path: Path | None, as_json: bool) -> None:
 @click.option("--watch", is_flag=True, help="Keep the table up to date until Ctrl-C.")
 @json_option
 def queues(watch: bool, as_json: bool) -> None:
-    """Show how deep each queue is, and its dead letters."""
-    from shared import depths
+    """Show how deep each queue is, as the console does; rates and times need --watch."""
+    from workers import show
     from workers.console.board import Board, Overview
 
     board = Board(_settings())
@@ -259,9 +259,7 @@ def queues(watch: bool, as_json: bool) -> None:
     def look() -> Overview:
         board.tail.look()
         return board.sample()
-    from workers import show
 
-    settings = _settings()
     if watch and not as_json:
         _watch(lambda: show.queues(look()))
         return
@@ -285,6 +283,8 @@ def _watch(render: Callable[[], Any]) -> None:
                 live.update(render(), refresh=True)
         except KeyboardInterrupt:
             return
+
+
 @click.command()
 @click.option("--timeout", default=900.0, show_default=True, help="Seconds to wait for a verdict.")
 @json_option
@@ -301,8 +301,6 @@ def probe(timeout: float, as_json: bool) -> None:
             click.echo(f"{answer.clip}: {answer.outcome} ({said}, {answer.took_s:.0f} s)")
     if any(answer.outcome != "right" for answer in answers):
         raise SystemExit(1)
-
-
 
 
 #: What `workers.cli` adds to the `guardian` command.
