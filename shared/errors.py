@@ -31,6 +31,12 @@ class ServiceUnavailable(Retryable):
     code = "service_unavailable"
 
 
+class ReceiptLost(Retryable):
+    """SQS no longer keeps the message for the worker that has it; another may do the work too."""
+
+    code = "receipt_lost"
+
+
 class DecoderTimeout(Retryable):
     """The decoder did not finish inside its wall-clock limit."""
 

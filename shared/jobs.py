@@ -176,7 +176,7 @@ class JobStore:
             else:
                 condition += f" AND {name}_outcome = :{name}"
                 values[f":{name}"] = half.outcome
-        return self._update(job.job_id, sets, values, now, condition)
+        return self._update(job.job_id, f"{sets} REMOVE #error", values, now, condition)
 
     def reported(self, job_id: str, now: datetime) -> Written:
         """Note that the report of a decided job is written: it leaves the `pending` index."""
@@ -195,6 +195,20 @@ class JobStore:
             },
             now,
             "attribute_not_exists(verdict)",
+        )
+
+    def note(self, job_id: str, error: GuardianError, now: datetime) -> Written:
+        """Write on an unfinished job what went wrong with it; its end takes the note away."""
+        return self._update(
+            job_id,
+            "SET #error = :error, updated = :now",
+            {
+                ":error": JobError(code=error.code, message=error.message).model_dump_json(),
+                ":queued": JobStatus.QUEUED,
+                ":running": JobStatus.RUNNING,
+            },
+            now,
+            "#status IN (:queued, :running)",
         )
 
     def reopen(self, job: Job, halves: Iterable[Modality], now: datetime) -> Written:

@@ -119,11 +119,21 @@ def workspace(settings: Settings) -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def sweep_workspaces(settings: Settings) -> int:
-    """Remove what processes that have died left behind, and return how many directories."""
+def sweep_workspaces(settings: Settings, *, own: bool = False) -> int:
+    """Remove what processes that have died left behind, and return how many directories.
+
+    Args:
+        settings: Where they lie.
+        own: Remove those of this process too, because it is about to end.
+    """
     if not settings.work_dir.is_dir():
         return 0
-    stale = [path for path in settings.work_dir.iterdir() if not _owner_lives(path.name)]
+    ours = f"{os.getpid()}-"
+    stale = [
+        path
+        for path in settings.work_dir.iterdir()
+        if not _owner_lives(path.name) or (own and path.name.startswith(ours))
+    ]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)  # a process beside us may sweep too
     return len(stale)

@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     )
     max_receive_count: int = Field(5, ge=1, description="Receives before a message is dead.")
     receive_wait_s: int = Field(20, ge=0, le=20, description="Long-poll wait of one receive.")
+    grace_s: float = Field(
+        0,
+        ge=0,
+        description="Time to finish after SIGTERM; then work is handed back. 0 is no limit.",
+    )
     exit_after_jobs: int = Field(
         0, ge=0, description="End a worker after this many jobs, or with none to do; 0 is never."
     )
@@ -102,14 +107,14 @@ class Settings(BaseSettings):
     signing_key_file: Path | None = Field(
         None, description="Ed25519 private key in PEM that signs reports and receipts; empty: none."
     )
+    probe_interval_s: float = Field(
+        0, ge=0, description="Pause between known clips that the console sends; 0: none."
+    )
     # Whom it tells
     webhook_url: str | None = Field(
         None, description="Address that each verdict is posted to, signed; empty: none."
     )
     webhook_secret: SecretStr | None = Field(
-    probe_interval_s: float = Field(
-        0, ge=0, description="Pause between known clips that the console sends; 0: none."
-    )
         None, description="Key of the webhook's HMAC-SHA256 signature; needed with its address."
     )
     event_bus: str | None = Field(

@@ -7,7 +7,11 @@ is logged, counted and followed by a pause, nothing else.
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kombu.transport import SQS
 
 from shared import aws, flags
+from shared.errors import ReceiptLost
 from shared.settings import Settings, get_settings
 from shared.telemetry import LAST_RECEIVE, RECEIVE_ERRORS
-from shared.visibility import Keeper, Receipt
+from shared.visibility import Keeper, Receipt, give_back
 
 _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
@@ -30,9 +35,35 @@ _log = structlog.get_logger()
 last_receive: dict[str, float] = {}
 
 
+#: Who wants to know of a message that could be kept no longer: called with its job and the cause.
+loss_listeners: list[Callable[[str, ReceiptLost], None]] = []
+
+
 @lru_cache(maxsize=1)
 def _keeper(settings: Settings) -> Keeper:
-    return Keeper(settings)
+    return Keeper(settings, _tell)
+
+
+def _tell(job_id: str, error: ReceiptLost) -> None:
+    for listener in loss_listeners:
+        listener(job_id, error)
+
+
+def _job_id(payload: dict[str, Any]) -> str | None:
+    """Read the job of a task message; one of another kind has none."""
+    try:
+        body = payload["body"]
+        if payload["properties"].get("body_encoding") == "base64":
+            body = base64.b64decode(body)
+        found = json.loads(body)[1].get("job_id")
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+    return None if found is None else str(found)
+
+
+def hand_back(settings: Settings) -> int:
+    """Give every message that this process has in hand to other workers; return how many."""
+    return _keeper(settings).hand_back()
 
 
 class Channel(SQS.Channel):
@@ -88,6 +119,7 @@ class Channel(SQS.Channel):
             else:
                 receipt = Receipt.of_message(payload["properties"])
                 if receipt:
+                    receipt = replace(receipt, job_id=_job_id(payload))
                     _keeper(get_settings()).keep(receipt)
                 payloads.append(payload)
         return payloads
@@ -104,9 +136,22 @@ class Channel(SQS.Channel):
             _log.warning("not_deleted", error=str(error))
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Leave the message to SQS; its visibility is no longer renewed."""
-        _keeper(get_settings()).release(delivery_tag)
-        super().basic_reject(delivery_tag, requeue)
+        """Leave the message to SQS; its visibility is no longer renewed.
+
+        Celery wants it back in the queue where the child died that worked on it. It comes back with
+        backoff, as itself: kombu would send a copy, whose receives count from one again, so that
+        a file that kills its workers would never be a dead letter.
+        """
+        receipt = _keeper(get_settings()).release(delivery_tag)
+        if requeue and receipt:
+            _log.warning("worker_lost", delay_s=give_back(get_settings(), receipt))
+        super().basic_reject(delivery_tag, requeue=False)
+
+    def _restore(self, message: Any, *_: Any) -> None:
+        """Make an unfinished message of a channel that closes visible again; kombu sends a copy."""
+        receipt = Receipt.of_message({"delivery_info": message.delivery_info})
+        if receipt and _keeper(get_settings()).release(receipt.handle):
+            give_back(get_settings(), receipt, delay_s=0)
 
 
 class Transport(SQS.Transport):

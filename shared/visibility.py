@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws
+from shared.errors import GuardianError, ReceiptLost
 from shared.settings import Settings
 from shared.telemetry import HEARTBEATS
 
@@ -25,6 +27,8 @@ MAX_INVISIBLE_S = 12 * 3600
 _RENEW_AFTER = 1 / 3
 _GONE = (
     "ReceiptHandleIsInvalid",
+    "MessageNotInflight",
+    "AWS.SimpleQueueService.MessageNotInflight",
     "InvalidParameterValue",
     "AWS.SimpleQueueService.NonExistentQueue",
 )
@@ -40,11 +44,13 @@ class Receipt:
         queue_url: URL of the queue.
         handle: Receipt handle of this receive.
         attempt: How often the message has been received, from 1.
+        job_id: The job that it is about, where that is known.
     """
 
     queue_url: str
     handle: str
     attempt: int
+    job_id: str | None = None
 
     @classmethod
     def of_message(cls, properties: dict[str, Any]) -> Receipt | None:
@@ -64,8 +70,14 @@ class Keeper:
     for a pool child is kept like one whose task runs.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare; the thread starts with the first message."""
+    def __init__(self, settings: Settings, tell: Callable[[str, ReceiptLost], None]) -> None:
+        """Prepare; the thread starts with the first message.
+
+        Args:
+            settings: Which installation.
+            tell: Called with the job of a message that could be kept no longer, and the cause.
+        """
+        self._tell = tell
         self._sqs = aws.client(settings, "sqs")
         self._timeout_s = settings.visibility_timeout_s
         self._in_hand: dict[str, tuple[Receipt, float]] = {}
@@ -80,10 +92,23 @@ class Keeper:
                 self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
                 self._thread.start()
 
-    def release(self, handle: str) -> None:
-        """Stop renewing a message; one that is not in hand is fine too."""
+    def release(self, handle: str) -> Receipt | None:
+        """Stop renewing a message and return its receipt; None where it is not in hand."""
         with self._lock:
-            self._in_hand.pop(handle, None)
+            receipt, _ = self._in_hand.pop(handle, (None, 0.0))
+        return receipt
+
+    def hand_back(self) -> int:
+        """Make every message in hand visible to other workers now; return how many there were."""
+        with self._lock:
+            held = [receipt for receipt, _ in self._in_hand.values()]
+            self._in_hand.clear()
+        for receipt in held:
+            try:
+                change(self._sqs, receipt, 0)
+            except (ClientError, BotoCoreError) as error:
+                _log.warning("message_not_given_back", error=str(error))
+        return len(held)
 
     def _run(self) -> None:
         while True:
@@ -96,7 +121,7 @@ class Keeper:
     def _renew(self, receipt: Receipt, since: float) -> None:
         """Renew once; let go of a message whose receipt is gone or as old as SQS allows."""
         if time.monotonic() - since > MAX_INVISIBLE_S - self._timeout_s:
-            self._let_go(receipt, "limit", f"held for {MAX_INVISIBLE_S // 3600} hours")
+            self._let_go(receipt, "limit", f"{MAX_INVISIBLE_S} seconds are as long as SQS allows")
             return
         try:
             change(self._sqs, receipt, self._timeout_s)
@@ -114,9 +139,15 @@ class Keeper:
         """Another worker may get the message now; conditional writes make that harmless."""
         with self._lock:
             known = self._in_hand.pop(receipt.handle, None)
-        if known:
-            HEARTBEATS.labels(outcome).inc()
-            _log.error("message_let_go", attempt=receipt.attempt, cause=cause)
+        if not known:
+            return
+        HEARTBEATS.labels(outcome).inc()
+        _log.error("message_let_go", job_id=receipt.job_id, attempt=receipt.attempt, cause=cause)
+        if receipt.job_id:
+            try:
+                self._tell(receipt.job_id, ReceiptLost(f"{ReceiptLost.__doc__} ({cause})"))
+            except GuardianError as error:
+                _log.warning("loss_not_noted", job_id=receipt.job_id, error=error.message)
 
     def _missed(self, error: Exception) -> None:
         HEARTBEATS.labels("error").inc()
@@ -130,9 +161,16 @@ def change(sqs: Any, receipt: Receipt, timeout_s: int) -> None:
     )
 
 
-def give_back(settings: Settings, receipt: Receipt) -> int:
-    """Return a message to its queue with exponential backoff, and say after how many seconds."""
-    delay_s = min(_MAX_BACKOFF_S, 1 << min(receipt.attempt, 10))
+def give_back(settings: Settings, receipt: Receipt, delay_s: int | None = None) -> int:
+    """Return a message to its queue, and say after how many seconds it can be received again.
+
+    Args:
+        settings: Which installation.
+        receipt: The receive that it is in hand by.
+        delay_s: Time to wait; None is exponential backoff.
+    """
+    if delay_s is None:
+        delay_s = min(_MAX_BACKOFF_S, 1 << min(receipt.attempt, 10))
     try:
         change(aws.client(settings, "sqs"), receipt, delay_s)
     except (ClientError, BotoCoreError) as error:

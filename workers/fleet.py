@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import UTC, datetime
 
 import structlog
 from celery.worker import state
 
 from shared import aws, objects, presence, queues, sqs_transport
+from shared.errors import ReceiptLost
+from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import Role
 from shared.settings import Settings
-from workers import health, lifespan
+from workers import ending, health, lifespan
 
 #: Ports of /health, /ready and /metrics.
 PORTS: dict[Role, int] = {"audio": 8000, "video": 8001, "aggregator": 9100}
@@ -50,7 +53,11 @@ def run(settings: Settings, role: Role) -> int:
     _log.info("worker_starting", role=role, queue=queue, port=server.server_port)
     stop = threading.Event()
     presence.announce(settings, role, _doing, stop, _models(registry, role))
+    sqs_transport.loss_listeners.append(
+        lambda job_id, error: _note(JobStore(settings), job_id, error)
+    )
     lifespan.watch(settings, stop)
+    ending.Ending(settings)
     if role == "aggregator":
         from workers.aggregator import notices, outbox, sweeper  # noqa: PLC0415  # the others need none
 
@@ -63,6 +70,10 @@ def run(settings: Settings, role: Role) -> int:
         stop.set()
         server.shutdown()
     return int(worker.exitcode or 0)
+
+
+def _note(store: JobStore, job_id: str, error: ReceiptLost) -> None:
+    store.note(job_id, error, datetime.now(UTC))
 
 
 def _models(registry: Registry, role: Role) -> dict[str, str]:

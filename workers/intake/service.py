@@ -44,7 +44,8 @@ def run(settings: Settings) -> None:
         SetupError: The queue does not exist.
     """
     intake = aws.patiently(lambda: _Intake(settings))
-    asyncio.run(intake.run())
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(intake.run())
 
 
 class _Intake:
@@ -69,8 +70,10 @@ class _Intake:
     async def run(self) -> None:
         """Consume until stopped."""
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None, "run() is awaited"
         for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self._stop.set)
+            loop.add_signal_handler(signum, self._on_signal, task)
         port = PORT if self._settings.metrics_port is None else self._settings.metrics_port
         server = health.start(port, self._is_ready, self._settings.host)
         leaving = threading.Event()
@@ -96,6 +99,12 @@ class _Intake:
             server.shutdown()
             server.server_close()
         _log.info("intake_stopped")
+
+    def _on_signal(self, task: asyncio.Task[Any]) -> None:
+        """Stop at the first signal; drop everything at the second: SQS delivers it again."""
+        if self._stop.is_set():
+            task.cancel()
+        self._stop.set()
 
     async def _is_paused(self) -> bool:
         """Rest for a moment where an operator has paused the queue."""
@@ -164,6 +173,7 @@ class _Intake:
             await self._take_uploads(events.parse(message["Body"]))
         except Retryable as error:
             EVENTS.labels("retried").inc()
+            RETRIES.labels("intake").inc()
             attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
             delay_s = min(_MAX_BACKOFF_S, _BACKOFF_BASE_S ** min(attempt, 5))
             _log.warning("intake_retry", error=error.message, delay_s=delay_s)
@@ -173,7 +183,6 @@ class _Intake:
             return await self._bury(message, error)
         except Exception:  # noqa: BLE001  # one message must not end the process
             EVENTS.labels("failed").inc()
-            RETRIES.labels("intake").inc()
             _log.exception("intake_failed")  # SQS brings it again, then keeps it as a dead letter
             return False
         return True
@@ -212,6 +221,7 @@ class _Intake:
             _log.warning("dead_letter_not_sent", error=str(failure))
             return False
         EVENTS.labels("dead_letter").inc()
+        measures.dead_letter("uploads", error)
         _log.warning("dead_letter", code=error.code, error=error.message)
         return True
 
@@ -221,7 +231,6 @@ class _Intake:
             await self._sqs.change_message_visibility(
                 QueueUrl=self._url,
                 ReceiptHandle=message["ReceiptHandle"],
-        measures.dead_letter("uploads", error)
                 VisibilityTimeout=delay_s,
             )
         except (ClientError, BotoCoreError, OSError) as error:

@@ -1,6 +1,7 @@
 """A real worker of the fleet whose task sleeps SLOW_S seconds and notes its starts in a file."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ def decide(self, job_id, schema_version):
     receipt = Receipt.of_message(self.request.properties)
     with NOTES.open("a") as notes:
         notes.write(f"start {receipt.attempt}\n")
+    if job_id == "kills":
+        os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(SECONDS)
     with NOTES.open("a") as notes:
         notes.write("end\n")

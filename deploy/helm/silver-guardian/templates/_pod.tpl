@@ -18,6 +18,7 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
 {{- with $g.queueBaseUrl }}{{ $_ := set $env "GUARDIAN_QUEUE_BASE_URL" . }}{{ end -}}
 {{- with $g.endpointUrl }}{{ $_ := set $env "AWS_ENDPOINT_URL" . }}{{ end -}}
 {{- if include "guardian.asJobs" . }}{{ $_ := set $env "GUARDIAN_EXIT_AFTER_JOBS" "1" }}{{ end -}}
+{{- if has .component (list "audio" "video" "aggregator") }}{{ $_ := set $env "GUARDIAN_GRACE_S" (sub .root.Values.gracePeriodS 30 | toString) }}{{ end -}}
 {{- if include "guardian.signs" . }}{{ $_ := set $env "GUARDIAN_SIGNING_KEY_FILE" "/etc/silver-guardian/signing.pem" }}{{ end -}}
 {{- $env = mergeOverwrite $env .root.Values.settings .values.settings -}}
 {{- range $name, $value := $env }}

@@ -1,0 +1,145 @@
+"""A message is kept while its work lasts; one that can be kept no longer is let go, and says so."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from shared import aws, sqs_transport, visibility
+from shared.errors import ServiceUnavailable
+from shared.jobs import JobStore
+from shared.queues import queue_url, send_decision
+from shared.records import Upload
+from shared.visibility import Keeper, Receipt
+from workers import fleet
+
+pytestmark = pytest.mark.integration
+TIMEOUT_S = 2
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def keeper(aws_settings, told):
+    short = aws_settings.model_copy(update={"visibility_timeout_s": TIMEOUT_S})
+    return Keeper(short, lambda job_id, error: told.append((job_id, error)))
+
+
+@pytest.fixture
+def sqs(aws_settings):
+    return aws.client(aws_settings, "sqs")
+
+
+@pytest.fixture
+def url(aws_settings):
+    return queue_url(aws_settings, aws_settings.queue("audio"))
+
+
+@pytest.fixture
+def receive(sqs, url):
+    def once():
+        answer = sqs.receive_message(
+            QueueUrl=url, WaitTimeSeconds=0, VisibilityTimeout=TIMEOUT_S
+        ).get("Messages", [])
+        return [Receipt(url, message["ReceiptHandle"], 1, "some-job") for message in answer]
+
+    return once
+
+
+def wait_for(condition, timeout_s=30):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def test_a_message_in_hand_stays_invisible_and_then_comes_back(sqs, url, keeper, receive):
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    (receipt,) = receive()
+    keeper.keep(receipt)
+    time.sleep(1.5 * TIMEOUT_S)
+    assert receive() == []
+
+    assert keeper.release(receipt.handle) == receipt
+    assert keeper.release(receipt.handle) is None
+    wait_for(receive)
+
+
+def test_what_is_handed_back_is_visible_at_once(sqs, url, keeper, receive):
+    for body in ("x", "y"):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    while receipts := receive():
+        for receipt in receipts:
+            keeper.keep(receipt)
+
+    assert keeper.hand_back() == 2
+    assert receive()
+
+
+def test_a_receipt_that_is_gone_is_let_go_and_the_job_is_told(sqs, url, keeper, receive, told):
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    (receipt,) = receive()
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt.handle)
+    keeper.keep(receipt)
+
+    wait_for(lambda: told)
+
+    assert [(job_id, error.code) for job_id, error in told] == [("some-job", "receipt_lost")]
+    assert keeper.release(receipt.handle) is None
+    time.sleep(TIMEOUT_S)
+    assert len(told) == 1
+
+
+def test_a_message_is_let_go_before_the_twelve_hours_of_sqs_are_over(
+    sqs, url, keeper, receive, told, monkeypatch
+):
+    assert visibility.MAX_INVISIBLE_S == 12 * 3600
+    monkeypatch.setattr(visibility, "MAX_INVISIBLE_S", 2 * TIMEOUT_S)
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    (receipt,) = receive()
+    keeper.keep(receipt)
+
+    wait_for(lambda: told)
+
+    assert "as long as SQS allows" in told[0][1].message
+    wait_for(receive)
+
+
+def test_a_job_that_cannot_be_told_does_not_end_the_thread(aws_settings, sqs, url, receive):
+    def fails(*_):
+        calls.append(1)
+        raise ServiceUnavailable
+
+    calls = []
+    short = aws_settings.model_copy(update={"visibility_timeout_s": TIMEOUT_S})
+    keeper = Keeper(short, fails)
+    for wanted in (1, 2):
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+        (receipt,) = receive()
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt.handle)
+        keeper.keep(receipt)
+        wait_for(lambda wanted=wanted: len(calls) == wanted)
+
+
+def test_the_note_is_on_the_job_until_it_ends(aws_settings):
+    store, now = JobStore(aws_settings), datetime.now(UTC)
+    upload = Upload(bucket=aws_settings.uploads_bucket, key="uploads/a", etag="e")
+    job_id = store.create(upload, now).job.job_id
+    fleet._note(store, job_id, visibility.ReceiptLost())
+
+    job = store.get(job_id)
+    assert (job.status, job.error.code) == ("queued", "receipt_lost")
+
+
+def test_the_job_of_a_task_is_known_from_its_message(aws_settings, sending, sqs):
+    send_decision(aws_settings, "the-job")
+    url = queue_url(aws_settings, aws_settings.queue("aggregate"))
+    (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    payload = json.loads(message["Body"])
+
+    assert sqs_transport._job_id(payload) == "the-job"
+    assert sqs_transport._job_id({"body": "{}", "properties": {}}) is None
