@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,87 +93,7 @@ def alerts() -> Iterator[tuple[Path, str]]:
 _STAGES = "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i]))"
 _NOT_EXTENDED = 'guardian_visibility_extensions_total{outcome!="extended"}'
 #: Title, unit and queries (legend, expression) of each panel.
-PANELS = (
-    (
-        "Verdicts by label",
-        "short",
-        (("{{label}}", "sum by (label) (increase(guardian_verdicts_total[$i]))"),),
-    ),
-    (
-        "Uploads by outcome",
-        "short",
-        (("{{outcome}}", "sum by (outcome) (increase(guardian_events_total[$i]))"),),
-    ),
-    (
-        "Analyses by outcome",
-        "short",
-        (
-            (
-                "{{task}} {{outcome}}",
-                "sum by (task, outcome) (increase(guardian_tasks_total[$i]))",
-            ),
-        ),
-    ),
-    (
-        "Seconds of media a second",
-        "none",
-        (
-            (
-                "{{modality}}",
-                "sum by (modality) (rate(guardian_media_seconds_total[$i]))",
-            ),
-        ),
-    ),
-    (
-        "Time of each stage, p95",
-        "s",
-        (
-            (
-                "{{task}} {{stage}}",
-                (
-                    "histogram_quantile(0.95, "
-                    "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i])))"
-                ),
-            ),
-        ),
-    ),
-    (
-        "Time since the last receive",
-        "s",
-        (("{{queue}}", "time() - max by (queue) (guardian_last_receive_timestamp_seconds)"),),
-    ),
-    (
-        "Rejected uploads by reason",
-        "short",
-        (
-            (
-                "{{reason}}",
-                "sum by (reason) (increase(guardian_uploads_rejected_total[$i]))",
-            ),
-        ),
-    ),
-    (
-        "Repairs and trouble",
-        "short",
-        (
-            (
-                "mended: {{kind}}",
-                "sum by (kind) (increase(guardian_sweeper_repairs_total[$i]))",
-            ),
-            (
-                "receives that failed: {{queue}}",
-                "sum by (queue) (increase(guardian_receive_errors_total[$i]))",
-            ),
-            (
-                "heartbeats: {{outcome}}",
-                (
-                    "sum by (outcome) (increase("
-                    'guardian_visibility_extensions_total{outcome!="extended"}[$i]))'
-                ),
-            ),
-        ),
-    ),
-)
+PANELS = Path(__file__).with_name("panels.toml")
 
 
 def dashboard() -> Iterator[tuple[Path, str]]:
@@ -182,10 +103,10 @@ def dashboard() -> Iterator[tuple[Path, str]]:
         {
             "id": index + 1,
             "type": "timeseries",
-            "title": title,
+            "title": panel["title"],
             "datasource": source,
             "gridPos": {"x": 12 * (index % 2), "y": 8 * (index // 2), "w": 12, "h": 8},
-            "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+            "fieldConfig": {"defaults": {"unit": panel["unit"], "min": 0}, "overrides": []},
             "targets": [
                 {
                     "refId": chr(65 + place),
@@ -193,10 +114,10 @@ def dashboard() -> Iterator[tuple[Path, str]]:
                     "expr": query.replace("$i", "$__rate_interval"),
                     "datasource": source,
                 }
-                for place, (legend, query) in enumerate(queries)
+                for place, (legend, query) in enumerate(panel["queries"])
             ],
         }
-        for index, (title, unit, queries) in enumerate(PANELS)
+        for index, panel in enumerate(tomllib.loads(PANELS.read_text())["panel"])
     ]
     document = {
         "uid": "silver-guardian",
