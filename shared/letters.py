@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from shared import aws, repeat
-from shared.errors import UnknownLetter
-from shared.queues import queue_url
-from shared.records import Record
+from shared.errors import UnknownJob, UnknownLetter
+from shared.jobs import JobStore
+from shared.queues import AUDIO_TASK, DECIDE_TASK, VIDEO_TASK, queue_url
+from shared.records import Outcome, Record
 from shared.settings import Settings
 
 #: SQS hands out at most ten messages a receive.
@@ -66,8 +68,21 @@ def read(settings: Settings, queue: str, limit: int = MAX_LETTERS) -> list[Lette
     return sorted((one.letter for one in held), key=lambda letter: letter.sent_at)
 
 
-def redrive(settings: Settings, queue: str, message_id: str | None = None) -> list[Letter]:
-    """Send dead letters back to their queue, and only then remove them; all, or one by its id.
+def by_cause(rows: Iterable[Letter]) -> dict[str, int]:
+    """Count letters by the code of their cause, most frequent first."""
+    return dict(Counter(row.code for row in rows).most_common())
+
+
+def redrive(
+    settings: Settings, queue: str, message_id: str | None = None, code: str | None = None
+) -> list[Letter]:
+    """Send dead letters back to their queue, and only then remove them.
+
+    Args:
+        settings: Which installation.
+        queue: Whose dead letters.
+        message_id: Only this one; None for all.
+        code: Only those with this cause; None for all.
 
     Raises:
         UnknownLetter: There is no dead letter with that id.
@@ -86,28 +101,35 @@ def redrive(settings: Settings, queue: str, message_id: str | None = None) -> li
         }
         sqs.send_message(QueueUrl=target, MessageBody=one.raw["Body"], MessageAttributes=attributes)
 
-    return _take_out(settings, queue, message_id, send_back)
+    return _take_out(settings, queue, message_id, code, send_back)
 
 
-def discard(settings: Settings, queue: str, message_id: str | None = None) -> list[Letter]:
-    """Remove dead letters for good; all, or one by its id.
+def discard(
+    settings: Settings, queue: str, message_id: str | None = None, code: str | None = None
+) -> list[Letter]:
+    """Remove dead letters for good; those that `redrive` would send back.
 
     Raises:
         UnknownLetter: There is no dead letter with that id.
         ServiceUnavailable: SQS could not be reached.
     """
-    return _take_out(settings, queue, message_id, lambda _: None)
+    return _take_out(settings, queue, message_id, code, lambda _: None)
 
 
 def _take_out(
-    settings: Settings, queue: str, message_id: str | None, act: Callable[[_Held], None]
+    settings: Settings,
+    queue: str,
+    message_id: str | None,
+    code: str | None,
+    act: Callable[[_Held], None],
 ) -> list[Letter]:
     """Act on each letter meant and remove it; give the others back."""
     sqs = aws.client(settings, "sqs")
     url = _dead_url(settings, queue)
     done: list[Letter] = []
     for one in list(_hold(settings, queue, MAX_LETTERS)):
-        if message_id not in (None, one.letter.message_id):
+        meant = message_id in (None, one.letter.message_id) and code in (None, one.letter.code)
+        if not meant:
             _release(settings, queue, one)
             continue
         with aws.translated("moving a dead letter"):
@@ -143,7 +165,8 @@ def _hold(settings: Settings, queue: str, limit: int) -> Iterator[_Held]:
         empty = 0 if fresh else empty + 1
         for raw in fresh:
             seen.add(raw["MessageId"])
-            yield _Held(_letter(queue, raw), raw["ReceiptHandle"], raw)
+            letter = _with_cause(settings, _letter(queue, raw))
+            yield _Held(letter, raw["ReceiptHandle"], raw)
 
 
 def _release(settings: Settings, queue: str, one: _Held) -> None:
@@ -173,6 +196,22 @@ def _letter(queue: str, raw: dict[str, Any]) -> Letter:
         task=task,
         body=raw["Body"],
     )
+
+
+def _with_cause(settings: Settings, letter: Letter) -> Letter:
+    """Take the cause of a task's death from its job, where the worker wrote it."""
+    if letter.job_id is None:
+        return letter
+    try:
+        job = JobStore(settings).get(letter.job_id)
+    except UnknownJob:
+        return letter.model_copy(update={"code": "job_gone", "cause": "the job was erased"})
+    half = {AUDIO_TASK: job.audio, VIDEO_TASK: job.video}.get(letter.task or "")
+    if half is not None and half.outcome is Outcome.FAILED and half.reason:
+        return letter.model_copy(update={"code": half.reason, "cause": half.message or half.reason})
+    if letter.task == DECIDE_TASK and job.error:
+        return letter.model_copy(update={"code": job.error.code, "cause": job.error.message})
+    return letter
 
 
 def _task_of(body: str) -> tuple[str | None, str | None]:

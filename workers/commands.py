@@ -23,6 +23,7 @@ _WATCH_S = 2.0
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 queue_argument = click.argument("queue", type=click.Choice(QUEUES))
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+cause_option = click.option("--cause", help="Only those with this code, as `dlq list` shows it.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 one_option = click.option("--id", "message_id", help="Only the letter with this message id.")
 
@@ -121,7 +122,8 @@ def dlq_list(queue: str, as_json: bool) -> None:
 
     rows = letters.read(_settings(), queue)
     if as_json:
-        _emit({"letters": [row.model_dump(mode="json") for row in rows]})
+        documents = [row.model_dump(mode="json") for row in rows]
+        _emit({"letters": documents, "causes": letters.by_cause(rows)})
     else:
         show.letters(Console(), rows)
 
@@ -129,30 +131,34 @@ def dlq_list(queue: str, as_json: bool) -> None:
 @dlq.command("redrive")
 @queue_argument
 @one_option
+@cause_option
 @json_option
-def dlq_redrive(queue: str, message_id: str | None, as_json: bool) -> None:
+def dlq_redrive(queue: str, message_id: str | None, cause: str | None, as_json: bool) -> None:
     """Send the dead letters of QUEUE back to it."""
     from shared import letters
 
     settings = _settings()
-    _audit(settings, "redrive", queue, message_id or "all")
-    _tell(letters.redrive(settings, queue, message_id), "redriven", as_json)
+    _audit(settings, "redrive", queue, message_id or cause or "all")
+    _tell(letters.redrive(settings, queue, message_id, cause), "redriven", as_json)
 
 
 @dlq.command("discard")
 @queue_argument
 @one_option
+@cause_option
 @yes_option
 @json_option
-def dlq_discard(queue: str, message_id: str | None, yes: bool, as_json: bool) -> None:
+def dlq_discard(
+    queue: str, message_id: str | None, cause: str | None, yes: bool, as_json: bool
+) -> None:
     """Remove dead letters of QUEUE for good; asks for the queue's name first."""
     from shared import letters
 
     settings = _settings()
     if not yes and click.prompt(f"Type {queue} to discard its dead letters") != queue:
         raise click.Abort
-    _audit(settings, "discard", queue, message_id or "all")
-    _tell(letters.discard(settings, queue, message_id), "discarded", as_json)
+    _audit(settings, "discard", queue, message_id or cause or "all")
+    _tell(letters.discard(settings, queue, message_id, cause), "discarded", as_json)
 
 
 def _tell(done: list[Any], word: str, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Column, Table
 
-from shared.letters import Letter
+from shared.letters import Letter, by_cause
 from shared.models import Registry
 from shared.records import Job, Label, PartialResult
 from shared.rows import JobSummary
@@ -107,7 +107,8 @@ def _span(seconds: float | None) -> str:
 
 
 def letters(console: Console, rows: Iterable[Letter]) -> None:
-    """Print dead letters, oldest first."""
+    """Print dead letters, oldest first, and how many there are of each cause."""
+    rows = list(rows)
     table = Table("message", "sent (UTC)", "receives", "cause", "job")
     for row in rows:
         table.add_row(
@@ -118,6 +119,8 @@ def letters(console: Console, rows: Iterable[Letter]) -> None:
             row.job_id or "",
         )
     console.print(table)
+    for code, count in by_cause(rows).items():
+        console.print(f"{count:>5}  {code}")
 
 
 def models(console: Console, registry: Registry) -> None:

@@ -1,0 +1,87 @@
+"""Dead letters tell the cause that their job knows, and go back or away by cause."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shared import aws, depths, letters, queues
+from shared.errors import NoVerdict
+from shared.jobs import JobStore
+from shared.queues import queue_url
+from shared.records import JobStatus, Outcome, PartialResult, Upload
+
+pytestmark = pytest.mark.integration
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def store(aws_settings, sending):
+    return JobStore(aws_settings)
+
+
+def bury(settings, queue):
+    """Move every message of a queue to its dead letters."""
+    sqs = aws.client(settings, "sqs")
+    alive = queue_url(settings, settings.queue(queue))
+    dead = queue_url(settings, settings.dead_letter_queue(queue))
+    while messages := sqs.receive_message(QueueUrl=alive).get("Messages"):
+        for message in messages:
+            sqs.send_message(QueueUrl=dead, MessageBody=message["Body"])
+            sqs.delete_message(QueueUrl=alive, ReceiptHandle=message["ReceiptHandle"])
+
+
+def failed(store, settings, name, reason, modality="audio"):
+    """A finished job whose half failed for a reason, its task among the dead letters."""
+    upload = Upload(bucket=settings.uploads_bucket, key=f"uploads/{name}", etag="e")
+    job_id = store.create(upload, NOW).job.job_id
+    half = PartialResult(
+        modality=modality, outcome=Outcome.FAILED, reason=reason, message=f"{reason}, at last"
+    )
+    store.save_partial(job_id, half, NOW)
+    store.fail(job_id, NoVerdict(), NOW)
+    queues.send_analysis(settings, modality, job_id)
+    bury(settings, modality)
+    return job_id
+
+
+def test_causes_come_from_the_jobs_and_are_counted(store, aws_settings):
+    for name in ("a", "b"):
+        failed(store, aws_settings, name, "service_unavailable")
+    failed(store, aws_settings, "c", "decoder_timeout")
+    queues.send_analysis(aws_settings, "audio", "0" * 32)
+    bury(aws_settings, "audio")
+
+    rows = letters.read(aws_settings, "audio")
+
+    assert letters.by_cause(rows) == {
+        "service_unavailable": 2,
+        "decoder_timeout": 1,
+        "job_gone": 1,
+    }
+    assert {row.cause for row in rows} >= {"service_unavailable, at last"}
+
+
+def test_a_verdict_that_failed_tells_why(store, aws_settings):
+    job_id = failed(store, aws_settings, "a", "service_unavailable")
+    queues.send_decision(aws_settings, job_id)
+    bury(aws_settings, "aggregate")
+
+    (letter,) = letters.read(aws_settings, "aggregate")
+
+    assert (letter.job_id, letter.code) == (job_id, "no_verdict")
+
+
+def test_one_cause_goes_back_and_its_job_with_it_and_another_is_discarded(store, aws_settings):
+    back = failed(store, aws_settings, "a", "service_unavailable")
+    stays = failed(store, aws_settings, "b", "decoder_timeout")
+
+    (sent,) = letters.redrive(aws_settings, "audio", code="service_unavailable")
+
+    assert sent.job_id == back
+    assert (store.get(back).status, store.get(back).audio) == (JobStatus.QUEUED, None)
+    assert store.get(stays).status is JobStatus.FAILED
+    assert depths.backlog(aws_settings, "audio") == 1
+    assert letters.discard(aws_settings, "audio", code="service_unavailable") == []
+    (gone,) = letters.discard(aws_settings, "audio", code="decoder_timeout")
+    assert gone.job_id == stays
+    assert letters.read(aws_settings, "audio") == []
