@@ -2,11 +2,11 @@
 
     python scripts/tamper.py SOURCES OUT --clips 600 --half test
 
-SOURCES is a directory with videos; a `manifest.csv` in it or above it (columns `file` and `group`)
-says which of them belong together. Groups are split into a development and a test half by a
-digest of their name. Every clip has one tampering at a random place, of a random length, and is
-compressed once more with a random quality (CRF 18 to 32). The manifest of the clips has one row a
-clip: file, label (a type of finding, or none), start_s, end_s, kind, source, group, crf.
+SOURCES is a directory with videos, at any depth; a `manifest.csv` in it or above it (columns `file`
+and `group`) says which of them belong together. Groups are split into a development and a test half
+by a digest of their name. Every clip has one tampering at a random place, of a random length, and
+is compressed once more with a random quality (CRF 18 to 32). The manifest of the clips has one row
+a clip: file, label (a type of finding, or none), start_s, end_s, kind, source, group, crf.
 A tampering without extent (frames deleted, a splice) has the span 0.2 s before and after it.
 """
 
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from training.tamperings import FPS, TAMPERINGS, UNTOUCHED, Maker, Plan
@@ -73,8 +74,8 @@ def read(source: Source, size: tuple[int, int]) -> Frames:
 
 
 @lru_cache
-def size_of(source: Source) -> tuple[int, int]:
-    """Return width and height of a source, even."""
+def size_of(source: Source, side: int) -> tuple[int, int]:
+    """Return width and height that a source is used with, even, `side` at most."""
     if source.path is None:
         return 320, 240
     text = subprocess.run(
@@ -87,7 +88,8 @@ def size_of(source: Source) -> tuple[int, int]:
         text=True,
     ).stdout
     width, height = (int(part) for part in text.strip().split(",")[:2])
-    return width // 2 * 2, height // 2 * 2
+    scale = min(1.0, side / max(width, height))
+    return int(width * scale) // 2 * 2, int(height * scale) // 2 * 2
 
 
 def encode(frames: Frames, out: Path, *options: str) -> None:
@@ -119,6 +121,41 @@ def faded(frames: Frames, foreign: Frames) -> Frames:
     return out.astype(np.uint8)
 
 
+def shaken(frames: Frames, seed: int) -> Frames:
+    """Move a window over the frames as an unsteady hand moves a camera: drift, sway and tremor."""
+    count, rows, width = frames.shape
+    height = rows * 2 // 3
+    rng = np.random.default_rng(seed)
+    room = min(width, height) // 12 // 2 * 2
+    path = np.stack([wander(rng, count, 45, 0.5) + wander(rng, count, 9, 0.12) for _ in range(2)])
+    path += np.stack([wander(rng, count, 1, 0.006) for _ in range(2)])
+    corners = np.clip((path.T + 1) * room / 2, 0, room)  # in fractions of a pixel
+    wide, high = width - room, height - room
+    out = np.empty((count, high * 3 // 2, wide), np.uint8)
+    for frame, corner, target in zip(frames, corners, out, strict=True):
+        target[:high] = window(frame[:height], corner, (wide, high))
+        colours = frame[height:].reshape(2, height // 2, width // 2)
+        parts = [window(colour, corner / 2, (wide // 2, high // 2)) for colour in colours]
+        target[high:] = np.stack(parts).reshape(-1, wide)
+    return out
+
+
+def window(plane: Frames, corner: NDArray[np.float64], size: tuple[int, int]) -> Frames:
+    """Cut a window of (width, height) out of a plane, from a corner between the pixels on."""
+    move = np.array([[1, 0, corner[0]], [0, 1, corner[1]]], np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cut = cv2.warpAffine(plane, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, dtype=np.uint8)
+
+
+def wander(rng: np.random.Generator, count: int, smooth: int, size: float) -> NDArray[np.float64]:
+    """Return a smooth random path of a standard deviation of `size`."""
+    raw = rng.normal(size=count + 6 * smooth)
+    window = np.exp(-0.5 * np.square(np.arange(-3 * smooth, 3 * smooth + 1) / smooth))
+    path = np.convolve(raw, window / np.sqrt(np.square(window).sum()), mode="valid")
+    return np.asarray(path[:count] * size)
+
+
 def recompressed(frames: Frames, scratch: Path, *options: str) -> Frames:
     """Return frames after one more compression."""
     encode(frames, scratch, *options)
@@ -138,6 +175,8 @@ def render(plan: Plan, frames: Frames, foreign: Frames, out: Path, crf: int) -> 
         pools[3] = faded(frames, foreign)
     shown = [(source, index) for source, index in plan.order if index < len(pools[source])]
     clip = np.stack([pools[source][index] for source, index in shown])
+    if plan.shake is not None:
+        clip = shaken(clip, plan.shake)
     if plan.first_pass:
         clip = recompressed(clip, scratch, *plan.first_pass)
     options = ["-crf", str(crf)]
@@ -179,7 +218,7 @@ def sources_in(directory: Path, half: str) -> list[Source]:
             break
     found = [
         Source(path.name, groups.get(path.name, path.stem), path=path)
-        for path in sorted(directory.iterdir())
+        for path in sorted(directory.rglob("*"))
         if path.suffix in (".mp4", ".mkv", ".mov", ".webm")
     ]
     found += [Source(name, name, graph=graph) for name, graph in SYNTHETIC.items()]
@@ -192,18 +231,23 @@ def half_of(group: str) -> str:
 
 
 def clips(
-    sources: list[Source], makers: tuple[Maker, ...], count: int, out: Path, rng: random.Random
+    sources: list[Source],
+    makers: tuple[Maker, ...],
+    count: int,
+    out: Path,
+    rng: random.Random,
+    side: int,
 ) -> Iterator[dict[str, str]]:
     """Make clips, types and sources in turn, and yield their rows of the manifest."""
     for number in range(count):
         source = sources[number // len(makers) % len(sources)]
         maker = makers[number % len(makers)]
-        size = size_of(source)
+        size = size_of(source, side)
         frames = read(source, size)
         if len(frames) < 60:  # too short to have a before, a tampering and an after
             sources = [other for other in sources if other is not source]
             source = sources[number // len(makers) % len(sources)]
-            size = size_of(source)
+            size = size_of(source, side)
             frames = read(source, size)
         stranger = rng.choice([other for other in sources if other.group != source.group])
         while len(read(stranger, size)) < 60:
@@ -234,15 +278,21 @@ def main() -> None:
     parser.add_argument("--untouched", type=int, default=160, help="untouched clips")
     parser.add_argument("--half", choices=("all", "development", "test"), default="all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", type=int, default=1280, help="longest side of the clips")
+    parser.add_argument("--only", default="", help="makers to use, by name, with commas between")
     options = parser.parse_args()
     sources = sources_in(options.sources, options.half)
     print(f"{len(sources)} sources, {len({source.group for source in sources})} groups")
     rows: list[dict[str, str]] = []
     jobs = ((TAMPERINGS, options.clips, "tampered"), (UNTOUCHED, options.untouched, "untouched"))
-    for makers, count, name in jobs:
+    only = set(filter(None, options.only.split(",")))
+    for all_makers, count, name in jobs:
+        makers = tuple(maker for maker in all_makers if not only or maker.__name__ in only)
+        if not makers:
+            continue
         (options.out / name).mkdir(parents=True, exist_ok=True)
         rng = random.Random(f"{options.seed} {name}")
-        made = clips(sources, makers, count, options.out / name, rng)
+        made = clips(sources, makers, count, options.out / name, rng, options.side)
         rows.extend(row | {"file": f"{name}/{row['file']}"} for row in made)
     with (options.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys())

@@ -28,7 +28,7 @@ class Plan:
     first_pass: tuple[str, ...] = ()
     join: int | None = None
     trim_s: float | None = None
-    second_look: int | None = None
+    shake: int | None = None
 
 
 Maker = Callable[[random.Random, int], Plan]
@@ -167,6 +167,24 @@ def varying_rate(rng: random.Random, count: int) -> Plan:
     return plan
 
 
+def unsteady(rng: random.Random, count: int) -> Plan:
+    """Hold the camera in an unsteady hand."""
+    plan = Plan("none", "unsteady hand", own(0, count))
+    plan.shake = rng.randrange(2**32)
+    return plan
+
+
+def phone(rng: random.Random, count: int) -> Plan:
+    """Record as a phone does: an unsteady hand, frames left out alone and in short bursts."""
+    plan = varying_rate(rng, count)
+    plan.kind = "unsteady hand, varying rate"
+    plan.shake = rng.randrange(2**32)
+    for _ in range(count // 50):
+        start = rng.randrange(1, count)
+        plan.drop |= set(range(start, min(count, start + rng.randint(2, 4))))
+    return plan
+
+
 def encoder_skips(rng: random.Random, count: int) -> Plan:
     """Show a frame twice or three times in place of the next, as encoders under load do."""
     order = own(0, count)
@@ -222,6 +240,8 @@ TAMPERINGS: tuple[Maker, ...] = (
 UNTOUCHED: tuple[Maker, ...] = (
     untouched,
     varying_rate,
+    unsteady,
+    phone,
     encoder_skips,
     pulled_down,
     cuts,

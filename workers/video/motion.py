@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Tiles = NDArray[np.floating]
 
 #: Longer side of the grey pictures that are compared, in pixels.
 SIDE_PX = 64
@@ -47,24 +48,8 @@ class Motion:
     def distance(self, first: Indices | int, second: Indices | int) -> Floats:
         """Return the step that would lead from one picture to another; shapes broadcast."""
         left, right = np.broadcast_arrays(np.atleast_1d(first), np.atleast_1d(second))
-        tiles = _tile_change(self.pictures[left], self.pictures[right])
-        return _top(tiles)
-
-    def alike(self, first: int, second: int) -> float:
-        """Return the correlation of two pictures; 1 where both are flat."""
-        left = self.pictures[first].astype(np.float64).ravel()
-        right = self.pictures[second].astype(np.float64).ravel()
-        left, right = left - left.mean(), right - right.mean()
-        scale = float(np.sqrt((left @ left) * (right @ right)))
-        return float(left @ right) / scale if scale > left.size else 1.0
-
-    def tone_change(self, first: int, second: int) -> float:
-        """Return the share of pixels that would need another tone (of 16) to make one the other."""
-        counts = [
-            np.bincount(self.pictures[at].ravel() >> 4, minlength=16) for at in (first, second)
-        ]
-        moved = float(np.abs(counts[0] - counts[1]).sum())
-        return moved / (2.0 * int(self.pictures[0].size))
+        tiles = tile_change(self.pictures[left], self.pictures[right])
+        return top_tiles(tiles)
 
 
 def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
@@ -79,12 +64,12 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
         pictures.append(_whole_tiles(picture))
     stack = np.stack(pictures)
     parts = [
-        _tile_change(stack[start : start + _CHUNK], stack[start + 1 : start + 1 + _CHUNK])
+        tile_change(stack[start : start + _CHUNK], stack[start + 1 : start + 1 + _CHUNK])
         for start in range(0, len(stack) - 1, _CHUNK)
     ]
     tiles = (stack.shape[1] // TILE_PX) * (stack.shape[2] // TILE_PX)
     tile_steps = np.concatenate([np.zeros((1, tiles), np.float32), *parts])
-    return Motion(np.asarray(times), stack, tile_steps, _top(tile_steps))
+    return Motion(np.asarray(times), stack, tile_steps, top_tiles(tile_steps))
 
 
 def _whole_tiles(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -97,7 +82,7 @@ def _whole_tiles(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture[: height // TILE_PX * TILE_PX, : width // TILE_PX * TILE_PX]
 
 
-def _tile_change(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+def tile_change(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the root mean square change of each tile, shape (pairs, tiles)."""
     count = min(len(first), len(second))
     change = first[:count].astype(np.float32) - second[:count]
@@ -107,8 +92,8 @@ def _tile_change(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray
     return np.asarray(np.sqrt(mean), dtype=np.float32)
 
 
-def _top(tiles: NDArray[np.float32]) -> Floats:
-    """Return the mean of the tiles that change most."""
-    count = min(TOP_TILES, tiles.shape[1])
-    top = np.partition(tiles, tiles.shape[1] - count, axis=1)[:, -count:]
-    return np.asarray(top.mean(axis=1), dtype=np.float64)
+def top_tiles(tiles: Tiles) -> Floats:
+    """Return the mean of the tiles that change most, over the last axis."""
+    count = min(TOP_TILES, tiles.shape[-1])
+    top = np.partition(tiles, tiles.shape[-1] - count, axis=-1)[..., -count:]
+    return np.asarray(top.mean(axis=-1), dtype=np.float64)

@@ -7,25 +7,33 @@ frame of one motion.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 import numpy as np
 
+from workers.video.joints import AROUND, NEAR, Trail
 from workers.video.jumps import Jump
-from workers.video.motion import NOISE, Motion
+from workers.video.motion import NOISE, Indices, Motion
 
 #: Shortest and longest inserted segment that is looked for, in frames.
 MIN_INSERTED, MAX_INSERTED = 3, 750
 #: Longest stretch of swapped or reversed frames that is looked for, in frames.
 MAX_REORDERED = 250
+#: Log odds that two of the ends of swapped or turned runs are joints, taken together, at least.
+SURE_SWAP, SURE_TURN = 3.0, 2.5
 #: Largest step between two frames that follow each other, in usual steps of that place.
 FOLLOWS = 1.7
+#: Log odds of a joint below which two frames that are put together follow each other.
+ORDINARY = -0.5
 #: How much larger the steps to frames a little further off are at least, where things move.
-APART = 1.3
+APART = 1.15
 #: How much larger the step back from an inserted segment is than the one across it, at least.
 LEADS_BACK = 2.5
 #: Smallest usual step for which it can be told which frames follow each other, in grey levels.
 MOVING = 1.5
 _BESIDE = 4
+_SIDE = AROUND + 1
+_SHORTEST = NEAR + 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def _resumes_after(motion: Motion, start: int) -> tuple[int, int] | None:
         return None
     across = motion.distance(start - 1, places)
     for place in places[motion.steps[places] >= LEADS_BACK * across]:
-        if follows(motion, start - 1, int(place)):
+        if _goes_on(motion, start, int(place)):
             return start, int(place)
     return None
 
@@ -77,87 +85,124 @@ def _left_off_before(motion: Motion, stop: int) -> tuple[int, int] | None:
         return None
     across = motion.distance(places - 1, stop)
     for place in places[motion.steps[places] >= LEADS_BACK * across]:
-        if follows(motion, int(place) - 1, stop):
+        if _goes_on(motion, int(place), stop):
             return int(place), stop
     return None
+
+
+def _goes_on(motion: Motion, start: int, stop: int) -> bool:
+    """Tell whether the motion before one frame goes on from another."""
+    return follows(motion, np.arange(max(0, start - _SIDE), start), _from(motion, stop))
+
+
+def _from(motion: Motion, start: int) -> Indices:
+    return np.arange(start, min(len(motion), start + _SIDE))
 
 
 def reorderings(motion: Motion, jumps: list[Jump]) -> list[Stretch]:
     """Find runs that are swapped with their neighbours, or played backwards."""
     found: list[Stretch] = []
-    places = [jump.at for jump in jumps]
-    firm = {jump.at for jump in jumps if jump.firm}
-    for number, start in enumerate(places):
-        if any(s.start <= start < s.stop for s in found):
+    likely = {jump.at: jump.likely for jump in jumps}
+    for first, second in combinations(likely, 2):
+        if not 2 * _SHORTEST <= second - first <= MAX_REORDERED or any(
+            stretch.start <= first < stretch.stop for stretch in found
+        ):
             continue
-        near = [place for place in places[number + 1 :] if place - start <= MAX_REORDERED]
-        swap = _swapped(motion, start, near, firm) or _reversed(motion, start, near, firm)
-        if swap:
-            found.append(swap)
+        stretch = _reversed(motion, first, second, likely) or _swapped(
+            motion, first, second, likely
+        )
+        if stretch:
+            found.append(stretch)
     return found
 
 
-def _swapped(motion: Motion, start: int, near: list[int], firm: set[int]) -> Stretch | None:
-    """Look for A C B D: A goes on in B, B in C, and C in D."""
-    for order, middle in enumerate(near):
-        for stop in near[order + 1 :]:
-            if len({start, middle, stop} & firm) < 1:
-                continue
-            if (
-                follows(motion, start - 1, middle)
-                and follows(motion, stop - 1, start)
-                and follows(motion, middle - 1, stop)
-            ):
-                detail = (
-                    f"Two neighbouring runs of {middle - start} and {stop - middle} frames are "
-                    "swapped: in the other order all their ends follow each other."
-                )
-                return Stretch("reordered_run", start, stop, detail, 0.9)
-    return None
-
-
-def _reversed(motion: Motion, start: int, near: list[int], firm: set[int]) -> Stretch | None:
-    """Look for a run whose last frame follows what is before it, and whose first leads on."""
-    for stop in near:
-        if stop - start < 2 * _BESIDE or not {start, stop} & firm:
+def _swapped(motion: Motion, first: int, second: int, likely: dict[int, float]) -> Stretch | None:
+    """Look for A C B D with two of its three joints given: A goes on in B, B in C, and C in D."""
+    if likely[first] + likely[second] < SURE_SWAP:
+        return None
+    low, high = max(_SHORTEST, second - MAX_REORDERED), min(len(motion), first + MAX_REORDERED)
+    for start, middle, stop in (
+        _third(motion, (None, first, second), np.arange(low, first - _SHORTEST)),
+        _third(motion, (first, None, second), np.arange(first + _SHORTEST, second - _SHORTEST)),
+        _third(motion, (first, second, None), np.arange(second + _SHORTEST, high - _SHORTEST)),
+    ):
+        if start < 0:
             continue
-        if follows(motion, start - 1, stop - 1, (-1, -1)) and follows(motion, start, stop, (1, 1)):
+        before = np.arange(max(0, start - _SIDE), start)
+        runs = (before, np.arange(middle, stop), np.arange(start, middle), _from(motion, stop))
+        if all(follows(motion, *pair) for pair in pairwise(runs)):
             detail = (
-                f"{stop - start} frames run backwards: turned round, both their ends follow what "
-                "is beside them."
+                f"Two neighbouring runs of {middle - start} and {stop - middle} frames are "
+                "swapped: in the other order all their ends follow each other."
             )
-            return Stretch("reordered_run", start, stop, detail, 0.8)
+            return Stretch("reordered_run", start, stop, detail, 0.9)
     return None
 
 
-def follows(motion: Motion, first: int, second: int, away: tuple[int, int] = (-1, 1)) -> bool:
-    """Tell whether one frame could be the next one after another, and only just.
+def _third(
+    motion: Motion, known: tuple[int | None, int | None, int | None], places: Indices
+) -> tuple[int, int, int]:
+    """Choose the place of the joint that is not known; its start is -1 where there is none."""
+    nowhere = -1, -1, -1
+    start, middle, stop = (
+        places if place is None else np.full(places.shape, place) for place in known
+    )
+    if not places.size:
+        return nowhere
+    # the two frames that do not depend on the third joint decide whether to look for it
+    links = [(start - 1, middle), (stop - 1, start), (middle - 1, stop)]
+    given = links.pop(2 - known.index(None))
+    last, first = int(given[0][0]), int(given[1][0])
+    if last <= _BESIDE or first + _BESIDE >= len(motion):
+        return nowhere
+    beside = motion.steps[last - _BESIDE + 1 : last + 1], motion.steps[first + 1 : first + _BESIDE]
+    usual = float(np.concatenate(beside).max())
+    if float(motion.distance(last, first)[0]) > FOLLOWS * usual + NOISE:
+        return nowhere
+    ways = motion.distance(*links[0]) + motion.distance(*links[1])
+    best = int(places[int(np.argmin(ways))])
+    start_at, middle_at, stop_at = (best if place is None else place for place in known)
+    return start_at, middle_at, stop_at
+
+
+def _reversed(motion: Motion, start: int, stop: int, likely: dict[int, float]) -> Stretch | None:
+    """Look for a run whose last frame follows what is before it, and whose first leads on."""
+    if likely[start] + likely[stop] < SURE_TURN:
+        return None
+    before = np.arange(max(0, start - _SIDE), start)
+    runs = before, np.arange(start, stop)[::-1], _from(motion, stop)
+    if not all(follows(motion, *pair) for pair in pairwise(runs)):
+        return None
+    detail = (
+        f"{stop - start} frames run backwards: turned round, both their ends follow what is "
+        "beside them."
+    )
+    return Stretch("reordered_run", start, stop, detail, 0.8)
+
+
+def follows(motion: Motion, left: Indices, right: Indices) -> bool:
+    """Tell whether the first frame of one run could be the next one after another run's last.
 
     Args:
         motion: The motion of the recording.
-        first: Index of the earlier frame.
-        second: Index of the frame that may follow it.
-        away: Directions in which the joined motion leads away from the two frames; in a run
-            played backwards they are turned round.
+        left: Frames of the earlier run, in the order in which they would be played.
+        right: Frames of the run that may follow it, likewise.
     """
-    usual = max(_usual(motion, first, away[0]), _usual(motion, second, away[1]))
-    if usual < MOVING:
+    left, right = left[-AROUND - 1 :], right[: AROUND + 1]
+    if min(left.size, right.size) <= NEAR:
         return False
-    step = float(motion.distance(first, second)[0])
-    if step > FOLLOWS * usual + NOISE:
+    usual = max(_usual(motion, left[::-1]), _usual(motion, right))
+    step = float(motion.distance(left[-1], right[0])[0])
+    if usual < MOVING or step > FOLLOWS * usual + NOISE:
         return False
-    last = len(motion) - 1
-    further = [
-        min(last, max(0, at + 3 * way)) for at, way in zip((first, second), away, strict=True)
-    ]
-    pairs = ((further[0], second), (first, further[1]))
-    return all(float(motion.distance(*pair)[0]) >= APART * step for pair in pairs)
+    further = motion.distance(np.array([left[-NEAR - 1], left[-1]]), right[[0, NEAR]])
+    if float(further.min()) < APART * step:
+        return False
+    joint = Trail.of(motion, np.concatenate([left, right])).joint(left.size)
+    return joint is None or joint.likely < ORDINARY
 
 
-def _usual(motion: Motion, at: int, way: int) -> float:
-    """Return the usual step on one side of a frame."""
-    if way < 0:
-        part = motion.steps[max(1, at - _BESIDE + 1) : at + 1]
-    else:
-        part = motion.steps[at + 1 : at + 1 + _BESIDE]
-    return float(np.percentile(part, 75)) if part.size else 0.0
+def _usual(motion: Motion, away: Indices) -> float:
+    """Return the usual step on one side of a frame, leading away from it."""
+    part = motion.distance(away[:_BESIDE][: away.size - 1], away[1 : _BESIDE + 1])
+    return float(np.percentile(part, 75))

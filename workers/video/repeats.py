@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
-from workers.video.jumps import NEAR
-from workers.video.motion import NOISE, Floats, Indices, Motion
+from workers.video.joints import NEAR
+from workers.video.motion import Floats, Indices, Motion
 
 #: Shortest frozen and duplicated run, in frames.
 MIN_FROZEN, MIN_DUPLICATED = 8, 7
 #: Largest steps inside a frozen run, in grey levels, tried in turn; and as a share of the steps
 #: beside it.
 FROZEN_STEPS, FROZEN_SHARE = (0.6, 1.0, 1.5, 2.0), 0.25
+#: Largest median step inside a frozen run, in grey levels: a picture that is held is stored as "no
+#: change" and then stands still to the last grey level, what rests in front of a camera does not.
+#: On development clips 0.28 at most in frozen runs, 0.6 and more in natural rest.
+STILL = 0.42
 #: Smallest contrast of a frozen run; see `Run`.
 MIN_CONTRAST = 0.35
+#: Frames in which compression may blend a frozen run with what is beside it, and the largest share
+#: of the motion beside it that they have.
+BLENDED, BLENDED_SHARE = 4, 0.5
 #: Share of the motion beside a frozen run that one of the last two steps before it has at least;
 #: what comes to rest by itself slows down.
 ABRUPT = 0.5
@@ -25,22 +33,23 @@ ABRUPT = 0.5
 MOVING = 2.2
 #: Frames beside a run whose motion counts.
 BESIDE = 6
-#: Largest difference of a frame from its copy, as a share of that from the copy's neighbours:
-#: for a single frame, and for the median of a run.
-MATCH, SHARP = 0.8, 0.6
+#: What one frame adds to the evidence for a copy: the log of how many times nearer it is to its
+#: copy than to that one's neighbours, between the two bounds, less the usual. Set on untouched
+#: development clips.
+NEARER, USUALLY_NEARER = (-0.6, 0.7), 0.13
+#: Evidence from which on a run is a copy, that which a perfect run of 12 frames has, and how far
+#: it falls before the run has ended.
+EVIDENCE, FULL_EVIDENCE, FALL = 3.1, 6.8, 0.8
 #: Share of the pixels that are compared, those that change most over time.
 BUSY_SHARE = 0.3
+#: Mean square that compression and rounding leave between a frame and its copy, in grey levels.
+_FLOOR = 0.15
 #: Smallest lag between a frame and its copy, and the largest that is looked for, in frames.
 MIN_LAG, MAX_LAG = 5, 3000
-#: Frames inside a duplicated run that may fail to match.
-MAX_MISSES = 6
-#: Frames between two duplicated runs with the same lag that are taken to belong to them.
-BRIDGED = 25
-#: Most matching pairs that are looked at (computer graphics can repeat all the time).
-MAX_PAIRS = 400_000
 #: Percentile of the steps beside a run that tells whether it moves there.
 _BUSY = 65
 _BLOCK = 256
+_BESIDE_LAG = 2  # neighbours of a frame
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Run:
         start: Index of its first frame.
         stop: Index after its last frame.
         lag: How many frames before it the same run is shown; 0 for a frozen one.
-        contrast: How clear it is: 0 at the threshold, 1 for a perfect repetition.
+        contrast: How clear it is: about 0.5 at the threshold, 1 and more for a perfect repetition.
     """
 
     start: int
@@ -75,92 +84,116 @@ def frozen_runs(motion: Motion, jumps: Iterable[int] = ()) -> list[Run]:
             run = _frozen_run(motion.steps, start, stop)
             if run and run.start not in begins and start not in begins:
                 runs.append(run)
-    return _without_overlaps(runs)
+    return _without_overlaps(runs, key=lambda run: run.start - run.stop)
 
 
 def _frozen_run(steps: Floats, start: int, stop: int) -> Run | None:
     """Judge a run of small steps by the steps beside it; None where they are small as well."""
-    before = steps[max(1, start - BESIDE) : start]
-    after = steps[stop + 1 : stop + 1 + BESIDE]  # the first one may be a jump
-    if stop - start < MIN_FROZEN - 1 or min(before.size, after.size) < NEAR:
+    if float(np.median(steps[start:stop])) > STILL:
         return None
-    beside = min(float(np.percentile(part, _BUSY)) for part in (before, after))
     inside = float(np.percentile(steps[start:stop], 90))
-    contrast = 1 - inside / (FROZEN_SHARE * beside + 1e-6)
-    abrupt = float(steps[start - 2 : start].max()) >= ABRUPT * beside
-    if beside < MOVING or contrast < MIN_CONTRAST or not abrupt:
-        return None
-    return Run(start - 1, stop, 0, contrast)
+    for first in range(start, max(1, start - BLENDED) - 1, -1):
+        before = steps[max(1, first - BESIDE) : first]
+        after = steps[stop + 1 : stop + 1 + BESIDE]  # the first one may be a jump
+        if stop - first < MIN_FROZEN - 1 or min(before.size, after.size) < NEAR:
+            continue
+        beside = min(float(np.percentile(part, _BUSY)) for part in (before, after))
+        contrast = 1 - inside / (FROZEN_SHARE * beside + 1e-6)
+        blended = steps[first:start].max(initial=0.0) <= BLENDED_SHARE * beside
+        abrupt = float(steps[max(0, first - 2) : first].max()) >= ABRUPT * beside
+        if beside >= MOVING and contrast >= MIN_CONTRAST and abrupt and blended:
+            return Run(first - 1, stop, 0, contrast)
+    return None
 
 
 def duplicated_runs(motion: Motion) -> list[Run]:
-    """Find runs whose every frame matches an earlier one far better than that one's neighbours."""
-    lags, places, ratios = _sharp_pairs(motion)
-    found: list[Run] = []
-    order = np.lexsort((places, lags))
-    lags, places, ratios = lags[order], places[order], ratios[order]
-    breaks = np.flatnonzero((np.diff(lags) != 0) | (np.diff(places) > MAX_MISSES + 1)) + 1
-    for group in np.split(np.arange(lags.size), breaks):
-        if group.size < MIN_DUPLICATED:
-            continue
-        start, stop = int(places[group[0]]), int(places[group[-1]]) + 1
-        contrast = 1 - float(np.median(ratios[group])) / SHARP
-        if group.size >= 0.6 * (stop - start) and contrast > 0:
-            found.append(Run(start, stop, int(lags[group[0]]), contrast))
-    return _without_overlaps(_merged(found))
+    """Find runs whose frames match earlier ones, one by one, far better than their neighbours.
+
+    The evidence of single frames is added up along every lag, as a sum that starts anew when it
+    falls to nothing (the largest sum of a part of a series).
+    """
+    runs = _Runs(min(MAX_LAG, len(motion)))
+    for place, change in enumerate(_changes(motion)):
+        # change[k] is the mean square difference from the frame MIN_LAG - 1 + k before this one
+        if change.size > _BESIDE_LAG:
+            beside = 0.5 * (change[:-2] + change[2:])
+            nearer = np.clip(0.5 * np.log(beside / change[1:-1]), *NEARER)
+            runs.add(place, nearer - USUALLY_NEARER)
+    return _without_overlaps(runs.finish(), key=lambda run: -run.contrast)
 
 
-def _merged(runs: list[Run]) -> list[Run]:
-    """Join runs with the same lag between which little is missing."""
-    joined: list[Run] = []
-    for run in runs:
-        last = joined[-1] if joined else None
-        if last and last.lag == run.lag and 0 <= run.start - last.stop <= BRIDGED:
-            contrast = min(last.contrast, run.contrast)
-            joined[-1] = Run(last.start, run.stop, run.lag, contrast)
-        else:
-            joined.append(run)
-    return joined
+class _Runs:
+    """The running sums of evidence, one a lag, and the runs that were found."""
+
+    def __init__(self, lags: int) -> None:
+        self._sum = np.zeros(lags)
+        self._peak = np.zeros(lags)
+        self._first = np.zeros(lags, np.int64)
+        self._last = np.zeros(lags, np.int64)
+        self._found: list[Run] = []
+
+    def add(self, place: int, evidence: Floats) -> None:
+        """Add what one frame tells, for the lags from `MIN_LAG` on."""
+        lags = slice(MIN_LAG, MIN_LAG + evidence.size)
+        total, peak = self._sum[lags], self._peak[lags]
+        self._first[lags][total <= 0] = place
+        total += evidence
+        higher = total > peak
+        peak[higher] = total[higher]
+        self._last[lags][higher] = place
+        ended = (total <= 0) | (total < peak - FALL)
+        self._tell(MIN_LAG + np.flatnonzero(ended & (peak >= EVIDENCE)))
+        total[ended] = 0.0
+        peak[ended] = 0.0
+
+    def finish(self) -> list[Run]:
+        """Return all runs."""
+        self._tell(np.flatnonzero(self._peak >= EVIDENCE))
+        return self._found
+
+    def _tell(self, lags: Indices) -> None:
+        for lag in lags:
+            start, stop = int(self._first[lag]), int(self._last[lag]) + 1
+            if stop - start >= MIN_DUPLICATED:
+                strength = float(self._peak[lag]) / FULL_EVIDENCE
+                self._found.append(Run(start, stop, int(lag), strength))
 
 
-def _sharp_pairs(motion: Motion) -> tuple[Indices, Indices, Floats]:
-    """Return lag, later frame and sharpness ratio of all pairs that match sharply."""
+def _changes(motion: Motion) -> Iterator[Floats]:
+    """Yield for every frame its mean square difference from the earlier ones, nearest first."""
     count = len(motion)
-    flat = motion.pictures.reshape(count, -1).astype(np.float32)
-    busy = np.argsort(-flat.std(axis=0), kind="stable")[: ceil(BUSY_SHARE * flat.shape[1])]
-    flat = flat[:, np.sort(busy)]
+    pixels = motion.pictures.reshape(count, -1)
+    busy = np.argsort(-_deviations(pixels), kind="stable")[: ceil(BUSY_SHARE * pixels.shape[1])]
+    flat = pixels[:, np.sort(busy)].astype(np.float32)  # of the busy ones only: memory counts here
     flat -= flat.mean(axis=0)
-    power = np.square(flat).sum(axis=1, dtype=np.float64)
-    lags, places, ratios = [], [], []
-    total = 0
-    for first in range(MIN_LAG, count, _BLOCK):
+    power = np.square(flat).sum(axis=1)
+    for first in range(0, count, _BLOCK):
         rows = slice(first, min(first + _BLOCK, count))
         low = max(0, first - MAX_LAG)
-        columns = slice(low, rows.stop)
-        product = flat[rows] @ flat[columns].T
-        change = np.maximum(power[rows, None] + power[None, columns] - 2.0 * product, 0.0)
-        change = np.sqrt(change / flat.shape[1])
-        beside = np.minimum(change[:, :-2], change[:, 2:])
-        ratio = change[:, 1:-1] / np.maximum(beside, 1e-6)
-        row, column = np.nonzero((ratio < MATCH) & (beside > NOISE))
-        earlier, later = column + 1 + low, row + first
-        kept = later - earlier >= MIN_LAG
-        lags.append((later - earlier)[kept])
-        places.append(later[kept])
-        ratios.append(ratio[row, column][kept])
-        total += int(kept.sum())
-        if total > MAX_PAIRS:
-            break
-    empty = np.empty(0, np.int64)
-    if not lags:
-        return empty, empty, np.empty(0)
-    return np.concatenate(lags), np.concatenate(places), np.concatenate(ratios)
+        product = flat[rows] @ flat[low : rows.stop].T
+        change = power[rows, None] + power[None, low : rows.stop] - 2.0 * product
+        change = np.maximum(change, 0.0) / flat.shape[1] + _FLOOR
+        for place in range(first, rows.stop):
+            earliest = max(0, place - MAX_LAG) - low
+            nearest = place - MIN_LAG + 1 - low
+            yield change[place - first, earliest : max(earliest, nearest + 1)][::-1]
 
 
-def _without_overlaps(runs: list[Run]) -> list[Run]:
-    """Keep the longest of runs that overlap."""
+def _deviations(pixels: NDArray[np.uint8]) -> Floats:
+    """Return the standard deviation of every pixel over time, a block of pictures at a time."""
+    total, squares = np.zeros(pixels.shape[1]), np.zeros(pixels.shape[1])
+    for first in range(0, len(pixels), _BLOCK):
+        block = pixels[first : first + _BLOCK].astype(np.float64)
+        total += block.sum(axis=0)
+        squares += np.square(block).sum(axis=0)
+    variance = squares / len(pixels) - np.square(total / len(pixels))
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def _without_overlaps(runs: list[Run], key: Callable[[Run], float]) -> list[Run]:
+    """Keep the first of runs that overlap, in the order of a key."""
     kept: list[Run] = []
-    for run in sorted(runs, key=lambda run: (run.start - run.stop, run.start)):
+    for run in sorted(runs, key=lambda run: (key(run), run.start)):
         if all(run.stop <= other.start or run.start >= other.stop for other in kept):
             kept.append(run)
     return sorted(kept, key=lambda run: run.start)

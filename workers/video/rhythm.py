@@ -5,23 +5,31 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.video.jumps import Jump
-from workers.video.motion import NOISE, Floats, Motion
+from workers.video.motion import Floats, Motion
 from workers.video.order import Stretch
 
-#: Periods that are looked for, in frames: 2 for half or one and a half times the speed, and so on.
-PERIODS = (2, 3)
-#: Frames over which a rhythm is measured; a multiple of all periods.
-WINDOW = 24
-#: Difference of the mean log step between the phases of a rhythm: present, and absent.
-PRESENT, ABSENT = 0.5, 0.3
-#: The same difference in standard errors.
-CLEAR = 5.5
-#: Share of the frames of a shot that must move without the rhythm.
-FREE_SHARE = 0.2
-#: Smallest usual step for a rhythm to be measured, in grey levels.
-MOVING = 2.5
+Booleans = NDArray[np.bool_]
+
+#: Periods that are looked for, in frames, and the evidence from which on each is told: 2 for half
+#: and one and a half times the speed, 3 for two thirds of it. Set on development clips.
+PERIODS = {2: 7.5, 3: 5.0}
+#: The period whose other steps are all larger than their neighbours.
+ALTERNATING = 2
+#: Shortest shot that is looked at, in frames.
+MIN_FRAMES = 48
+#: Largest contrast of a step with its neighbours that counts (natural log), and what a step of
+#: the rhythm needs so that the evidence grows.
+MAX_CONTRAST, USUAL_CONTRAST = 1.2, 0.4
+#: Frames around a step that say whether things move there, how much the larger third of their
+#: steps is then, in grey levels, and what a frame without motion takes from the evidence.
+AROUND, MOVING, STILL_COST = 8, 1.5, 0.1
+#: Steps of the rest of the shot that are needed to say that it has no such rhythm, and the bounds
+#: of their mean contrast: at least, and at most as a share of that inside.
+REST_STEPS, REST_LEAST, REST_SHARE = 6, -0.12, 0.35
+_FLOOR = 0.4
 
 
 def speed_changes(motion: Motion, jumps: list[Jump]) -> list[Stretch]:
@@ -29,56 +37,73 @@ def speed_changes(motion: Motion, jumps: list[Jump]) -> list[Stretch]:
     found = []
     ends = [0, *(jump.at for jump in jumps if jump.cut), len(motion)]
     for start, stop in pairwise(ends):
-        if stop - start >= 2 * WINDOW:
-            found += _in_shot(motion, start, stop)
+        if stop - start >= MIN_FRAMES:
+            best = max(_in_shot(motion, start, stop), key=lambda part: part.strength, default=None)
+            found += [best] if best else []
     return found
 
 
 def _in_shot(motion: Motion, start: int, stop: int) -> list[Stretch]:
-    """Find the parts of one shot that have a rhythm of their own."""
-    logs = np.log(motion.steps[start:stop] + 0.3)
-    logs[0] = logs[1]
-    moving = _moving(motion.steps[start:stop])
-    for period in PERIODS:
-        strength = _rhythm(logs, period)
-        strength[~moving] = np.nan
-        if np.nansum(strength <= ABSENT) < max(WINDOW, FREE_SHARE * (stop - start)):
-            continue
-        with_rhythm = np.nan_to_num(strength) >= PRESENT
-        places = np.flatnonzero(with_rhythm)
-        if places.size < WINDOW // 2:
-            continue
-        runs = np.split(places, np.flatnonzero(np.diff(places) > WINDOW) + 1)
-        best = max(runs, key=len)
-        if best.size < WINDOW // 2:
-            continue
-        mean = float(np.nanmean(strength[best]))
-        detail = (
-            f"In this part every {period}. step differs from the others, as when frames are shown "
-            "twice or left out to change the speed; the rest of the shot has no such rhythm."
-        )
-        first, last = start + int(best[0]), start + int(best[-1]) + 1
-        return [Stretch("speed_change", first, min(last, stop), detail, 0.3 + 0.2 * mean)]
-    return []
+    """Find the parts of one shot that have a rhythm of their own, for every period and phase."""
+    logs, moving = _logs(motion, start, stop), _moving(motion.steps[start:stop])
+    beside = np.pad(logs, 1, mode="edge")
+    smaller = np.clip(0.5 * (beside[:-2] + beside[2:]) - logs, -MAX_CONTRAST, MAX_CONTRAST)
+    found = []
+    for period, needed in PERIODS.items():
+        for phase in range(period):
+            small = np.arange(logs.size) % period == phase
+            contrast = np.where(small, smaller, -smaller if period == ALTERNATING else 0.0)
+            counted = small | (period == ALTERNATING)
+            gain = np.where(moving, contrast - USUAL_CONTRAST, -STILL_COST)
+            evidence, first, last = _best_part(np.where(counted, gain, 0.0))
+            inside = slice(first, last)
+            if evidence >= needed and _alone(contrast, small & moving, inside):
+                detail = (
+                    f"In this part every {period}. step is smaller than its neighbours, as when "
+                    "frames are shown twice or left out to change the speed; the rest of the shot "
+                    "has no such rhythm."
+                )
+                strength = 0.4 + 0.02 * evidence
+                found.append(Stretch("speed_change", start + first, start + last, detail, strength))
+    return found
 
 
-def _moving(steps: Floats) -> np.ndarray:
-    """Tell around which frames something moves most of the time."""
-    padded = np.pad(steps, WINDOW // 2, mode="reflect" if steps.size > WINDOW else "edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: steps.size]
-    return np.asarray(np.percentile(windows, 60, axis=1) >= MOVING + NOISE)
+def _logs(motion: Motion, start: int, stop: int) -> Floats:
+    """Return the log of every step, divided by the time that it took."""
+    times = motion.times_s[start:stop]
+    passed = np.diff(times, prepend=2 * times[0] - times[1])
+    elapsed = np.clip(passed / max(float(np.median(passed)), 1e-6), 0.5, 6.0)
+    return np.asarray(np.log(motion.steps[start:stop] / elapsed + _FLOOR))
 
 
-def _rhythm(logs: Floats, period: int) -> Floats:
-    """Return the contrast of the phases around each frame; unclear ones lie between."""
-    trend = np.convolve(np.pad(logs, 6, mode="edge"), np.ones(13) / 13, mode="valid")
-    rest = logs - trend
-    half = WINDOW // 2
-    padded = np.pad(rest, half, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: logs.size]
-    phases = windows.reshape(len(windows), WINDOW // period, period)
-    means, scatter = phases.mean(axis=1), phases.std(axis=1).mean(axis=1)
-    contrast = means.max(axis=1) - means.min(axis=1)
-    error = scatter * np.sqrt(2 * period / WINDOW) + 1e-6
-    clear = (contrast >= CLEAR * error) | (contrast <= ABSENT)
-    return np.asarray(np.where(clear, contrast, (PRESENT + ABSENT) / 2))
+def _moving(steps: Floats) -> Booleans:
+    """Tell around which frames something moves."""
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(steps, AROUND, mode="edge"), 2 * AROUND + 1
+    )
+    return np.asarray(np.percentile(windows, 65, axis=1) >= MOVING)
+
+
+def _best_part(gains: Floats) -> tuple[float, int, int]:
+    """Return the largest sum of a part of a series, its start and its stop."""
+    best, total, first = (0.0, 0, 0), 0.0, 0
+    for place, gain in enumerate(gains.tolist()):
+        if total <= 0:
+            total, first = 0.0, place
+        total += gain
+        if total > best[0]:
+            best = total, first, place + 1
+    return best
+
+
+def _alone(contrast: Floats, counted: Booleans, inside: slice) -> bool:
+    """Tell whether the steps outside a part have neither its rhythm nor the opposite one.
+
+    Frames that a source holds two by two all the time change their phase now and then.
+    """
+    outside = counted.copy()
+    outside[inside] = False
+    if outside.sum() < REST_STEPS:
+        return False
+    rest, within = contrast[outside].mean(), contrast[inside][counted[inside]].mean()
+    return bool(REST_LEAST <= rest < REST_SHARE * within)

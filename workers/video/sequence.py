@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shared.records import Finding
-from workers.video.jumps import Jump, held
+from workers.video.jumps import ALONE, Jump, held
 from workers.video.motion import Motion
 from workers.video.order import Stretch, insertions, reorderings
 from workers.video.repeats import Run, duplicated_runs, frozen_runs
@@ -29,7 +29,11 @@ def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
         new = [stretch for stretch in find(motion, jumps) if not _clash(stretch, taken)]
         taken += [(stretch.start, stretch.stop) for stretch in new]
         kept += new
-    joins = [jump for jump in jumps if jump.firm and not jump.cut and not _explained(jump, taken)]
+    joins = [
+        jump
+        for jump in jumps
+        if jump.likely >= ALONE and not jump.cut and not _explained(jump, taken)
+    ]
     return [
         *(_frozen(motion, run) for run in frozen),
         *(_copy(motion, run) for run in copies),
@@ -137,7 +141,7 @@ def _join(motion: Motion, jump: Jump) -> Finding:
             f"{jump.frames:.0f} frames: frames may be missing, or two takes may be joined, as in a "
             "jump cut."
         ),
-        strength=_bounded(0.2 + 0.4 * (jump.score - 0.5)),
+        strength=_bounded(0.2 + 0.08 * jump.likely),
         ruled_out=("shot_cut", "variable_frame_rate", "encoder_skip", "static_scene", "fade"),
     )
 
