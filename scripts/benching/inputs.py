@@ -78,9 +78,14 @@ def _repeated(of: str) -> Callable[[Path, float], None]:
     return make_one
 
 
-def _speech(path: Path, duration_s: float) -> None:
-    sound = ("-stream_loop", "-1", "-i", str(SAMPLES[0]), "-vn", "-c:a", "aac", "-b:a", "64k")
-    _ffmpeg(path, *sound, "-t", str(duration_s))
+def _speech_of(rate: int) -> Callable[[Path, float], None]:
+    """Return a recipe for sound alone, at a bit rate."""
+
+    def make_one(path: Path, duration_s: float) -> None:
+        sound = ("-stream_loop", "-1", "-i", str(SAMPLES[0]), "-vn", "-c:a", "aac")
+        _ffmpeg(path, *sound, "-b:a", str(rate), "-t", str(duration_s))
+
+    return make_one
 
 
 def _of_size(megabytes: int) -> Callable[[Path, float], None]:
@@ -101,6 +106,18 @@ _VARYING = _scene(1280, 720).replace(
 )
 #: Name, file, seconds and recipe of each.
 _RECIPES: dict[str, tuple[str, float, Callable[[Path, float], None]]] = {
+    "1080p30 H.264, 8 Mbit/s": ("1080.mp4", 60.0, _repeated("1080p30 H.264, 8 Mbit/s, 10 s")),
+    "720p30 H.264, 5 Mbit/s": ("720.mp4", 60.0, _repeated("720p30 H.264, 5 Mbit/s, 10 s")),
+    "1080p30 H.264, 8 Mbit/s, 10 s": (
+        "1080-10.mp4",
+        10.0,
+        _filmed(1920, 1080, *_H264, "-g", "60", "-b:v", "8M", *_SOUND),
+    ),
+    "720p30 H.264, 5 Mbit/s, 10 s": (
+        "720-10.mp4",
+        10.0,
+        _filmed(1280, 720, *_H264, "-g", "60", "-b:v", "5M", *_SOUND),
+    ),
     "phone 1080p30 H.264": ("phone-1080.mp4", 60.0, _repeated("phone 1080p30 H.264, 10 s")),
     "phone 720p30 H.264": ("phone-720.mp4", 60.0, _repeated("phone 720p30 H.264, 10 s")),
     "phone 1080p30 H.264, 10 s": (
@@ -124,9 +141,7 @@ _RECIPES: dict[str, tuple[str, float, Callable[[Path, float], None]]] = {
     "variable rate 720p H.264": (
         "varying-720.mp4",
         10.0,
-        _filmed(
-            *(1280, 720, *_H264, "-b:v", "6M", "-fps_mode", "vfr", *_SOUND), scene=_VARYING
-        ),
+        _filmed(*(1280, 720, *_H264, "-b:v", "6M", "-fps_mode", "vfr", *_SOUND), scene=_VARYING),
     ),
     "long groups 720p H.264": (
         "long-groups-720.mp4",
@@ -155,12 +170,12 @@ _RECIPES: dict[str, tuple[str, float, Callable[[Path, float], None]]] = {
         2.0,
         _filmed(640, 360, *_H264, "-b:v", "1M", *_SOUND),
     ),
-    "voice message 30 s": ("voice-30.m4a", 30.0, _speech),
-    "voice recording 10 min": ("voice-600.m4a", 600.0, _speech),
-    "voice recording 1 h": ("voice-3600.m4a", 3600.0, _speech),
-    "10 MB, one minute": ("size-10.mp4", 60.0, _of_size(10)),
-    "500 MB, one hour": ("size-500.mp4", 3600.0, _of_size(500)),
-    "10 MB, one hour": ("size-10-hour.mp4", 3600.0, _of_size(10)),
+    "voice message 30 s": ("voice-30.m4a", 30.0, _speech_of(64_000)),
+    "voice recording 10 min": ("voice-600.m4a", 600.0, _speech_of(64_000)),
+    "voice recording 1 h": ("voice-3600.m4a", 3600.0, _speech_of(64_000)),
+    "10 MB, 72 s": ("size-10.mp4", 72.0, _of_size(10)),
+    "500 MB, one hour": ("size-500.mp4", 3600.0, _repeated("10 MB, 72 s")),
+    "8 MB, one hour": ("size-8-hour.m4a", 3600.0, _speech_of(16_000)),
 }
 
 

@@ -1,0 +1,145 @@
+"""How fast sound is analysed, by stage, beside one window at a time over everything decoded."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benching import inputs, stages
+from benching.metering import MeteredRegistry
+from benching.showing import Bars, Table
+from benching.spending import Spent, measured
+from shared.media import PCM_RATE
+from shared.records import Analysis, Media
+from workers.audio import pipeline
+
+NAMES = ("voice message 30 s", "voice recording 10 min")
+QUICK = ("short 360p H.264",)
+BATCHES = (1, 2, 4, 8, 16)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what can be chosen; shared with the bench of the pictures."""
+    if not any(action.dest == "gpu" for action in parser._actions):  # noqa: SLF001  # `all` has both
+        parser.add_argument("--gpu", action="store_true", help="fails unless CUDA is really used")
+        parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
+        parser.add_argument("--threads", type=int, default=0, help="of a network; 0 is all cores")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Analyse recordings from S3 on, the naive way in turn with ours.
+
+    Returns:
+        Real-time factors, CPU seconds a media second, stages, batches, and the reference.
+    """
+    registry = MeteredRegistry(device="cuda" if args.gpu else "cpu", threads=args.threads)
+    detector = pipeline.load(registry)
+
+    def analyze(path: Path, media: Media) -> Analysis:
+        half = pipeline.analyze(path, media, detector, clock=time.perf_counter)
+        return Analysis(half)
+
+    rows, naive_rows = [], []
+    shown: dict[str, stages.Run] = {}
+    with tempfile.TemporaryDirectory() as directory, stages.storage(Path(directory)) as settings:
+        for name in QUICK if args.quick else NAMES:
+            item = inputs.make(name, args.inputs)
+            stored = stages.upload(settings, item.path)
+            runs, naive = [], []
+            for _ in range(1 if args.quick else args.rounds):
+                naive.append(measured(lambda path=item.path: _naive(path, detector))[0])
+                runs.append(stages.half(settings, stored, registry, analyze))
+            shown[name] = stages.middle(runs)
+            rows.append(stages.row(name, item.duration_s, shown[name]))
+            naive_rows.append(_naive_row(name, item.duration_s, naive, shown[name]))
+    seconds = sum(inputs.make(name, args.inputs).duration_s for name in shown)
+    wall_s = sum(taken.spent.wall_s for taken in shown.values())
+    cpu_s = sum(taken.spent.cpu_s for taken in shown.values())
+    return {
+        "device": "cuda" if args.gpu else "cpu",
+        "realtime_factor": round(seconds / wall_s, 2),
+        "cpu_s_per_media_s": round(cpu_s / seconds, 5),
+        "realtime_factor_one_core": round(seconds / cpu_s, 2),
+        "stages": {
+            stage: round(sum(taken.stages_s[stage] for taken in shown.values()), 3)
+            for stage in stages.STAGES
+        },
+        "rows": rows,
+        "reference": naive_rows,
+        "batches": _batches(registry, quick=args.quick),
+    }
+
+
+def _naive(path: Path, detector: pipeline.AudioDetector) -> None:
+    """Decode all into memory, then score one window after the other, silence too."""
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a:0", "-ac", "1"]
+    done = subprocess.run(
+        [*command, "-ar", str(PCM_RATE), "-f", "f32le", "-"], check=True, capture_output=True
+    )
+    sound = np.frombuffer(done.stdout, dtype="<f4")
+    asked = detector.network.get_inputs()[0]
+    window = int(asked.shape[1])
+    for start in range(0, max(1, sound.size - window + 1), window // 2):
+        piece = np.resize(sound[start : start + window], (1, window))
+        detector.network.run(None, {asked.name: piece})
+
+
+def _naive_row(
+    name: str, duration_s: float, naive: list[Spent], ours: stages.Run
+) -> dict[str, Any]:
+    cpu_s = sorted(spent.cpu_s for spent in naive)[len(naive) // 2]
+    wall_s = sorted(spent.wall_s for spent in naive)[len(naive) // 2]
+    return {
+        "recording": name,
+        "naive x real time": round(duration_s / wall_s, 2),
+        "naive CPU s / media s": round(cpu_s / duration_s, 4),
+        "ours / naive CPU": round(ours.spent.cpu_s / cpu_s, 3),
+    }
+
+
+def _batches(registry: MeteredRegistry, *, quick: bool) -> list[dict[str, Any]]:
+    """Time the detector alone on batches of noise, with one thread and with all."""
+    rows = []
+    rng = np.random.default_rng(0)
+    for threads in (1, 0):
+        network = registry.session(pipeline.MODEL, threads=threads)
+        asked = network.get_inputs()[0]
+        for batch in BATCHES[:2] if quick else BATCHES:
+            sound = rng.standard_normal((batch, int(asked.shape[1]))).astype(np.float32) * 0.1
+            call = partial(network.run, None, {asked.name: sound})
+            call()
+            spent = min((measured(call)[0] for _ in range(3)), key=lambda one: one.cpu_s)
+            rows.append(
+                {
+                    "threads": threads or "all",
+                    "windows at once": batch,
+                    "ms CPU a window": round(1000 * spent.cpu_s / batch, 1),
+                    "ms on the clock a window": round(1000 * spent.wall_s / batch, 1),
+                }
+            )
+    return rows
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Lay out what was found."""
+    return [
+        Table("Sound, from S3 to the stored half", result["rows"]),
+        Table("Reference: everything decoded, one window at a time", result["reference"]),
+        Table("The voice detector alone", result["batches"]),
+    ]
+
+
+def bars(result: dict[str, Any]) -> Bars:
+    """Draw how often real time each recording runs."""
+    values = {row["recording"]: row["x real time"] for row in result["rows"]}
+    values |= {
+        f"naive: {row['recording']}": row["naive x real time"] for row in result["reference"]
+    }
+    return Bars("Sound", "x real time", values, {"aim, short": 60.0, "aim, long": 150.0})

@@ -1,0 +1,315 @@
+"""What the fleet costs beside the analyses: rate, delay, calls of AWS a job, and idle calls."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benching import bare
+from benching.counting import CountingWay
+from benching.showing import Bars, Table
+from shared import aws
+from shared.jobs import JobStore
+from shared.records import Job, Upload
+from shared.settings import Settings
+from workers import local
+from workers.samples import SAMPLES
+
+ROLES = ("intake", "audio", "video", "aggregator")
+#: List prices of us-east-1 in dollars a million calls; a write of up to 1 KB, a read of up to 4 KB.
+PRICES = {
+    "S3 PUT": 5.0,
+    "S3 GET": 0.4,
+    "S3 HEAD": 0.4,
+    "SQS": 0.4,
+    "DynamoDB GetItem": 0.125,
+    "DynamoDB Query": 0.125,
+    "DynamoDB BatchGetItem": 0.125,
+    "DynamoDB": 0.625,
+}
+_HOUR_S = 3600.0
+_WAIT_S = 240.0
+#: A video's first bytes; instant analyzers read no further.
+_CONTENT = SAMPLES[0].read_bytes()[:20_000]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what can be chosen."""
+    parser.add_argument("--uploads", type=int, default=60, help="uploads of a burst")
+    parser.add_argument("--idle-s", type=float, default=60.0, help="how long idleness is watched")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the fleet with instant analyzers behind a way that counts.
+
+    Returns:
+        Median delay, calls a job one by one and in a burst, their cost, idle calls an hour, and
+        intake's rate beside a bare consumer's.
+    """
+    burst, alone = (10, 3) if args.quick else (args.uploads, 12)
+    idle_s = 3.0 if args.quick else args.idle_s
+    with tempfile.TemporaryDirectory() as directory, system(Path(directory)) as (settings, way):
+        with _workers(settings, way, Path(directory), ROLES):
+            _follow(settings, [_put(settings, "warm-up")])
+            way.taken()
+            delays = [_follow(settings, [_put(settings, f"alone-{n}")])[0] for n in range(alone)]
+            calls_alone = _of_roles(way.taken())
+            time.sleep(2.0)
+            way.taken()
+            _follow(settings, [_put(settings, f"burst-{n}") for n in range(burst)])
+            time.sleep(2.0)
+            calls_burst = _of_roles(way.taken())
+        with _workers(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S="20"):
+            time.sleep(1.0)
+            way.taken()
+            time.sleep(idle_s)
+            idle = _of_roles(way.taken())
+        rates = _rates(settings, Path(directory), 20 if args.quick else 3 * args.uploads)
+    return {
+        "delay_s": {
+            "p50": round(statistics.median(delays), 3),
+            "most": round(max(delays), 3),
+            "n": len(delays),
+        },
+        "calls_a_job_alone": round(_busy(calls_alone).total() / alone, 2),
+        "calls_a_job_in_a_burst": round(_busy(calls_burst).total() / burst, 2),
+        "calls": _calls(calls_alone, alone, calls_burst, burst),
+        "dollars_a_million_jobs": round(_dollars(_busy(calls_burst)) / burst * 1e6, 2),
+        "idle_calls_an_hour": round(idle.total() * _HOUR_S / idle_s),
+        "idle": _idle(idle, idle_s),
+        "intake": rates,
+    }
+
+
+@contextmanager
+def system(directory: Path) -> Iterator[tuple[Settings, CountingWay]]:
+    """Run the stand-in and the way that counts; the settings go around it."""
+    chosen = Settings(state_dir=directory / "state", work_dir=directory / "work")
+    with local.running(chosen, roles=()) as system:
+        way = CountingWay(system.endpoint_url)
+        try:
+            yield system.settings, way
+        finally:
+            way.close()
+
+
+@contextmanager
+def _workers(
+    settings: Settings, way: CountingWay, directory: Path, roles: tuple[str, ...], **more: str
+) -> Iterator[None]:
+    """Run one process a role behind the way, and wait until each has asked its queue."""
+    with ExitStack() as stack:
+        way.taken()
+        for role in roles:
+            stack.enter_context(worker(settings, way.url, directory, role, **more))
+        end = time.monotonic() + _WAIT_S
+        asked = set[str]()
+        while asked < set(roles) and time.monotonic() < end:
+            asked |= {who for who, what in way.taken() if "ReceiveMessage" in what}
+            time.sleep(0.1)
+        if asked < set(roles):
+            raise SystemExit(f"These did not start: {set(roles) - asked}.")
+        yield
+
+
+@contextmanager
+def worker(
+    settings: Settings,
+    endpoint: str,
+    directory: Path,
+    role: str,
+    *,
+    instant: bool = True,
+    **more: str,
+) -> Iterator[int]:
+    """Run one process of a role and yield its id; an analyzer is `instant`, or the real one."""
+    at_once = instant and role in {"audio", "video"}
+    module = ["benching.instant"] if at_once else ["workers.cli", "worker"]
+    command = [sys.executable, "-m", *module, role]
+    environment = {
+        **os.environ,
+        **local.as_environment(settings),
+        "GUARDIAN_ENDPOINT_URL": endpoint,
+        "GUARDIAN_METRICS_PORT": "0",
+        "GUARDIAN_RECEIVE_WAIT_S": "2",
+        "GUARDIAN_LOG_LEVEL": "warning",
+        "AWS_ACCESS_KEY_ID": role,
+        "AWS_SECRET_ACCESS_KEY": "none",
+        **more,
+    }
+    with (directory / f"{role}.log").open("ab") as log:
+        child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        yield child.pid
+    finally:
+        child.terminate()
+        child.wait(60)
+
+
+def _put(settings: Settings, name: str) -> tuple[str, float]:
+    """Upload one recording that no other equals; return its job and when it was there."""
+    key = f"uploads/{name}.mp4"
+    answer = aws.client(settings, "s3").put_object(
+        Bucket=settings.uploads_bucket, Key=key, Body=_CONTENT + name.encode()
+    )
+    upload = Upload(
+        bucket=settings.uploads_bucket,
+        key=key,
+        etag=answer["ETag"].strip('"'),
+        version_id=answer.get("VersionId"),
+    )
+    return upload.job_id, time.monotonic()
+
+
+def _follow(settings: Settings, uploads: list[tuple[str, float]]) -> list[float]:
+    """Wait for all verdicts; return the seconds from each upload to its verdict."""
+    store, end = JobStore(settings), time.monotonic() + _WAIT_S
+    delays: dict[str, float] = {}
+    while len(delays) < len(uploads) and time.monotonic() < end:
+        for job_id, put_s in uploads:
+            if job_id not in delays and _is_decided(store, job_id):
+                delays[job_id] = time.monotonic() - put_s
+        time.sleep(0.02)
+    if len(delays) < len(uploads):
+        raise SystemExit(f"{len(uploads) - len(delays)} uploads have no verdict.")
+    return list(delays.values())
+
+
+def _is_decided(store: JobStore, job_id: str) -> bool:
+    from shared.errors import UnknownJob  # noqa: PLC0415  # beside its use
+
+    try:
+        job: Job = store.get(job_id)
+    except UnknownJob:
+        return False
+    return job.verdict is not None
+
+
+def _of_roles(calls: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    return Counter({key: count for key, count in calls.items() if key[0] in ROLES})
+
+
+def _busy(calls: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Leave out the polls that brought nothing and what is done by the clock."""
+    return Counter(
+        {
+            (who, what): count
+            for (who, what), count in calls.items()
+            if not what.endswith("(empty)") and what not in _BY_THE_CLOCK
+        }
+    )
+
+
+#: Calls that the clock makes, not a job: signs of life, queue depths, the sweeper's queries.
+_BY_THE_CLOCK = {"DynamoDB Query", "SQS GetQueueAttributes", "DynamoDB BatchGetItem"}
+
+
+def _price(what: str) -> float:
+    known = PRICES.get(what.removesuffix(" (empty)"))
+    return known if known is not None else PRICES.get(what.split(maxsplit=1)[0], 0.0)
+
+
+def _dollars(calls: Counter[tuple[str, str]]) -> float:
+    return sum(count * _price(what) / 1e6 for (_, what), count in calls.items())
+
+
+def _calls(
+    alone: Counter[tuple[str, str]], jobs: int, burst: Counter[tuple[str, str]], more: int
+) -> list[dict[str, Any]]:
+    kinds = sorted(
+        set(_busy(alone)) | set(_busy(burst)), key=lambda key: (ROLES.index(key[0]), key)
+    )
+    return [
+        {
+            "who": who,
+            "call": what,
+            "a job, one by one": round(alone[who, what] / jobs, 2),
+            "a job, in a burst": round(burst[who, what] / more, 2),
+            "$ a million jobs": round(burst[who, what] / more * _price(what), 2),
+        }
+        for who, what in kinds
+    ]
+
+
+def _idle(calls: Counter[tuple[str, str]], watched_s: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "who": who,
+            "call": what,
+            "an hour": round(count * _HOUR_S / watched_s),
+            "$ a month": round(count * _HOUR_S / watched_s * 730 * _price(what) / 1e6, 3),
+        }
+        for (who, what), count in sorted(calls.items())
+    ]
+
+
+def _rates(settings: Settings, directory: Path, count: int) -> dict[str, Any]:
+    """Drain the same number of events with a bare consumer and with intake, in turn."""
+    bare_rates, intake_rates = [], []
+    for turn in range(2):
+        names = [f"bare-{turn}-{n}" for n in range(count)]
+        for name in names:
+            _put(settings, name)
+        bare_rates.append(asyncio.run(bare.drain(settings, count)))
+        jobs = [_put(settings, f"intake-{turn}-{n}")[0] for n in range(count)]
+        with worker(settings, str(settings.endpoint_url), directory, "intake"):
+            intake_rates.append(_creation_rate(settings, jobs))
+    ours, reference = max(intake_rates), max(bare_rates)
+    return {
+        "uploads_a_second": round(ours, 1),
+        "bare_consumer": round(reference, 1),
+        "share": round(ours / reference, 3),
+        "events": count,
+    }
+
+
+def _creation_rate(settings: Settings, jobs: list[str]) -> float:
+    """Wait until all jobs are there and dispatched; return how many came a second."""
+    store, end = JobStore(settings), time.monotonic() + _WAIT_S
+    left = len(jobs)
+    while left and time.monotonic() < end:
+        time.sleep(0.5)
+        queue = aws.client(settings, "sqs")
+        url = queue.get_queue_url(QueueName=settings.queue("uploads"))["QueueUrl"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        left = sum(int(value) for value in found.values())
+    made = sorted(store.get(job_id).created_at for job_id in jobs)
+    return (len(made) - 1) / max(1e-3, (made[-1] - made[0]).total_seconds())
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Lay out what was found."""
+    delay, intake = result["delay_s"], result["intake"]
+    summary = {
+        "upload to verdict, median s": delay["p50"],
+        "most s": delay["most"],
+        "calls a job, one by one": result["calls_a_job_alone"],
+        "in a burst": result["calls_a_job_in_a_burst"],
+        "$ a million jobs": result["dollars_a_million_jobs"],
+        "intake, uploads/s": intake["uploads_a_second"],
+        "bare consumer/s": intake["bare_consumer"],
+        "share": intake["share"],
+    }
+    return [
+        Table("The fleet with instant analyzers", [summary]),
+        Table("Calls of AWS", result["calls"]),
+        Table(f"Idle: {result['idle_calls_an_hour']} calls an hour", result["idle"]),
+    ]
+
+
+def bars(result: dict[str, Any]) -> Bars:
+    """Draw the calls a job in a burst."""
+    values = {f"{row['who']}: {row['call']}": row["a job, in a burst"] for row in result["calls"]}
+    return Bars("Calls of AWS a job, in a burst", "calls", values)

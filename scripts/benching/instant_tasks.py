@@ -1,0 +1,51 @@
+"""The tasks of an analyzer whose analysis takes no time; all around it is the fleet's own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shared import halves
+from shared.queues import AUDIO_TASK, VIDEO_TASK, app
+from shared.records import Analysis, Coverage, Media, Modality, Outcome, PartialResult
+from shared.settings import get_settings
+from shared.visibility import Receipt
+
+
+def _found(_path: Path, modality: Modality, *_: object) -> tuple[Analysis, Media | None]:
+    """Return the same half for every recording."""
+    half = PartialResult(
+        modality=modality,
+        outcome=Outcome.SCORED,
+        llr=-1.0,
+        llr_interval=(-1.5, -0.5),
+        probability=0.27,
+        coverage=Coverage(analysed_s=60.0, speech_s=40.0, faces=60, frames_sampled=60, windows=30),
+    )
+    return Analysis(half), None
+
+
+halves.examine = _found
+
+
+def _analyze(self: Any, modality: Modality, job_id: str) -> None:
+    receipt = Receipt.of_message(self.request.properties)
+    halves.run_half(get_settings(), modality, job_id, _never, receipt)
+
+
+def _never(_path: Path, _media: Media) -> Analysis:
+    raise AssertionError("the analysis is instant")
+
+
+@app.task(name=AUDIO_TASK, bind=True)
+def hear(self: Any, job_id: str, schema_version: int) -> None:
+    """Store the audio half of a job."""
+    del schema_version
+    _analyze(self, "audio", job_id)
+
+
+@app.task(name=VIDEO_TASK, bind=True)
+def look(self: Any, job_id: str, schema_version: int) -> None:
+    """Store the video half of a job."""
+    del schema_version
+    _analyze(self, "video", job_id)
