@@ -193,13 +193,14 @@ class Child:
         except OSError as error:
             started.put(error)
             return
+        outputs = [process.stdout, *([self.second] if passed else [])]
         started.put(process)
         poll = select.poll()
         poll.register(ended, select.POLLIN)
         tick_s = min(_TICK_S, self.limits.wall_s / 10)
         waited_s = 0.0
         while not poll.poll(tick_s * 1000):
-            waited_s += tick_s * (_unread(process) == 0)
+            waited_s += tick_s * (not any(map(_unread, outputs)))
             if waited_s >= self.limits.wall_s:
                 self._timed_out = True
                 self._busy = _cpu_s(process.pid) >= _BUSY_SHARE * self.limits.wall_s
@@ -269,11 +270,11 @@ class Child:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _unread(process: subprocess.Popen[bytes]) -> int:
+def _unread(output: IO[bytes] | None) -> int:
     """Return how many bytes of a child's output wait for us."""
     count = array.array("i", [0])
     try:
-        fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, count)  # type: ignore[union-attr]  # a pipe
+        fcntl.ioctl(output.fileno(), termios.FIONREAD, count)  # type: ignore[union-attr]  # a pipe
     except ValueError:  # closed: nobody reads on
         return 0
     return count[0]

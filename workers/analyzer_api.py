@@ -17,7 +17,7 @@ from fastapi.params import Depends as DependsParam
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from shared import objects, web
+from shared import objects, sandbox, web
 from shared.errors import GuardianError, NotReady, UnknownJob
 from shared.records import JobError, Modality
 from shared.settings import Settings
@@ -219,5 +219,6 @@ def run(settings: Settings, modality: Modality, port: int | None = None) -> None
         SetupError: A model is missing or corrupt, or the address needs a token.
     """
     web.check_exposure(settings)
+    sandbox.layers(settings.sandbox)  # before the first upload, should it be required
     objects.sweep_workspaces(settings)
     web.serve(create(settings, modality), settings, PORTS[modality] if port is None else port)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from celery.worker import state
 
-from shared import aws, objects, presence, queues, sqs_transport
+from shared import aws, objects, presence, queues, sandbox, sqs_transport
 from shared.errors import ReceiptLost
 from shared.jobs import JobStore
 from shared.models import Registry
@@ -37,6 +37,8 @@ def run(settings: Settings, role: Role) -> int:
     removed = objects.sweep_workspaces(settings)
     if removed:
         _log.warning("removed_leftovers", directories=removed)
+    # known before the first upload, should it be required; the aggregator opens no media
+    confined = sandbox.layers("off" if role == "aggregator" else settings.sandbox)
     queue = settings.queue(queues.ROLE_QUEUES[role])
     app = aws.patiently(lambda: queues.configure(settings, role))
     port = PORTS[role] if settings.metrics_port is None else settings.metrics_port
@@ -50,7 +52,14 @@ def run(settings: Settings, role: Role) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    _log.info("worker_starting", role=role, queue=queue, port=server.server_port)
+    _log.info(
+        "worker_starting",
+        role=role,
+        queue=queue,
+        port=server.server_port,
+        landlock=confined.landlock,
+        namespaces=" ".join(confined.namespaces),
+    )
     stop = threading.Event()
     presence.announce(settings, role, _doing, stop, _models(registry, role))
     sqs_transport.loss_listeners.append(
