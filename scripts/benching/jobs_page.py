@@ -58,13 +58,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             pages = {name: [] for name in _PAGES}
             bare: list[float] = []
             began = time.monotonic()
-            while time.monotonic() - began < args.seconds:
-                later = (datetime.now(UTC) - timedelta(seconds=3)).strftime("%Y-%m-%dT%H:%M:%S")
-                for name, path in _PAGES.items():
-                    address = url + path.format(later=later)
-                    pages[name].append(_timed(partial(_get, address)))
-                    time.sleep(0.05)
-                bare.append(_timed(lambda: _query(settings)))
+            with _beside(lambda: bare.append(_timed(lambda: _query(settings)))):
+                while time.monotonic() - began < args.seconds:
+                    for name, path in _PAGES.items():
+                        before = datetime.now(UTC) - timedelta(seconds=20)
+                        address = url + path.format(later=before.strftime("%Y-%m-%dT%H:%M:%S"))
+                        pages[name].append(_timed(partial(_get, address)))
+                        time.sleep(0.05)
             took_s = time.monotonic() - began
             age_s = json.loads(_get(url + _PAGES["first page"]))["age_s"]
         return {
@@ -151,42 +151,70 @@ def _fill(settings: Settings, count: int) -> None:
     store, client = JobStore(settings), aws.client(settings, "dynamodb")
     now = datetime.now(UTC)
     for start in range(0, count, 25):
-        items = []
-        for number in range(start, min(count, start + 25)):
-            status = JobStatus.COMPLETE if number % 2 else JobStatus.QUEUED
-            row = store._new(_upload(settings), now - timedelta(seconds=number), status)  # noqa: SLF001  # the row as intake writes it
-            items.append({"PutRequest": {"Item": rows.encode(row)}})
+        items = [
+            _row(
+                store,
+                settings,
+                now - timedelta(seconds=number),
+                JobStatus.COMPLETE if number % 2 else JobStatus.QUEUED,
+            )
+            for number in range(start, min(count, start + 25))
+        ]
         client.batch_write_item(RequestItems={settings.table: items})
+
+
+def _row(store: JobStore, settings: Settings, now: datetime, status: JobStatus) -> dict[str, Any]:
+    """Return the row of a new upload as intake writes it, for a batch."""
+    row = store._new(_upload(settings), now, status)  # noqa: SLF001  # the very row
+    return {"PutRequest": {"Item": rows.encode(row)}}
+
+
+@contextmanager
+def _beside(call: Callable[[], None]) -> Iterator[None]:
+    """Make a call again and again from a thread of its own, with pauses of 3 s."""
+    stop = threading.Event()
+
+    def again() -> None:
+        while not stop.is_set():
+            call()
+            stop.wait(3.0)
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager
 def _arrivals(settings: Settings, rate: float) -> Iterator[list[float]]:
-    """Create jobs at a rate, from eight threads; the list says how many in how many seconds."""
-    stop, lock = threading.Event(), threading.Lock()
+    """Let rows of new jobs arrive at a rate, ten at a time; the list says how many, in how long.
+
+    They are written in batches: the stand-in cannot take 50 conditional writes a second beside the
+    queries, which the page does not depend on.
+    """
+    stop = threading.Event()
     arrived = [0.0, 0.0]
-    store = JobStore(settings)
+    store, client = JobStore(settings), aws.client(settings, "dynamodb")
     began = time.monotonic()
 
-    def create() -> None:
-        while not stop.is_set():
-            with lock:
-                due_s = arrived[0] / rate
-                arrived[0] += 1
-            if stop.wait(max(0.0, began + due_s - time.monotonic())):
-                with lock:
-                    arrived[0] -= 1
-                return
-            store.create(_upload(settings), datetime.now(UTC))
+    def arrive() -> None:
+        while not stop.wait(max(0.0, began + arrived[0] / rate - time.monotonic())):
+            rows_now = [
+                _row(store, settings, datetime.now(UTC), JobStatus.QUEUED) for _ in range(10)
+            ]
+            client.batch_write_item(RequestItems={settings.table: rows_now})
+            arrived[0] += len(rows_now)
 
-    threads = [threading.Thread(target=create) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=arrive)
+    thread.start()
     try:
         yield arrived
     finally:
         stop.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
         arrived[1] = time.monotonic() - began
 
 

@@ -3,9 +3,11 @@
 import hashlib
 import hmac
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ from workers.aggregator import fusion, notices, service
 from workers.aggregator.outbox import GIVE_UP_AFTER, empty_once, pause_s
 
 pytestmark = pytest.mark.integration
+DOCUMENT = Path(__file__).parents[2] / "deploy" / "helm" / "silver-guardian" / "NOTICES.md"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECRET = "a webhook's secret"
 
@@ -88,6 +91,23 @@ def test_a_verdict_is_posted_once_with_a_signature_that_can_be_checked(settings,
     assert headers["X-Guardian-Delivery"] == told["delivery_id"]
     telling = JobStore(settings).get(job_id).telling
     assert (telling.state, telling.done, telling.attempts) == ("delivered", ("webhook",), 1)
+
+
+def test_the_documented_check_takes_our_messages_and_no_others(settings, receiver, model):
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    documented = {}
+    exec(code, documented)
+    decided(settings, model)
+    empty(settings, NOW)
+    ((headers, body),) = receiver.heard
+
+    assert documented["is_ours"](SECRET, headers, body)
+    assert not documented["is_ours"]("another", headers, body)
+    assert not documented["is_ours"](SECRET, headers, body + b" ")
+    assert not documented["is_ours"](SECRET, {**headers, "X-Guardian-Timestamp": "1"}, body)
+    (example,) = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert json.loads(example).keys() == json.loads(body).keys()
+    assert json.loads(example)["verdict"].keys() == json.loads(body)["verdict"].keys()
 
 
 def test_a_receiver_that_is_down_is_tried_again_ever_more_slowly(settings, receiver, model):

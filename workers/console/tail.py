@@ -107,15 +107,17 @@ class Tail:
         """Read from the top down to what is known already; slices read on from there."""
         newest = self.rows[0].created_at if self.rows else None
         head: list[JobSummary] = []
+        limit = _HEAD
         while len(head) < KEPT:
-            page = self.store.newest(_HEAD, _before(head[-1].created_at) if head else None)
+            page = self.store.newest(limit, _before(head[-1].created_at) if head else None)
             head += page
-            if len(page) < _HEAD:
+            if len(page) < limit:
                 self._replace(head, None)
                 break
             if newest is None or page[-1].created_at <= newest:
                 self._replace(head, head[-1].created_at)
                 break
+            limit *= 2  # much has come since
         else:  # more has come than is kept
             self._kept = head[:KEPT], False
         if newest:

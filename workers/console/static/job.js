@@ -187,12 +187,18 @@ function way(job) {
       total === null ? null : row(word("took"), duration(total)),
       total === null ? null : row(word("waited"), duration(Math.max(0, total - worked))),
       stages,
+      job.telling ? row(word("telling"), telling(job.telling)) : null,
       row(word("size"), size(job.size_bytes)),
       job.media ? row(word("media"), `${job.media.container}, ${duration(job.media.duration_s)}, ${job.media.tracks.map((track) => track.codec).join(" + ")}`) : null,
       row("SHA-256", h("span", { class: "mono break" }, job.sha256 ?? "–")),
       row(word("object"), h("span", { class: "mono break" }, `s3://${job.bucket}/${job.key}`)),
     ),
   );
+}
+
+function telling({ state, attempts, last_error: error }) {
+  const text = `${word(`telling_${state}`)}, ${word("attempt")}: ${attempts}`;
+  return state === "delivered" || !error ? text : `${text} (${error})`;
 }
 
 function models(job) {

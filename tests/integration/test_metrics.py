@@ -1,0 +1,201 @@
+"""Every metric that is declared is emitted in a local run, by the event that it is about."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import wave
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared import aws, halves, telemetry
+from shared.errors import ServiceUnavailable
+from shared.jobs import JobStore
+from shared.outbox import Outbox
+from shared.queues import queue_url
+from shared.records import Upload
+from shared.settings import Settings
+from shared.visibility import Receipt
+from workers import analyzer_api, local, probe, submit
+from workers.samples import SAMPLES
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+GUARDIAN = Path(sys.executable).with_name("guardian")
+HOST = "127.0.0.1"
+_WAIT_S = 300
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        return taken.getsockname()[1]
+
+
+def wait_for(what):
+    end = time.monotonic() + _WAIT_S
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.5)
+    raise AssertionError("waited in vain")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("metrics")
+    settings = Settings(
+        state_dir=directory / "state",
+        work_dir=directory / "work",
+        visibility_timeout_s=3,
+        sweep_interval_s=1,
+        webhook_url=f"http://{HOST}:{free_port()}/",  # nobody answers there
+        webhook_secret="secret",
+    )
+    with local.running(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def console(system):
+    port = free_port()
+    environment = {**os.environ, **local.as_environment(system.settings)}
+    child = subprocess.Popen([GUARDIAN, "console", "--port", str(port)], env=environment)
+    url = f"http://{HOST}:{port}"
+
+    def ready():
+        try:
+            return httpx.get(f"{url}/ready", timeout=30).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_for(ready)
+    yield url
+    child.send_signal(signal.SIGTERM)
+    child.wait(60)
+
+
+def emitted(text):
+    """Names of the metrics that have a sample in a text."""
+    return {
+        family.name
+        for family in text_string_to_metric_families(text)
+        if family.samples and family.name.startswith("guardian_")
+    }
+
+
+def of_processes(system):
+    """Text of the metrics of each worker, by its name."""
+    return {
+        process.name: httpx.get(f"http://{HOST}:{process.health_port}/metrics", timeout=30).text
+        for process in system.processes
+        if process.health_port
+    }
+
+
+def silence():
+    """Two seconds without a sound, as WAV."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(bytes(64_000))
+    return file.getvalue()
+
+
+def put(settings, name, content):
+    key = f"uploads/{name}"
+    answer = aws.client(settings, "s3").put_object(
+        Bucket=settings.uploads_bucket, Key=key, Body=content
+    )
+    version = answer.get("VersionId")
+    return Upload(
+        bucket=settings.uploads_bucket,
+        key=key,
+        version_id=version,
+        etag=answer["ETag"].strip('"'),
+        size_bytes=len(content),
+    )
+
+
+def test_known_clips_through_the_real_queues_are_judged_hidden_and_removed(system):
+    settings = system.settings
+    before = len(JobStore(settings).newest(100))
+    answers = list(probe.probe(settings, _WAIT_S))
+
+    assert [(one.clip, one.outcome) for one in answers] == [
+        ("bona_fide", "right"),
+        ("manipulated", "right"),
+    ]
+    assert len(JobStore(settings).newest(100)) == before
+    for bucket in (settings.uploads_bucket, settings.reports_bucket):
+        left = aws.client(settings, "s3").list_objects_v2(Bucket=bucket)
+        assert [
+            row["Key"] for row in left.get("Contents", []) if "receipts" not in row["Key"]
+        ] == []
+    verdicts = "".join(of_processes(system).values())
+    assert 'guardian_verdicts_total{label="likely_manipulated"}' not in verdicts
+
+
+def test_every_declared_metric_is_emitted(system, console, serve):
+    settings = system.settings
+    scored = submit.put(settings, SAMPLES[1], lambda _: None)
+    unheard = put(settings, "silence.wav", silence())
+    put(settings, "letter.mp4", b"Dear grandmother " * 99)  # rejected
+    sqs = aws.client(settings, "sqs")
+    sqs.send_message(  # a dead letter
+        QueueUrl=queue_url(settings, settings.queue("uploads")), MessageBody="no notification"
+    )
+    headers = {"X-Guardian-Console": "1"}
+    for action in ("pause", "resume"):
+        httpx.post(f"{console}/api/queues/video/{action}", headers=headers, timeout=60)
+    for upload in (scored, unheard):
+        *_, job = submit.follow(settings, upload.job_id, _WAIT_S)
+        assert job.status == "complete"
+    fail_once(settings, scored)
+    wait_for(lambda: Outbox(settings).get(scored.job_id).telling.attempts)
+    with serve(analyzer_api.create(settings, "audio")) as analyzer:
+        wait_for(lambda: analyzer.get("/ready").status_code == 200)
+        analyzer.post("/analyze", json={"s3_bucket": scored.bucket, "s3_key": scored.key})
+        serving = analyzer.get("/metrics").text
+    sqs.delete_queue(QueueUrl=queue_url(settings, settings.queue("aggregate")))
+    wait_for(lambda: "guardian_receive_errors_total{" in of_processes(system)["aggregator"])
+
+    texts = [*of_processes(system).values(), httpx.get(f"{console}/metrics", timeout=60).text]
+    found = set().union(*map(emitted, [*texts, serving, generate_latest(REGISTRY).decode()]))
+    assert telemetry.TASKS
+    declared = {one.name for one in REGISTRY.collect() if one.name.startswith("guardian_")}
+    assert declared - found == set()
+
+
+def fail_once(settings, upload):
+    """Let a half meet a passing fault, in this process."""
+
+    def fault(*_):
+        raise ServiceUnavailable("S3 has a bad moment.")
+
+    store = JobStore(settings)
+    store.reopen(store.get(upload.job_id), ("audio",), datetime.now(UTC))
+    receipt = Receipt(queue_url(settings, settings.queue("audio")), "no handle", 1)
+    with pytest.raises(ServiceUnavailable):
+        halves.run_half(settings, "audio", upload.job_id, fault, receipt)
+
+
+def test_labels_are_bounded(system, console):
+    """No label value is an id, a key or a time: each metric has few series."""
+    for text in (*of_processes(system).values(), httpx.get(f"{console}/metrics", timeout=60).text):
+        for family in text_string_to_metric_families(text):
+            labels = {
+                tuple(sorted((k, v) for k, v in sample.labels.items() if k not in ("le", "pid")))
+                for sample in family.samples
+            }
+            assert len(labels) <= 60, family.name
