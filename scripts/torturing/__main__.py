@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--uploads", type=int, help=f"how many files; {LONG_UPLOADS} else")
     parser.add_argument("--seed", type=int, default=0, help="0 takes a new one, and prints it")
     parser.add_argument("--json", action="store_true", help="no progress, only the last line")
+    parser.add_argument("--patience", type=float, default=90, help="seconds without any progress")
     parser.add_argument("--keep", type=Path, help="keep files and logs in this directory")
     options = parser.parse_args()
     uploads = options.uploads or (SHORT_UPLOADS if options.short else LONG_UPLOADS)
@@ -46,12 +47,14 @@ def main() -> int:
         directory = options.keep or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-"))
         )
-        outcome = torture(directory, uploads, seed, quiet=options.json)
+        outcome = torture(directory, uploads, seed, options.patience, quiet=options.json)
     print(json.dumps(outcome))
     return 0 if outcome["ok"] else 1
 
 
-def torture(directory: Path, uploads: int, seed: int, *, quiet: bool) -> dict[str, Any]:
+def torture(
+    directory: Path, uploads: int, seed: int, patience_s: float, *, quiet: bool
+) -> dict[str, Any]:
     """Make the files, run calm and storm, and return the outcome as JSON values."""
     started, rng = time.monotonic(), random.Random(seed)
     os.environ.update(AWS_ACCESS_KEY_ID="torture", AWS_SECRET_ACCESS_KEY="torture")  # noqa: S106  # no secret
@@ -63,7 +66,9 @@ def torture(directory: Path, uploads: int, seed: int, *, quiet: bool) -> dict[st
     say(f"seed {seed}: making {uploads} files")
     (directory / "files").mkdir(parents=True)
     wanted = files.make(directory / "files", uploads, rng)
-    plan = Plan(directory, wanted, rng, _STORM_S + _STORM_UPLOAD_S * uploads, say)
+    storm_s = _STORM_S + _STORM_UPLOAD_S * uploads
+    plan = Plan(directory, wanted, rng, storm_s, patience_s, say)
+    say("the calm begins")
     expected = calm(plan)
     say("the storm begins")
     result: Run = storm(plan, expected)

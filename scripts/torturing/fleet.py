@@ -18,6 +18,11 @@ from typing import IO
 #: Ways to end a process, with their weights: all of a pod, the parent alone, the pool child alone,
 #: and a polite request with a short grace period.
 _WAYS = {"kill_pod": 5, "kill_parent": 2, "kill_child": 2, "terminate": 3}
+#: What a process writes when it takes work.
+_POOL_IS_UP = b"calling self.run()"
+_UP = {"intake": b"intake_starting"} | dict.fromkeys(("audio", "video", "aggregator"), _POOL_IS_UP)
+#: Part of the blows that also hit a process which is only starting.
+_EARLY = 0.2
 #: Longest wait between an end and the next start, in seconds.
 _RESTART_S = 2.0
 #: Time that a process gets after SIGTERM in a storm, shorter than a job; and at the end.
@@ -27,11 +32,30 @@ _STOP_S = 45.0
 
 @dataclass
 class Place:
-    """A place for one process of a role; whoever runs in it may die and be replaced."""
+    """A place for one process of a role; whoever runs in it may die and be replaced.
+
+    Attributes:
+        name: Its name, also of its log.
+        role: What runs in it.
+        log: Where the processes write, one after the other.
+        process: The one that runs, or has run last.
+        begun: Where in the log it has begun.
+    """
 
     name: str
     role: str
+    log: Path
     process: subprocess.Popen[bytes] | None = None
+    begun: int = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process takes work by now."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        with self.log.open("rb") as log:
+            log.seek(self.begun)
+            return _UP[self.role] in log.read()
 
 
 @dataclass
@@ -40,13 +64,11 @@ class Fleet:
 
     Attributes:
         environment: What each process gets.
-        logs: Directory of their logs, one file a place.
         places: Who runs.
         counts: How often which role was ended in which way.
     """
 
     environment: dict[str, str]
-    logs: Path
     places: list[Place]
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -54,8 +76,9 @@ class Fleet:
     def of(cls, roles: Iterable[str], environment: dict[str, str], logs: Path) -> Fleet:
         """Lay out places, one for each role named; a role may be named more than once."""
         logs.mkdir(parents=True, exist_ok=True)
-        numbered = [Place(f"{role}-{index}", role) for index, role in enumerate(roles)]
-        return cls(environment, logs, numbered)
+        names = [(f"{role}-{index}", role) for index, role in enumerate(roles)]
+        places = [Place(name, role, logs / f"{name}.log") for name, role in names]
+        return cls(environment, places)
 
     def start(self) -> None:
         """Start whoever does not run."""
@@ -65,7 +88,8 @@ class Fleet:
 
     def _start(self, place: Place) -> None:
         log: IO[bytes]
-        with (self.logs / f"{place.name}.log").open("ab") as log:
+        with place.log.open("ab") as log:
+            place.begun = log.tell()
             place.process = subprocess.Popen(
                 [sys.executable, "-m", "workers.cli", "worker", place.role],
                 env={**os.environ, **self.environment},
@@ -76,9 +100,14 @@ class Fleet:
             )
 
     def strike(self, rng: random.Random) -> None:
-        """End one process in one of the ways and start another in its place."""
+        """End one process in one of the ways and start another in its place.
+
+        Most blows wait for a process that is up: on a slow machine none would ever be.
+        """
         least = min(self._strikes(place.role) for place in self.places)
         place = rng.choice([p for p in self.places if self._strikes(p.role) <= least + 1])
+        if not place.is_up and rng.random() > _EARLY:
+            return
         way = rng.choices(list(_WAYS), weights=list(_WAYS.values()))[0]
         process = place.process
         if process is None or process.poll() is not None:

@@ -32,15 +32,13 @@ CUT_S = 20.0
 #: Part of the storm in which files are uploaded, and at which the cut begins.
 _UPLOADING, _CUT_AT = 0.7, 0.35
 #: Part of the jobs that shall end in the storm, and how much longer it may last for that.
-_THROUGH, _LONGEST = 0.6, 2.0
+_THROUGH, _LONGEST = 0.6, 5.0
 #: Pause between two blows, in seconds.
 _BLOW_S = (3.0, 6.0)
 #: Uploads in work at once in the calm: the stand-in's queues are slow when they are deep.
 _AT_ONCE = 24
 #: Uploads that are put twice, as an impatient client does.
 _PUT_TWICE = 0.1
-#: A fleet in which nothing moves for so long has come to an end.
-_PATIENCE_S = 90.0
 _LOOK_S = 1.0
 #: Times are short, so that a storm of a minute holds many timeouts; receives are many, so that
 #: being killed again and again makes no dead letters.
@@ -68,6 +66,7 @@ class Plan:
         files: What is uploaded.
         rng: Where chance comes from.
         storm_s: Length of the storm.
+        patience_s: A fleet in which nothing moves for so long has come to an end.
         say: Tells whoever waits.
     """
 
@@ -75,6 +74,7 @@ class Plan:
     files: list[File]
     rng: random.Random
     storm_s: float
+    patience_s: float
     say: Callable[[str], None]
 
 
@@ -92,6 +92,7 @@ class Installation:
     def __init__(self, plan: Plan, name: str) -> None:
         """Choose names; nothing is started."""
         self.name = name
+        self._patience_s = plan.patience_s
         self.temporary = plan.directory / name / "tmp"
         self.work = plan.directory / name / "work"
         self.temporary.mkdir(parents=True)
@@ -124,7 +125,7 @@ class Installation:
             each: Called at each look.
         """
         least, moved = math.inf, time.monotonic()
-        while time.monotonic() - moved < _PATIENCE_S:
+        while time.monotonic() - moved < self._patience_s:
             each()
             left = len(self.unfinished())
             waiting = sum(reckoning.still_queued(self.settings).values())
