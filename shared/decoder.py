@@ -8,6 +8,7 @@ What the kernel adds to that is in `shared.sandbox`.
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import os
 import queue
@@ -25,6 +26,7 @@ from typing import IO, Any
 import ffmpeg
 
 from shared import sandbox
+from shared.cores import cores
 from shared.errors import DecoderTimeout, ToolMissing, Undecodable
 from shared.records import Media
 
@@ -34,6 +36,8 @@ PROTOCOLS = "file,pipe"
 SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)")
 #: The name of a second output in a command; see `Child.second`.
 SECOND_PIPE = "pipe:second"
+#: Room in a child's pipe (16 s of sound), so that it decodes on while we work on what is there.
+_PIPE_BYTES = 1024 * 1024
 #: How often the clock of a child is looked at, in seconds.
 _TICK_S = 1.0
 #: A child that used this share of its time on a CPU was busy with the file, not kept from work.
@@ -62,8 +66,17 @@ DEFAULT_LIMITS = DecodeLimits()
 
 
 def open_input(path: Path, media: Media, **options: Any) -> Any:
-    """Return an ffmpeg-python input with the demuxer that `probe` found, and no network."""
-    return ffmpeg.input(f"file:{path}", f=media.container, protocol_whitelist=PROTOCOLS, **options)
+    """Return an ffmpeg-python input with the demuxer that `probe` found, and no network.
+
+    Left alone, ffmpeg decodes with a thread for each core of the node, not of the pod.
+    """
+    return ffmpeg.input(
+        f"file:{path}",
+        f=media.container,
+        protocol_whitelist=PROTOCOLS,
+        threads=cores(),
+        **options,
+    )
 
 
 def compile_quiet(stream: Any, *, beside: Any = None, **output: Any) -> list[str]:
@@ -135,6 +148,8 @@ class Child:
         self._process = process
         assert self._process.stdout
         self.stdout: IO[bytes] = self._process.stdout
+        with contextlib.suppress(OSError):  # beyond what this user may have in all pipes together
+            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         return self

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from shared.cores import cores
 from shared.errors import ModelCorrupt, ModelMissing, SetupError
 from shared.records import ModelRef
 
@@ -80,7 +81,7 @@ class Registry:
         Args:
             directory: Where models.toml and the files lie; None for the packaged ones.
             device: Where sessions run; `auto` takes CUDA where it works, else the CPU.
-            threads: Threads inside one operator; 0 is all cores.
+            threads: Threads inside one operator; 0 is all cores of the pod.
 
         Raises:
             ModelMissing: There is no manifest.
@@ -154,7 +155,7 @@ class Registry:
 
         content = self.verify(name)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads if threads is None else threads
+        options.intra_op_num_threads = (self._threads if threads is None else threads) or cores()
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
