@@ -13,6 +13,7 @@ from shared.media import probe
 from workers.video.consistency import TYPES, examine, judge
 from workers.video.jumps import find_jumps
 from workers.video.motion import measure
+from workers.video.order import reorderings
 
 FPS = 25
 
@@ -323,3 +324,51 @@ def test_a_track_that_is_not_there_is_undecodable(frozen_clip):
 
     with pytest.raises(Undecodable):
         read_packets(frozen_clip, media, track)
+
+
+def test_swapped_runs_are_found_where_one_of_their_joints_shows_nothing():
+    frames = shot(150)
+    still = frames[:50] + frames[75:95] + frames[50:75] + frames[95:]
+    jumps = find_jumps(measure((at / FPS, frame) for at, frame in enumerate(still)))
+    motion = measure((at / FPS, frame) for at, frame in enumerate(still))
+
+    for missing in (50, 70, 95):
+        kept = [jump for jump in jumps if jump.at != missing]
+        assert [(s.start, s.stop) for s in reorderings(motion, kept)] == [(50, 95)]
+
+
+def test_a_part_at_two_thirds_of_the_speed_is_told_by_its_rhythm():
+    frames = shot(200)
+    slow = [frames[60 + int(at * 0.67)] for at in range(60)]
+
+    ((kind, start_s, end_s),) = found(frames[:60] + slow + frames[101:])
+
+    assert kind == "speed_change"
+    assert min(end_s, 120 / FPS) - max(start_s, 60 / FPS) > 0.5 * 60 / FPS
+
+
+def test_frames_held_two_by_two_all_the_time_are_no_change_of_speed():
+    frames = shot(160)
+    held = [frames[at // 2 * 2] for at in range(160)]
+
+    assert found(held) == []
+
+
+def test_a_copy_is_found_though_every_second_frame_of_the_source_is_held():
+    frames = shot(160)
+    held = [frames[at // 2 * 2] for at in range(160)]
+
+    kinds = [kind for kind, _, _ in found(held[:90] + held[60:90] + held[90:])]
+
+    assert "duplicated_run" in kinds
+
+
+def test_a_rest_in_front_of_a_camera_is_no_frozen_run():
+    frames = shot(150)
+    rng = np.random.default_rng(8)
+    rest = [
+        np.uint8(np.clip(frames[60] + rng.normal(0, 0.9, frames[60].shape), 0, 255))
+        for _ in range(20)
+    ]
+
+    assert "frozen_run" not in [kind for kind, _, _ in found(frames[:60] + rest + frames[61:])]

@@ -39,7 +39,7 @@ BESIDE = 6
 NEARER, USUALLY_NEARER = (-0.6, 0.7), 0.13
 #: Evidence from which on a run is a copy, that which a perfect run of 12 frames has, and how far
 #: it falls before the run has ended.
-EVIDENCE, FULL_EVIDENCE, FALL = 3.1, 6.8, 0.8
+EVIDENCE, FULL_EVIDENCE, FALL = 3.5, 6.8, 0.8
 #: Share of the pixels that are compared, those that change most over time.
 BUSY_SHARE = 0.3
 #: Mean square that compression and rounding leave between a frame and its copy, in grey levels.

@@ -15,7 +15,7 @@ Booleans = NDArray[np.bool_]
 
 #: Periods that are looked for, in frames, and the evidence from which on each is told: 2 for half
 #: and one and a half times the speed, 3 for two thirds of it. Set on development clips.
-PERIODS = {2: 7.5, 3: 5.0}
+PERIODS = {2: 9.0, 3: 7.0}
 #: The period whose other steps are all larger than their neighbours.
 ALTERNATING = 2
 #: Shortest shot that is looked at, in frames.
@@ -29,6 +29,9 @@ AROUND, MOVING, STILL_COST = 8, 1.5, 0.1
 #: Steps of the rest of the shot that are needed to say that it has no such rhythm, and the bounds
 #: of their mean contrast: at least, and at most as a share of that inside.
 REST_STEPS, REST_LEAST, REST_SHARE = 6, -0.12, 0.35
+#: Longest interval inside such a part, in usual ones; frames left out with true times shift the
+#: phase of frames that the source holds.
+STEADY = 1.5
 _FLOOR = 0.4
 
 
@@ -57,7 +60,11 @@ def _in_shot(motion: Motion, start: int, stop: int) -> list[Stretch]:
             gain = np.where(moving, contrast - USUAL_CONTRAST, -STILL_COST)
             evidence, first, last = _best_part(np.where(counted, gain, 0.0))
             inside = slice(first, last)
-            if evidence >= needed and _alone(contrast, small & moving, inside):
+            if (
+                evidence >= needed
+                and _steady(motion.times_s[start:stop], inside)
+                and _alone(contrast, small & moving, inside)
+            ):
                 detail = (
                     f"In this part every {period}. step is smaller than its neighbours, as when "
                     "frames are shown twice or left out to change the speed; the rest of the shot "
@@ -74,6 +81,12 @@ def _logs(motion: Motion, start: int, stop: int) -> Floats:
     passed = np.diff(times, prepend=2 * times[0] - times[1])
     elapsed = np.clip(passed / max(float(np.median(passed)), 1e-6), 0.5, 6.0)
     return np.asarray(np.log(motion.steps[start:stop] / elapsed + _FLOOR))
+
+
+def _steady(times: Floats, inside: slice) -> bool:
+    """Tell whether the frames of a part of a shot are shown at a steady rate."""
+    passed = np.diff(times)
+    return bool(passed[inside].max(initial=0.0) <= STEADY * float(np.median(passed)))
 
 
 def _moving(steps: Floats) -> Booleans:
