@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from shared import cache, measures, objects, provenance, queues
+from shared import cache, measures, objects, provenance, queues, tracing
 from shared.errors import (
     GuardianError,
     NotApplicable,
@@ -60,7 +60,8 @@ def run_half(
     structlog.contextvars.bind_contextvars(job_id=job_id, modality=modality, attempt=attempt)
     store = JobStore(settings)
     try:
-        _do_half(settings, store, modality, job_id, analyze, attempt)
+        with tracing.span(job_id, modality, attempt=attempt):
+            _do_half(settings, store, modality, job_id, analyze, attempt)
     except Exception as error:
         TASKS.labels(modality, "error").inc()
         _log.exception("half_failed")

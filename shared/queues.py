@@ -16,7 +16,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from shared import aws
+from shared import aws, tracing
 from shared.errors import ServiceUnavailable, SetupError
 from shared.records import SCHEMA_VERSION, Modality
 from shared.settings import QUEUES, Settings, get_settings
@@ -129,6 +129,7 @@ def _use_our_logging(**_: object) -> None:
     """Keep Celery from installing its own log handlers, in parents and in pool children."""
     settings = get_settings()
     configure_logging(settings.log_format, settings.log_level)
+    tracing.configure(settings, app.role or "client")
 
 
 def send_analysis(settings: Settings, modality: Modality, job_id: str) -> None:

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )
+    traces_url: str | None = Field(
+        None, description="OTLP address over HTTP that traces go to; empty: none. Extra `traces`."
+    )
     host: str = Field("127.0.0.1", description="Address that HTTP servers listen on.")
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of /health, /ready and /metrics; empty: the role's."

@@ -57,6 +57,17 @@ def test_a_shard_that_holds_all_the_newest_is_asked_again(store, aws_settings, m
     assert ids(listing.newest(aws_settings, SHARDS, 20)) == made[::-1][:20]
 
 
+def test_the_first_jobs_ever_count_as_arrivals_those_before_the_start_do_not(store, small):
+    early = Tail(store)
+    early.look()
+    add(store, 2)
+    late = Tail(store)
+    looks(early, 2)
+    looks(late, 2)
+
+    assert (early.arrived, late.arrived) == (2, 0)
+
+
 def test_the_tail_follows_new_jobs_changes_and_erasures(store, small):
     kept = Tail(store)
     made = add(store, 18)

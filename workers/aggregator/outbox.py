@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from shared import tracing
 from shared.errors import GuardianError
 from shared.outbox import Outbox
 from shared.records import Job, Telling
@@ -69,7 +70,8 @@ def _try(store: Outbox, targets: dict[str, Tell], job: Job, now: datetime) -> No
         if name in done:
             continue
         try:
-            tell(job)
+            with tracing.span(job.job_id, f"tell {name}"):
+                tell(job)
         except GuardianError as failure:
             error = f"{name}: {failure.message}"[:_LONGEST_ERROR]
             DELIVERIES.labels(name, "gave_up" if late else "failed").inc()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
-from shared import measures, objects, outbox, signing
+from shared import measures, objects, outbox, signing, tracing
 from shared.errors import GuardianError, NoVerdict, Retryable
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus
@@ -37,10 +37,11 @@ def conclude(
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(job_id=job_id, modality="verdict")
     try:
-        job = _decide(settings, store, store.get(job_id), model, now)
-        if job.verdict is not None:
-            write_report(settings, job)
-            outbox.close(settings, job, now)
+        with tracing.span(job_id, "verdict"):
+            job = _decide(settings, store, store.get(job_id), model, now)
+            if job.verdict is not None:
+                write_report(settings, job)
+                outbox.close(settings, job, now)
     except Exception as error:
         if receipt and receipt.attempt >= settings.max_receive_count:
             measures.dead_letter("aggregate", error)
@@ -68,6 +69,7 @@ def _decide(
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
     written = store.finish(job, verdict, now, report_key=report_key(job.job_id, "json"))
     if written.applied:
+        tracing.whole(job.job_id, job.created_at, datetime.now(UTC), label=verdict.label)
         if not job.upload.is_probe:
             VERDICTS.labels(verdict.label).inc()
         _log.info("verdict", label=verdict.label, probability=verdict.probability)

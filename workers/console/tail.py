@@ -120,7 +120,9 @@ class Tail:
             limit *= 2  # much has come since
         else:  # more has come than is kept
             self._kept = head[:KEPT], False
-        if newest:
+        if newest is None and self._read_s is not None:  # the first ever
+            self.arrived += len(head)
+        elif newest:
             self.arrived += sum(row.created_at > newest for row in head)
 
     def _read_slice(self) -> None:

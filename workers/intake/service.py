@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, flags, measures, presence, queues
+from shared import aws, flags, measures, presence, queues, tracing
 from shared.errors import Permanent, Retryable, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
@@ -43,6 +43,7 @@ def run(settings: Settings) -> None:
     Raises:
         SetupError: The queue does not exist.
     """
+    tracing.configure(settings, "intake")
     intake = aws.patiently(lambda: _Intake(settings))
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(intake.run())
@@ -200,7 +201,8 @@ class _Intake:
         foreign: WrongBucket | None = None
         for upload in parsed.uploads:
             try:
-                await admission.take_in(self._settings, self._s3, self._store, upload)
+                with tracing.span(upload.job_id, "intake"):
+                    await admission.take_in(self._settings, self._s3, self._store, upload)
             except WrongBucket as error:
                 foreign = error
         if foreign:

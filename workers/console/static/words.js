@@ -32,8 +32,8 @@ const WORDS = {
   label_inconclusive: ["unclear", "판단하기 어려움"], label_not_applicable: ["nothing to examine", "분석할 것 없음"], label_failed: ["failed", "실패"],
   status: ["State", "상태"], label: ["Result", "결과"], hours: ["Received", "접수"], last_n: ["last {n}", "최근 {n}"], text: ["Search", "검색"], text_hint: ["file, job or reason", "파일, 작업 번호, 사유"],
   result: ["Result", "결과"], file: ["File", "파일"], probability: ["Probability", "확률"], size: ["Size", "크기"], received: ["Received", "접수"],
-  looked_at: ["The newest {n} have been looked through; “Older” looks further down.", "최근 {n}건을 살펴봤습니다. ‘이전’을 누르면 더 오래된 것을 찾습니다."],
-  older: ["Older", "이전"], newer: ["Newer", "다음"], no_jobs: ["No job fits.", "해당하는 작업이 없습니다."],
+  looked_at: ["The newest {n} have been looked through; “Older” looks further down.", "최근 {n}건을 살펴봤습니다. ‘더 오래된 작업’을 누르면 그 아래를 찾습니다."],
+  older: ["Older", "더 오래된 작업"], newer: ["Newer", "더 최근 작업"], no_jobs: ["No job fits.", "해당하는 작업이 없습니다."],
 
   not_yet: ["The upload has not been taken in yet; this page shows the job as soon as it is.", "아직 접수되지 않았습니다. 접수되면 여기에 바로 표시됩니다."],
   finished: ["The analysis is finished.", "분석이 끝났습니다."], progress: ["Progress", "진행 상황"],
@@ -53,6 +53,7 @@ const WORDS = {
   spectrogram: ["The sound: pitch upwards, loudness as brightness", "소리: 위로 갈수록 높은 음, 밝을수록 큰 소리"], no_timeline: ["Nothing was scored over time.", "시간대별로 계산한 결과가 없습니다."],
   timeline_label: ["{n} over time; highest {m} at {at}", "시간에 따른 {n}, {at}에 최고 {m}"], up_to: ["up to {n}", "최고 {n}"],
   way: ["The way through the system", "처리 과정"], decided: ["Decided", "판정"], took: ["Took in all", "전체 소요 시간"], waited: ["Of that, waiting and handing over", "그중 대기와 전달"], media: ["Media", "형식"], object: ["Object", "저장 위치"],
+  stage_lips_and_sequence: ["lips and order of pictures", "입 모양과 화면 흐름"],
   telling: ["Telling others", "외부 알림"], telling_pending: ["not yet delivered", "전달 대기 중"], telling_delivered: ["delivered", "전달됨"], telling_gave_up: ["given up", "전달 포기"],
   stage_fetch: ["fetched", "가져오기"], stage_decode: ["decoded", "디코딩"], stage_speech: ["speech found", "말소리 찾기"], stage_score: ["scored", "점수 계산"], stage_find: ["faces found", "얼굴 찾기"], stage_total: ["all", "전체"], stage_sequence: ["order of pictures", "화면 흐름"], stage_lips: ["lips", "입 모양"], stage_stability: ["checked again", "다시 확인"],
   save_page: ["Download the report", "보고서 내려받기"], save_json: ["Download JSON", "JSON 내려받기"], retry: ["Analyse again", "다시 분석"], erase: ["Erase", "지우기"], erased: ["erased", "지웠습니다"],
