@@ -14,7 +14,7 @@ from shared import objects, sqs_transport
 from shared.settings import Settings
 
 #: Longest wait for a child that was killed.
-_END_S = 5.0
+_END_S = 5
 _log = structlog.get_logger()
 
 
