@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import sys
-from typing import Final, Literal
+from collections.abc import MutableMapping
+from typing import Any, Final, Literal
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -147,6 +149,7 @@ def configure_logging(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        *([] if level == "debug" else [hide_keys]),
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -169,6 +172,18 @@ def configure_logging(
     root.setLevel(logging.WARNING)  # libraries; our own packages speak as the level says
     for package in _PACKAGES:
         logging.getLogger(package).setLevel(level.upper())
+
+
+#: A key in a text: up to the closing quote where there is one, else up to a space.
+_KEY = re.compile(r"uploads/(?!uploads/)(?:[^\s\"'?]+(?: [^\s\"'?]+)*(?=[\"'?])|[^\s\"'?]+)")
+
+
+def hide_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put digests in the place of object keys, wherever a message or a traceback quotes one."""
+    for name, value in event.items():
+        if isinstance(value, str) and "uploads/" in value:
+            event[name] = _KEY.sub(lambda found: f"key:{key_digest(found[0])}", value)
+    return event
 
 
 def key_digest(key: str) -> str:
