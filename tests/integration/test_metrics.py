@@ -161,8 +161,8 @@ def test_every_declared_metric_is_emitted(system, console, serve):
     for upload in (scored, unheard):
         *_, job = submit.follow(settings, upload.job_id, _WAIT_S)
         assert job.status == "complete"
+    wait_for(lambda: (job := Outbox(settings).get(scored.job_id)).telling and job.telling.attempts)
     fail_once(settings, scored)
-    wait_for(lambda: Outbox(settings).get(scored.job_id).telling.attempts)
     with serve(analyzer_api.create(settings, "audio")) as analyzer:
         wait_for(lambda: analyzer.get("/ready").status_code == 200)
         analyzer.post("/analyze", json={"s3_bucket": scored.bucket, "s3_key": scored.key})

@@ -25,8 +25,8 @@ _PAUSE_S, _IDLE_S = 1.0, 10.0
 #: Nobody watches when nobody has asked for this long.
 _WATCHED_S = 30.0
 #: What is older is not shown as the present: a page then asks the table itself. Where the table is
-#: slow, two looks more are waited for, since the page would be slow as well.
-FRESH_S = 8.0
+#: so slow that a look takes long, the last one is shown for longer: a page would take as long.
+FRESH_S, SLOW_FRESH_S = 8.0, 120.0
 _log = structlog.get_logger()
 
 
@@ -45,6 +45,7 @@ class Tail:
     _kept: tuple[list[JobSummary], bool] = field(default_factory=lambda: ([], False))
     _turn: datetime | None = None
     _read_s: float | None = None
+    _looking: bool = False
     _took_s: float = 0.0
     _expired_s: float = float("-inf")
     _asked_s: float = float("-inf")
@@ -66,9 +67,13 @@ class Tail:
             ServiceUnavailable: The table could not be reached.
         """
         began_s = self.clock()
-        self._read_head()
-        self._read_s, self._took_s = began_s, self.clock() - began_s
-        self._read_slice()
+        self._looking = True
+        try:
+            self._read_head()
+            self._read_s = began_s
+            self._read_slice()
+        finally:
+            self._looking, self._took_s = False, self.clock() - began_s
 
     @property
     def rows(self) -> list[JobSummary]:
@@ -85,7 +90,8 @@ class Tail:
         """Whether the last look is recent enough to be shown as the present."""
         if self._read_s is None or self._read_s <= self._expired_s:
             return False
-        return self.clock() - self._read_s <= FRESH_S + 4 * self._took_s
+        slow = self._looking or self._took_s > FRESH_S / 2
+        return self.clock() - self._read_s <= (SLOW_FRESH_S if slow else FRESH_S)
 
     def watch(self) -> None:
         """Say that somebody looks: then the tail is read more often."""

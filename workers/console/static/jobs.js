@@ -28,7 +28,8 @@ export async function show(main, state) {
     const page = await api.get(`/jobs?${query}`);
     next = page.next;
     const focused = document.activeElement?.getAttribute?.("href");
-    fill(list, table(page), next && page.jobs.length < LIMIT ? h("p", { class: "quiet" }, word("looked_at", { n: page.looked_at })) : null);
+    const age = page.age_s > 10 ? h("p", { class: "quiet" }, word("as_of", { n: duration(page.age_s) })) : null;
+    fill(list, age, table(page), next && page.jobs.length < LIMIT ? h("p", { class: "quiet" }, word("looked_at", { n: page.looked_at })) : null);
     if (focused && list.querySelector(`[href="${focused}"]`)) list.querySelector(`[href="${focused}"]`).focus();
     older.disabled = !next;
     newer.disabled = pages.length === 1;

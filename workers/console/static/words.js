@@ -32,6 +32,7 @@ const WORDS = {
   label_inconclusive: ["unclear", "판단하기 어려움"], label_not_applicable: ["nothing to examine", "분석할 것 없음"], label_failed: ["failed", "실패"],
   status: ["State", "상태"], label: ["Result", "결과"], hours: ["Received", "접수"], last_n: ["last {n}", "최근 {n}"], text: ["Search", "검색"], text_hint: ["file, job or reason", "파일, 작업 번호, 사유"],
   result: ["Result", "결과"], file: ["File", "파일"], probability: ["Probability", "확률"], size: ["Size", "크기"], received: ["Received", "접수"],
+  as_of: ["As it was {n} ago.", "{n} 전의 상태입니다."],
   looked_at: ["The newest {n} have been looked through; “Older” looks further down.", "최근 {n}건을 살펴봤습니다. ‘더 오래된 작업’을 누르면 그 아래를 찾습니다."],
   older: ["Older", "더 오래된 작업"], newer: ["Newer", "더 최근 작업"], no_jobs: ["No job fits.", "해당하는 작업이 없습니다."],
 
