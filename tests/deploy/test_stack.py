@@ -131,6 +131,13 @@ def test_the_console_cannot_reach_what_it_does_not_show(stack):
     assert not [line for line in rights if "s3:PutObject" in line and "-reports" in line]
 
 
+def test_nobody_can_scan_the_table(stack):
+    rights = {right for role in PROCESSES for right in allowed(stack, role)}
+
+    assert [right for right in rights if "dynamodb:Query" in right]
+    assert not [right for right in rights if "Scan" in right or "PartiQL" in right]
+
+
 def test_keda_only_reads_counts(stack):
     actions = {right.split()[1] for right in allowed(stack, "keda")}
 
