@@ -35,6 +35,8 @@ _MISSING: dict[str, type[GuardianError]] = {
     "412": ObjectChanged,
     "PreconditionFailed": ObjectChanged,
 }
+#: What S3 answers where there is not one byte of a range.
+_EMPTY = "InvalidRange"
 _log = structlog.get_logger()
 
 
@@ -54,7 +56,7 @@ async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) 
     try:
         if not upload.key.startswith(UPLOADS_PREFIX):
             raise KeyOutsideUploads
-        upload, start = await _look(settings, s3, upload)
+        upload, start = await _look(s3, upload)
         container = admit(upload.size_bytes or 0, start, settings.max_upload_bytes)
     except Permanent as error:
         written = await asyncio.to_thread(store.reject, upload, error, now)
@@ -70,27 +72,24 @@ async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) 
         await asyncio.to_thread(_dispatch, settings, store, written, container)
 
 
-async def _look(settings: Settings, s3: Any, upload: Upload) -> tuple[Upload, bytes]:
-    """Return the upload with what HeadObject knows, and the first bytes of that very version.
+async def _look(s3: Any, upload: Upload) -> tuple[Upload, bytes]:
+    """Return the upload with its size and tag, and the first bytes of that very version.
 
-    The bytes of what is empty or too large are not read.
+    One read of a range tells all of it; a range of what is empty is refused.
     """
-    where = {"Bucket": upload.bucket, "Key": upload.key}
+    first = f"bytes=0-{SNIFF_BYTES - 1}"
     try:
-        head = await s3.head_object(**where, **pin(upload))
-        found = upload.model_copy(
-            update={
-                "size_bytes": head["ContentLength"],
-                "etag": upload.etag or head["ETag"].strip('"'),
-            }
+        answer = await s3.get_object(
+            Bucket=upload.bucket, Key=upload.key, Range=first, **pin(upload)
         )
-        start = b""
-        if 0 < head["ContentLength"] <= settings.max_upload_bytes:
-            first = f"bytes=0-{SNIFF_BYTES - 1}"
-            answer = await s3.get_object(**where, **pin(found), Range=first)
-            async with answer["Body"] as body:
-                start = await body.read()
+        async with answer["Body"] as body:
+            start = await body.read()
+        size_bytes = int(answer["ContentRange"].rpartition("/")[2])
+        etag = upload.etag or answer["ETag"].strip('"')
+        found = upload.model_copy(update={"size_bytes": size_bytes, "etag": etag})
     except ClientError as error:
+        if aws.error_code(error) == _EMPTY:
+            return upload.model_copy(update={"size_bytes": 0}), b""
         known = _MISSING.get(aws.error_code(error))
         if known:
             raise known from error
