@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -42,6 +43,8 @@ _HOUR_S = 3600.0
 #: How often it is looked whether one verdict is there, or many; looking costs the stand-in time.
 _LOOK_ALONE_S, _LOOK_S = 0.04, 0.5
 _WAIT_S = 240.0
+#: A worker that polls for 20 s hears of its end after that.
+_STOP_S = 60.0
 #: A video's first bytes; instant analyzers read no further.
 _CONTENT = SAMPLES[0].read_bytes()[:20_000]
 
@@ -111,10 +114,11 @@ def _workers(
     settings: Settings, way: CountingWay, directory: Path, roles: tuple[str, ...], **more: str
 ) -> Iterator[None]:
     """Run one process a role behind the way, and wait until each has asked its queue."""
-    with ExitStack() as stack:
+    with ExitStack() as stack, ExitStack() as asking:  # all are asked to end before one is awaited
         way.taken()
         for role in roles:
-            stack.enter_context(worker(settings, way.url, directory, role, **more))
+            pid = stack.enter_context(worker(settings, way.url, directory, role, **more))
+            asking.callback(os.kill, pid, signal.SIGTERM)
         end = time.monotonic() + _WAIT_S
         asked = set[str]()
         while asked < set(roles) and time.monotonic() < end:
@@ -151,12 +155,23 @@ def worker(
         **more,
     }
     with (directory / f"{role}.log").open("ab") as log:
-        child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        child = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         yield child.pid
     finally:
-        child.terminate()
-        child.wait(60)
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a worker to end, and end it with its pool when it takes too long."""
+    child.terminate()
+    try:
+        child.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _put(settings: Settings, name: str) -> tuple[str, float]:

@@ -8,18 +8,17 @@ import os
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benching import fleet, inputs
+from benching.asking import Asker, asker
 from benching.showing import Bars, Table
 from benching.spending import run_child
 from shared import aws, queues
-from shared.jobs import JobStore
-from shared.records import Upload
 from shared.settings import Settings
 
 NAMES = ("10 MB, 72 s", "500 MB, one hour", "8 MB, one hour")
@@ -70,14 +69,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _many_jobs(count: int) -> dict[str, Any]:
     """Send jobs to one audio worker whose analysis is instant, and watch its memory."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory)
-        with fleet.system(path) as (settings, _):
-            aws.client(settings, "s3").put_bucket_notification_configuration(
-                Bucket=settings.uploads_bucket, NotificationConfiguration={}
-            )
-            with fleet.worker(settings, str(settings.endpoint_url), path, "audio") as parent:
-                points = _watch(settings, parent, count)
+    with ExitStack() as stack:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings, _ = stack.enter_context(fleet.system(path))
+        endpoint = str(settings.endpoint_url)
+        parent = stack.enter_context(fleet.worker(settings, endpoint, path, "audio"))
+        asks = stack.enter_context(asker(settings))
+        points = _watch(settings, asks, parent, count, path)
     settled = points[int(_SETTLED * len(points)) :]
     slope = float(np.polyfit(*zip(*settled, strict=True), 1)[0])
     return {
@@ -89,18 +87,17 @@ def _many_jobs(count: int) -> dict[str, Any]:
     }
 
 
-def _watch(settings: Settings, parent: int, count: int) -> list[tuple[int, float]]:
+def _watch(
+    settings: Settings, asks: Asker, parent: int, count: int, directory: Path
+) -> list[tuple[int, float]]:
     """Feed the worker so that it never waits, and note its memory every few jobs."""
-    store, s3 = JobStore(settings), aws.client(settings, "s3")
     sqs, url = aws.client(settings, "sqs"), queues.queue_url(settings, settings.queue("audio"))
+    sound = directory / "sound.wav"
+    sound.write_bytes(b"RIFF")
     points: list[tuple[int, float]] = []
     end = time.monotonic() + _WAIT_S
     for number in range(count):
-        key = f"uploads/{number}.wav"
-        etag = s3.put_object(Bucket=settings.uploads_bucket, Key=key, Body=b"RIFF")["ETag"]
-        upload = Upload(bucket=settings.uploads_bucket, key=key, etag=etag.strip('"'))
-        store.create(upload, datetime.now(UTC))
-        queues.send_analysis(settings, "audio", upload.job_id)
+        asks.ask("audio", f"uploads/{number}.wav", sound)
         if number % max(1, count // 40) == 0:
             _wait_for_few(sqs, url, end)
             points.append((number, round(_memory_mb(parent), 2)))

@@ -6,16 +6,13 @@ import argparse
 import tempfile
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benching import fleet, inputs
+from benching.asking import asker
 from benching.showing import Bars, Table
-from shared import aws, queues
 from shared.jobs import JobStore
-from shared.records import Upload
-from shared.settings import Settings
 from workers.plan import Cluster
 from workers.plan_search import Load, Rate, make_plan
 
@@ -79,7 +76,8 @@ def _jobs_a_minute(item: inputs.Input, processes: int, jobs: int) -> float:
         path = Path(directory)
         settings, _ = stack.enter_context(fleet.system(path))
         store = JobStore(settings)
-        first = _ask(settings, store, item, "first")
+        asks = stack.enter_context(asker(settings))
+        first = asks.ask("video", "uploads/first.mp4", item.path)
         for _ in range(processes):
             stack.enter_context(
                 fleet.worker(
@@ -91,23 +89,10 @@ def _jobs_a_minute(item: inputs.Input, processes: int, jobs: int) -> float:
             )
         _wait(store, [first])
         time.sleep(5.0 * (processes > 1))  # the others are up by now too
-        names = [_ask(settings, store, item, str(number)) for number in range(jobs)]
+        names = [asks.ask("video", f"uploads/{number}.mp4", item.path) for number in range(jobs)]
         began = time.perf_counter()
         _wait(store, names)
         return 60 * jobs / (time.perf_counter() - began)
-
-
-def _ask(settings: Settings, store: JobStore, item: inputs.Input, name: str) -> str:
-    """Upload one recording, without an event, and ask for its video half."""
-    s3, key = aws.client(settings, "s3"), f"uploads/{name}.mp4"
-    s3.put_bucket_notification_configuration(
-        Bucket=settings.uploads_bucket, NotificationConfiguration={}
-    )
-    answer = s3.put_object(Bucket=settings.uploads_bucket, Key=key, Body=item.path.read_bytes())
-    upload = Upload(bucket=settings.uploads_bucket, key=key, etag=answer["ETag"].strip('"'))
-    store.create(upload, datetime.now(UTC))
-    queues.send_analysis(settings, "video", upload.job_id)
-    return upload.job_id
 
 
 def _wait(store: JobStore, jobs: list[str]) -> None:
