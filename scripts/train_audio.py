@@ -17,10 +17,21 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audio_export import Detector, export
 from audio_extend import extend
-from audio_fit import CURRENT, PENALTY, Table, by_clip, cross_fit, logistic
-from audio_nets import FrontEnd
-from audio_pool import LEAST_SPEECH_S, Figures, figures, prepare
-from audio_robust import robustness
+from audio_fit import (
+    CURRENT,
+    PENALTY,
+    TREE_SHARE,
+    Table,
+    by_clip,
+    cross_fit,
+    cross_grow,
+    logistic,
+)
+from audio_nets import FrontEnd, Statistics
+from audio_pool import LEAST_SPEECH_S, Clips, Figures, figures, prepare
+from audio_robust import Condition, Folds, under_conditions
+from audio_shortcuts import shortcuts
+from audio_splices import splices
 from audio_weights import read_ctranslate2, whisper_file
 
 from workers import evaluation
@@ -28,9 +39,12 @@ from workers import evaluation
 #: Layers of the encoder that are used, and degraded copies of each clip.
 LAYERS = 3
 POOL_COPIES, EXTENSION_COPIES = 1, 1
+#: A quick run takes each of so many clips.
+QUICK_EVERY = 12
 #: A statement is at most this strong: about the number of independent sources of one class.
 LLR_LIMIT = 3.5
-#: Share of genuine clips that may be above the threshold, clean and degraded ones together.
+#: Share of genuine clips that may be above the threshold: clean and degraded ones together, and
+#: under each condition of the robustness table.
 FALSE_ALARMS = 0.05
 
 
@@ -41,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("build/audio"), help="intermediate files")
     parser.add_argument("--out", type=Path, default=Path("build/audio/voice-detector.onnx"))
+    parser.add_argument("--quick", action="store_true", help="few clips, to see that all runs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
@@ -48,42 +63,70 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     manifest = work / "extension" / "manifest.csv"
     if not manifest.exists():
-        extend(arguments.data, manifest.parent, arguments.seed)
+        extend(arguments.data, manifest.parent, arguments.seed, quick=arguments.quick)
     front_end = FrontEnd(read_ctranslate2(whisper_file()), LAYERS).eval()
     parts = []
     for name, path, copies in (
         ("pool", arguments.data / "manifest.csv", POOL_COPIES),
         ("ext", manifest, EXTENSION_COPIES),
     ):
-        clips = prepare(path, work / name, copies)
-        parts.append((clips.rows, clips.speech_s, figures(clips, front_end, work / name)))
+        every = QUICK_EVERY if arguments.quick and name == "pool" else 1
+        clips = prepare(path, work / name, copies, every=every)
+        heard = figures(clips, front_end, work / name)
+        parts.append((clips, heard, figures(clips, Statistics(), work / name).values))
     table, rows = tabulate(parts)
-    fitted = cross_fit(table)
-    report = calibrate(table, rows, fitted.scores[PENALTY], fitted.head)
-    write_scores(work / "scores.csv", table, rows, fitted.scores[PENALTY], report["params"])
-    report["sha256"] = export(Detector(front_end, fitted.head), arguments.out)
-    params = report["params"]
-    report["robustness"] = robustness(
-        prepare(arguments.data / "manifest.csv", work / "pool", POOL_COPIES),
-        front_end,
-        fitted.fold_heads,
-        (params["scale"], params["offset"]),
-        params["threshold"],
-    )
+    fitted, grown = cross_fit(table), cross_grow(table, arguments.seed)
+    linear = fitted.scores[PENALTY]
+    tree_weight = TREE_SHARE * float(linear[table.pool].std() / grown.odds[table.pool].std())
+    score = linear + tree_weight * grown.odds
+    params = calibrate(table, score, fitted.head)
+    pool = parts[0][0]
+    folds = Folds(fitted.fold_heads, grown.fold_trees, tree_weight)
+    conditions = under_conditions(pool, front_end, folds)
+    params["threshold"] = threshold(table, score, conditions, params)
+    report: dict[str, Any] = {"params": params}
+    report["members"] = members(table, {"encoder": linear, "trees": grown.odds, "both": score})
+    llr = to_llr(score, params)
+    report["figures"] = tables(table, rows, llr, params["threshold"])
+    report["robustness"] = {
+        name: evaluation.summarise(
+            to_llr(found.scores, params), found.fake, found.sources, params["threshold"]
+        )
+        for name, found in conditions.items()
+    }
+    write_scores(work / "scores.csv", table, rows, llr)
+    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
+    report["splices"] = splices(pool, front_end, folds, params)
+    report["shortcuts"] = shortcuts(arguments.data, rows, *by_clip(llr[table.pool], pooled, 0))
+    detector = Detector(front_end, fitted.head)
+    report["sha256"] = export(detector, grown.trees, tree_weight, arguments.out)
     text = json.dumps(report, indent=1)
     arguments.out.with_suffix(".json").write_text(text)
     print(text)
+
+
+def to_llr(score: np.ndarray, params: dict[str, float]) -> np.ndarray:
+    """Return the limited log-likelihood ratios of scores."""
+    return np.clip(params["scale"] * score + params["offset"], -LLR_LIMIT, LLR_LIMIT)
+
+
+def threshold(
+    table: Table, score: np.ndarray, conditions: dict[str, Condition], params: dict[str, float]
+) -> float:
+    """Return the ratio that few genuine clips exceed, all together and under every condition."""
+    groups = [score[table.pool & ~table.fake]]
+    groups += [found.scores[~found.fake] for found in conditions.values()]
+    limits = [np.quantile(to_llr(group, params), 1 - FALSE_ALARMS) for group in groups]
+    return round(float(max(limits)) + 5e-4, 3)
 
 
 def write_scores(
     path: Path,
     table: Table,
     rows: list[dict[str, str]],
-    score: np.ndarray,
-    params: dict[str, float],
+    llr: np.ndarray,
 ) -> None:
     """Write the out-of-fold ratios of the pool's clean clips, for the meta-learner."""
-    llr = np.clip(params["scale"] * score + params["offset"], -LLR_LIMIT, LLR_LIMIT)
     pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
     lines = [
         f"{rows[clip]['file']},{rows[clip]['label']},"
@@ -94,14 +137,14 @@ def write_scores(
 
 
 def tabulate(
-    parts: list[tuple[list[dict[str, str]], np.ndarray, Figures]],
+    parts: list[tuple[Clips, Figures, np.ndarray]],
 ) -> tuple[Table, list[dict[str, str]]]:
     """Join the windows of pool and extension; clips with hardly any speech are left out."""
-    columns: list[list[Any]] = [[] for _ in range(7)]
+    columns: list[list[Any]] = [[] for _ in range(8)]
     rows: list[dict[str, str]] = []
-    for number, (lines, speech_s, found) in enumerate(parts):
-        kept = speech_s[found.clip] >= LEAST_SPEECH_S
-        owners = [lines[index] for index in found.clip[kept]]
+    for number, (clips, found, statistics) in enumerate(parts):
+        kept = clips.speech_s[found.clip] >= LEAST_SPEECH_S
+        owners = [clips.rows[index] for index in found.clip[kept]]
         columns[0].append(found.values[kept])
         columns[1].append(np.array([row["label"] == "spoof" for row in owners]))
         columns[2].append(np.array([row["source"] for row in owners]))
@@ -109,29 +152,27 @@ def tabulate(
         columns[4].append(found.copy[kept])
         columns[5].append(np.full(kept.sum(), number == 0))
         columns[6].append(np.array([row["family"] for row in owners]))
-        rows += lines
-    values, fake, maker, clip, copy, pool, family = (np.concatenate(column) for column in columns)
+        columns[7].append(statistics[kept])
+        rows += clips.rows
+    *rest, statistics = (np.concatenate(column) for column in columns)
+    values, fake, maker, clip, copy, pool, family = rest
     source = np.char.replace(maker, "self:", "")
-    return Table(values, fake, source, maker, clip, copy, pool, family), rows
+    return Table(values, statistics, fake, source, maker, clip, copy, pool, family), rows
 
 
-def calibrate(
-    table: Table, rows: list[dict[str, str]], score: np.ndarray, head: Any
-) -> dict[str, Any]:
-    """Turn out-of-fold scores of the pool into parameters and figures."""
+def calibrate(table: Table, score: np.ndarray, head: Any) -> dict[str, float]:
+    """Turn out-of-fold scores of the pool into parameters."""
     weights = np.zeros(len(score))
     for copy in np.unique(table.copy):
         for truth in (True, False):
             chosen = table.pool & (table.copy == copy) & (table.fake == truth)
             weights[chosen] = 1000 / max(1, chosen.sum())
     scale, offset = logistic(score, table.fake, weights)
-    llr = np.clip(scale * score + offset, -LLR_LIMIT, LLR_LIMIT)
     genuine = table.pool & ~table.fake
-    threshold = round(float(np.quantile(llr[genuine], 1 - FALSE_ALARMS)), 3)
     standard = np.clip((table.figures - head.mean) / head.deviation, -4, 4)
     distance = np.square(standard).mean(1)[table.pool]
     spread = float(np.std((scale * score)[genuine & (table.copy == 0)]))
-    params = {
+    return {
         "scale": round(scale, 4),
         "top_scale": round(0.3 * scale, 4),
         "offset": round(offset, 4),
@@ -141,9 +182,25 @@ def calibrate(
         "spread": round(spread, 3),
         "distance_usual": round(float(np.quantile(distance, 0.95)), 4),
         "distance_unfamiliar": round(float(np.quantile(distance, 0.995)), 4),
-        "threshold": threshold,
     }
-    return {"params": params, "figures": tables(table, rows, llr, threshold)}
+
+
+def members(table: Table, scores: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return the AUC on unseen sources of each part alone, by clip: clean, current, degraded."""
+    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
+    found: dict[str, dict[str, float]] = {}
+    current = ~pooled.fake | np.isin(pooled.family, CURRENT)
+    for name, score in scores.items():
+        values, found[name] = score[table.pool], {}
+        for part, copy, chosen in (
+            ("clean", 0, np.ones_like(current)),
+            ("clean, current families", 0, current),
+            ("degraded", 1, np.ones_like(current)),
+            ("degraded, current families", 1, current),
+        ):
+            kept = chosen & (pooled.copy == copy)
+            found[name][part] = round(evaluation.auc(values[kept], pooled.fake[kept]), 4)
+    return found
 
 
 def tables(

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import Permanent, SetupError
+from shared.containers import AUDIO_CONTAINERS, sniff_file
+from shared.errors import Permanent, SetupError, UndecodableAudio
 from shared.media import probe
 from shared.models import Registry
-from shared.records import Outcome
+from shared.records import Media, Outcome, PartialResult, Track
 from workers import evaluation
 from workers.audio import pipeline as audio
 from workers.audio.pooling import Calibration
@@ -123,6 +124,7 @@ def evaluate_audio(
 
 
 _registry_dir: list[Path | None] = [None]
+_FIRST_TRACK = Track(index=0, kind="audio", codec="unknown")
 
 
 def _open_audio(models_dir: Path | None) -> None:
@@ -135,10 +137,21 @@ def _audio_detector() -> audio.AudioDetector:
     return audio.load(Registry(_registry_dir[0], device="cpu", threads=1))
 
 
+def _hear(path: Path) -> PartialResult:
+    """Score one recording; plain sound files are decoded without a probe, which costs as much."""
+    container = sniff_file(path)
+    if container in AUDIO_CONTAINERS:
+        media = Media(container=container, tracks=(_FIRST_TRACK,))
+        try:
+            return audio.analyze(path, media, _audio_detector(), stability=False)
+        except UndecodableAudio:
+            pass  # the sound is not the first track, or the probe has the better reason
+    return audio.analyze(path, probe(path), _audio_detector(), stability=False)
+
+
 def _score_audio(path: Path) -> Scored:
     try:
-        media = probe(path)
-        half = audio.analyze(path, media, _audio_detector(), stability=False)
+        half = _hear(path)
     except Permanent as error:
         return Scored(None, error.code, 0.0)
     except OSError as error:

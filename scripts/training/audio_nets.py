@@ -53,14 +53,16 @@ class Spectrum(nn.Module):
 
     def __init__(self, filters: Tensor, size: int, frame: int, hop: int) -> None:
         super().__init__()
-        real, imaginary = hann_fourier(size, frame)
-        self.register_buffer("kernels", torch.cat([real, imaginary]), persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
-        self.size, self.hop = size, hop
+        used = filters.any(0)  # neither bins without a filter nor samples outside the frame count
+        first = (size - frame) // 2
+        kernels = [part[used, :, first : first + frame] for part in hann_fourier(size, frame)]
+        self.register_buffer("kernels", torch.cat(kernels), persistent=False)
+        self.register_buffer("filters", filters[:, used], persistent=False)
+        self.pad, self.hop = size // 2 - first, hop
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return band powers, frames centred every `hop` samples."""
-        padded = functional.pad(samples[:, None], (self.size // 2, self.size // 2), mode="reflect")
+        padded = functional.pad(samples[:, None], (self.pad, self.pad), mode="reflect")
         parts = functional.conv1d(padded, self.kernels, stride=self.hop)
         real, imaginary = parts.chunk(2, dim=1)
         return torch.matmul(self.filters, real.square() + imaginary.square())
@@ -149,5 +151,63 @@ class FrontEnd(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return (batch, figures) of windows (batch, samples)."""
-        states = self.encoder(self.level(samples))
-        return torch.cat([state.mean(1) for state in states], dim=1)
+        return self.halves(samples).mean(1)
+
+    def halves(self, samples: Tensor) -> Tensor:
+        """Return (batch, 2, figures): the same of both halves of each window."""
+        states = torch.stack(self.encoder(self.level(samples)), dim=1)
+        batch, layers, frames, width = states.shape
+        means = states.reshape(batch, layers, 2, frames // 2, width).mean(3)
+        return means.transpose(1, 2).reshape(batch, 2, layers * width)
+
+
+class Statistics(nn.Module):
+    """How linear-frequency bands and cepstra of a window are spread over time, for the trees.
+
+    Bands are power in `BANDS` triangles up to 7.6 kHz, as logarithms; cepstra their cosine
+    transform (LFCC). Of cepstra: mean, deviation, skewness, and deviation of first and second
+    differences; of bands: mean and deviation, and deviation of the differences.
+    """
+
+    BANDS, CEPSTRA, TOP_HZ = 48, 32, 7_600.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        size = 512
+        self.level = Level()
+        self.bands = Spectrum(linear_matrix(self.BANDS, size, self.TOP_HZ), size, 400, 160)
+        angle = np.pi * np.outer(np.arange(self.CEPSTRA), np.arange(self.BANDS) + 0.5) / self.BANDS
+        cosines = torch.tensor(np.cos(angle) * math.sqrt(2 / self.BANDS), dtype=torch.float32)
+        self.register_buffer("cosines", cosines, persistent=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return (batch, figures) of windows (batch, samples)."""
+        bands = (self.bands(self.level(samples) * 20) + 1e-4).log()
+        cepstra = torch.matmul(self.cosines, bands)
+        change = cepstra[:, :, 1:] - cepstra[:, :, :-1]
+        turn = change[:, :, 1:] - change[:, :, :-1]
+        centred = cepstra - cepstra.mean(2, keepdim=True)
+        deviation = _deviation(cepstra)
+        skew = (centred * centred * centred).mean(2) / (deviation * deviation * deviation + 1e-6)
+        return torch.cat(
+            [
+                *(cepstra.mean(2), deviation, skew, _deviation(change), _deviation(turn)),
+                *(bands.mean(2), _deviation(bands), _deviation(bands[:, :, 1:] - bands[:, :, :-1])),
+            ],
+            dim=1,
+        )
+
+
+def _deviation(values: Tensor) -> Tensor:
+    centred = values - values.mean(2, keepdim=True)
+    return (centred.square().mean(2) + 1e-10).sqrt()
+
+
+def linear_matrix(bands: int, size: int, top_hz: float, rate: int = RATE) -> Tensor:
+    """Return triangular filters (bands, size // 2 + 1) of equal width up to `top_hz`."""
+    edges = np.linspace(0, top_hz, bands + 2)
+    bins = np.linspace(0, rate / 2, size // 2 + 1)
+    width = edges[1]
+    return torch.tensor(
+        np.maximum(0, 1 - np.abs(bins - edges[1:-1, None]) / width), dtype=torch.float32
+    )

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import soundfile as sf
 import torch
 from audio_augment import RATE, Samples, degrade, normalise
-from audio_nets import WINDOW, FrontEnd
+from audio_nets import WINDOW, FrontEnd, Statistics
 from numpy.typing import NDArray
 
 #: Sound kept around the speech, longest clip, and least speech of a clip that is used.
@@ -50,9 +50,9 @@ def read_rows(manifest: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def prepare(manifest: Path, stem: Path, copies: int) -> Clips:
-    """Trim and degrade every clip of a manifest, or read what an earlier run stored at `stem`."""
-    rows = read_rows(manifest)
+def prepare(manifest: Path, stem: Path, copies: int, *, every: int = 1) -> Clips:
+    """Trim and degrade each `every`-th clip of a manifest, or read what is stored at `stem`."""
+    rows = read_rows(manifest)[::every]
     files = [stem.with_name(f"{stem.name}_{part}.npy") for part in ("pcm", "off", "speech")]
     if not all(file.exists() for file in files):
         _store(manifest, rows, files, copies)
@@ -125,9 +125,10 @@ class Figures:
     clip: NDArray[np.int64]
 
 
-def figures(clips: Clips, front_end: FrontEnd, stem: Path) -> Figures:
-    """Run the front end over all copies of all clips, or read what an earlier run stored."""
-    file = stem.with_name(f"{stem.name}_f.npz")
+def figures(clips: Clips, front_end: FrontEnd | Statistics, stem: Path) -> Figures:
+    """Run a front end over all copies of all clips, or read what an earlier run stored."""
+    kind = "f" if isinstance(front_end, FrontEnd) else "s"
+    file = stem.with_name(f"{stem.name}_{kind}.npz")
     if not file.exists():
         rng = np.random.default_rng(0)
         values, owners = [], []

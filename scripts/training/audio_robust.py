@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from audio_augment import Samples, add_noise, add_room, transcode
 from audio_fit import Head, fold_of, score
-from audio_nets import FrontEnd
+from audio_nets import FrontEnd, Statistics
 from audio_pool import LEAST_SPEECH_S, Clips, windows
-
-from workers import evaluation
+from audio_trees import log_odds
+from numpy.typing import NDArray
 
 #: Clips of each class that are looked at.
-CLIPS = 60
+CLIPS = 80
 
 
 def _noisy(samples: Samples) -> Samples:
@@ -27,22 +28,41 @@ CONDITIONS: dict[str, Callable[[Samples], Samples]] = {
     "clean": lambda samples: samples,
     "G.711, 8 kHz": lambda samples: transcode(samples, "g711"),
     "GSM, 8 kHz": lambda samples: transcode(samples, "gsm"),
+    "Opus, 8 kb/s, 8 kHz": lambda samples: transcode(samples, "opus_nb_8k"),
+    "Opus, 12 kb/s": lambda samples: transcode(samples, "opus_12k"),
     "mp3, 32 kb/s": lambda samples: transcode(samples, "mp3_32k"),
     "AAC, 24 kb/s": lambda samples: transcode(samples, "aac_24k"),
-    "Opus, 12 kb/s": lambda samples: transcode(samples, "opus_12k"),
     "noise, 15 dB": _noisy,
     "room": lambda samples: add_room(samples, np.random.default_rng(0)),
 }
 
 
-def robustness(
-    clips: Clips,
-    front_end: FrontEnd,
-    heads: dict[int, Head],
-    calibration: tuple[float, float],
-    threshold: float,
-) -> dict[str, dict[str, Any]]:
-    """Score a fixed choice of clips under every condition, each by a head that never saw it."""
+@dataclass
+class Folds:
+    """Heads and trees by fold; neither ever saw a clip of its fold."""
+
+    heads: dict[int, Head]
+    trees: dict[int, Any]
+    tree_weight: float
+
+    def score(self, source: str, encoded: NDArray[Any], statistics: NDArray[Any]) -> float:
+        """Return the score of one window."""
+        fold = fold_of(source)
+        odds = log_odds(self.trees[fold], statistics)
+        return float((score(encoded, self.heads[fold]) + self.tree_weight * odds).mean())
+
+
+@dataclass
+class Condition:
+    """Scores of the chosen clips under one condition."""
+
+    scores: NDArray[np.float64]
+    fake: NDArray[np.bool_]
+    sources: list[str]
+
+
+def under_conditions(clips: Clips, front_end: FrontEnd, folds: Folds) -> dict[str, Condition]:
+    """Score a fixed choice of clips under every condition, each by a fold that never saw it."""
     rng = np.random.default_rng(1)
     labels = np.array([row["label"] == "spoof" for row in clips.rows])
     usable = clips.speech_s >= LEAST_SPEECH_S
@@ -50,15 +70,17 @@ def robustness(
         [rng.permutation(np.flatnonzero((labels == truth) & usable))[:CLIPS] for truth in (0, 1)]
     )
     sources = [clips.rows[index]["source"].replace("self:", "") for index in chosen]
-    scale, offset = calibration
+    statistics = Statistics().eval()
     found = {}
     for name, change in CONDITIONS.items():
-        llr = []
+        scores = []
         for index, source in zip(chosen, sources, strict=True):
             clip = change(clips.clip(0, index).astype(np.float32) / 32768)
             cut = windows((np.clip(clip, -1, 1) * 32767).astype(np.int16), None)[:1]
             with torch.no_grad():
-                values = front_end(torch.tensor(np.stack(cut)).float() / 32768).numpy()
-            llr.append(scale * score(values, heads[fold_of(source)]).mean() + offset)
-        found[name] = evaluation.summarise(np.array(llr), labels[chosen], sources, threshold)
+                heard = torch.tensor(np.stack(cut)).float() / 32768
+                made = front_end(heard).numpy(), statistics(heard).numpy()
+            scores.append(folds.score(source, *made))
+        found[name] = Condition(np.array(scores), labels[chosen], sources)
+        print(f"{name}: {len(scores)} clips scored", flush=True)
     return found

@@ -16,6 +16,7 @@ from shared.models import Registry
 from shared.records import Media, Outcome, Track
 from workers.audio import pipeline, speech
 from workers.audio.features import ENVELOPE_HZ, SoundSummary
+from workers.audio.windows import WINDOW, Window
 
 pytestmark = pytest.mark.unit
 
@@ -135,7 +136,28 @@ def test_the_network_scores_a_window_alike_alone_and_in_company(detector, spoken
     windows = np.stack([np.roll(spoken, shift)[: 4 * PCM_RATE] for shift in (0, 9000, 31000)])
     together, _ = pipeline._run(detector, list(windows))
     alone = [pipeline._run(detector, [window])[0][0] for window in windows]
-    assert together == pytest.approx(alone, abs=2e-3)  # sums in another order
+    np.testing.assert_allclose(together, alone, atol=2e-3)  # sums in another order
+
+
+def _halves(start_s, scores):
+    start = int(start_s * PCM_RATE)
+    window = Window(start, start + WINDOW, 4.0, np.zeros(WINDOW, np.float32))
+    return pipeline.Halves(window, np.array(scores), np.array([1.0, 2.0]))
+
+
+def test_windows_side_by_side_give_the_one_between():
+    first, second, late = _halves(1, (0.0, 1.0)), _halves(5, (3.0, 7.0)), _halves(9.6, (0.0, 0.0))
+    assert first.touches(second)
+    assert not second.touches(late)
+    between = first.joined(second)
+    assert (between.start_s, between.end_s, between.score) == (3, 7, 2.0)
+    assert (first.whole().score, second.whole().score) == (0.5, 5.0)
+
+
+def test_long_speech_has_a_window_every_two_seconds(tmp_path, detector, spoken):
+    half = _analyze(_wav(tmp_path / "long.wav", np.tile(spoken, 8)), detector, stability=False)
+    steps = np.diff([point.start_s for point in half.timeline])
+    assert np.median(steps) == pytest.approx(2.0, abs=0.01)
 
 
 def test_loudness_has_no_say(detector, spoken):

@@ -31,11 +31,18 @@ def _cut(spoken_s, total_s, block=BLOCK):
     return cutter, windows
 
 
-def test_windows_begin_where_speech_begins_and_step_by_two_seconds():
-    _, windows = _cut([(1.024, 11)], 12)
+def test_windows_begin_where_speech_begins_and_follow_each_other():
+    _, windows = _cut([(1.024, 15)], 16)
     starts = [window.start for window in windows]
     assert starts[0] == 1.024 * PCM_RATE - PAD
-    assert set(np.diff(starts[:-1])) == {2 * PCM_RATE}
+    assert len(starts) == 4
+    assert set(np.diff(starts[:-1])) == {WINDOW}
+    assert all(window.is_full for window in windows[:3])
+
+
+def test_a_window_whose_end_is_silent_is_not_full():
+    _, windows = _cut([(0, 3), (9, 20)], 21)
+    assert [window.is_full for window in windows[:2]] == [False, True]
 
 
 def test_all_speech_is_covered():

@@ -17,7 +17,7 @@ from shared.records import Coverage, Media, ModelRef, Outcome, PartialResult, Tr
 from workers.audio import speech
 from workers.audio.features import SoundSummary
 from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
-from workers.audio.windows import Window, WindowCutter
+from workers.audio.windows import GAP, HALF, Window, WindowCutter
 
 #: Name of the detector in the registry.
 MODEL = "voice-detector"
@@ -46,6 +46,40 @@ class AudioDetector:
     models: tuple[ModelRef, ...]
 
 
+@dataclass(frozen=True)
+class Halves:
+    """What the network said about the two halves of a window."""
+
+    window: Window
+    scores: NDArray[np.float32]
+    distances: NDArray[np.float32]
+
+    def touches(self, later: Halves) -> bool:
+        """Whether the later window begins about where this one ends, so that halves can join."""
+        pause = later.window.start - self.window.end
+        return self.window.is_full and later.window.is_full and 0 <= pause <= GAP
+
+    def whole(self) -> Scored:
+        """Return what follows for the window."""
+        return Scored(
+            start_s=self.window.start / PCM_RATE,
+            end_s=self.window.end / PCM_RATE,
+            speech_s=self.window.speech_s,
+            score=float(self.scores.mean()),
+            distance=float(self.distances.mean()),
+        )
+
+    def joined(self, later: Halves) -> Scored:
+        """Return what follows for the window between: second half of this, first of that."""
+        return Scored(
+            start_s=(self.window.start + HALF) / PCM_RATE,
+            end_s=(later.window.start + HALF) / PCM_RATE,
+            speech_s=(self.window.speech_s + later.window.speech_s) / 2,
+            score=float(self.scores[1] + later.scores[0]) / 2,
+            distance=float(self.distances[1] + later.distances[0]) / 2,
+        )
+
+
 @dataclass
 class _Heard:
     """What one pass over a track found."""
@@ -55,6 +89,7 @@ class _Heard:
     scored: list[Scored] = field(default_factory=list)
     pending: list[Window] = field(default_factory=list)
     samples: list[Window] = field(default_factory=list)
+    last: Halves | None = None
     stride: int = 1
     seen: int = 0
     decode_errors: int = 0
@@ -218,15 +253,11 @@ def _score_pending(heard: _Heard, detector: AudioDetector, clock: Clock) -> None
     started = clock()
     scores, distances = _run(detector, [window.samples for window in heard.pending])
     for window, score, distance in zip(heard.pending, scores, distances, strict=True):
-        heard.scored.append(
-            Scored(
-                start_s=window.start / PCM_RATE,
-                end_s=window.end / PCM_RATE,
-                speech_s=window.speech_s,
-                score=float(score),
-                distance=float(distance),
-            )
-        )
+        halves = Halves(window, score, distance)
+        if heard.last and heard.last.touches(halves):
+            heard.scored.append(heard.last.joined(halves))
+        heard.scored.append(halves.whole())
+        heard.last = halves
     heard.pending.clear()
     heard.timings_ms["score"] += (clock() - started) * 1000
 
@@ -234,7 +265,7 @@ def _score_pending(heard: _Heard, detector: AudioDetector, clock: Clock) -> None
 def _run(
     detector: AudioDetector, windows: list[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return score and distance from the training data of each window."""
+    """Return score and distance from the training data, (windows, 2): of each window's halves."""
     scores, distances = detector.network.run(
         ["score", "distance"], {"samples": np.stack(windows).astype(np.float32)}
     )
@@ -253,7 +284,7 @@ def _instability(heard: _Heard, detector: AudioDetector) -> float:
         level = np.sqrt(np.mean(np.square(window.samples))) * 10 ** (-STABILITY_SNR_DB / 20)
         noisy.append(window.samples + level * rng.standard_normal(window.samples.size))
     dulled = [np.convolve(window.samples, _LOW_PASS_TAPS, "same") for window in windows]
-    after, _ = _run(detector, noisy + dulled)
+    after = _run(detector, noisy + dulled)[0].mean(axis=1)
     return float(np.sqrt(np.mean(np.square(after - before))))
 
 

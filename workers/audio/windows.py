@@ -13,9 +13,12 @@ from workers.audio.speech import FRAME, FRAME_S, THRESHOLD
 
 Samples = NDArray[np.float32]
 
-#: Length of a scored window (4 s) and the step to the next one (2 s), in samples.
+#: Length of a piece that the network hears at once (4 s), in samples. It says something about each
+#: half, so that windows of the same length two seconds apart come out of pieces side by side.
 WINDOW = 4 * PCM_RATE
-HOP = 2 * PCM_RATE
+HALF = 2 * PCM_RATE
+#: Pause between two windows that still follow each other (0.5 s), in samples.
+GAP = PCM_RATE // 2
 #: Sound kept before the first and after the last frame of speech (0.1 s), in samples.
 PAD = PCM_RATE // 10
 #: Speech that a full window must hold, and that must be left over for a last window, in seconds.
@@ -38,12 +41,17 @@ class Window:
     speech_s: float
     samples: Samples
 
+    @property
+    def is_full(self) -> bool:
+        """Whether hardly anything of it is repeated."""
+        return self.end - self.start >= WINDOW - GAP
+
 
 class WindowCutter:
     """Cuts windows out of a stream; holds one window and one block of sound, however long it is.
 
-    A window begins where speech begins, the next one two seconds later, or where speech begins
-    again after a pause. The last one ends with the speech.
+    A window begins where speech begins, the next one where it ends, or where speech begins again
+    after a pause. The last one ends with the speech.
 
     Attributes:
         sparse: Windows left out because they held too little speech.
@@ -75,10 +83,11 @@ class WindowCutter:
         known = min(self._kept_from + self._kept.size, len(self._speech) * FRAME)
         while self._move_to_speech() and self._cursor + WINDOW <= known:
             window = self._window(self._cursor, self._cursor + WINDOW)
-            self._cursor += HOP
             if window.speech_s < MIN_WINDOW_SPEECH_S:
+                self._cursor += HALF
                 self.sparse += 1
                 continue
+            self._cursor += WINDOW
             self._covered = window.end
             self._cut += 1
             yield window
