@@ -4,8 +4,9 @@
     scripts/train_video.py DATA --compare
 
 DATA holds clips/manifest.csv and the clips, and may hold faces/ with photographs. One network is
-trained for each set of held-back generators; their out-of-fold scores give the calibration and
-every figure of the card, and the average of their weights is the model that ships. `--compare`
+trained for each set of held-back generators, and two on everything. The out-of-fold scores of the
+first give the calibration and every figure of the card; the model that ships is the average of the
+weights of all. `--compare`
 prints one table: the area under the curve of these scores by kind of manipulation, beside simpler
 detectors on the same split. Nothing is tuned on clips outside DATA.
 """
@@ -42,6 +43,8 @@ from workers.video.pipeline import FINDER, SCORER
 STEPS = 500
 #: Networks trained for each set of held-back generators, alike but for the draw of their batches.
 MEMBERS = 1
+#: The same for the networks that learn from everything.
+WHOLE_MEMBERS = 2
 RATE = 3e-4
 
 
@@ -69,7 +72,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--cache", type=Path, default=Path(".guardian/train-video"))
     parser.add_argument("--out", type=Path, default=PACKAGED, help="directory of models.toml")
-    parser.add_argument("--fold", type=int, help="train this one only (folds may run side by side)")
+    parser.add_argument("--fold", type=int, help="train this one only; 3 is everything")
     parser.add_argument("--members", type=int, default=MEMBERS, help="networks a fold")
     parser.add_argument("--compare", action="store_true", help="print the table of detectors")
     parser.add_argument("--int8", action="store_true", help="measure what 8 bits cost")
@@ -91,8 +94,9 @@ def main() -> None:
         arguments.members,
     )
     split = folds(clips, arguments.seed)
+    everything = Fold(len(split), clips, [])
     if arguments.fold is not None:
-        fold_states(run, split[arguments.fold])
+        fold_states(run, [*split, everything][arguments.fold])
         return
     states = [fold_states(run, fold) for fold in split]
     if arguments.compare:
@@ -100,7 +104,7 @@ def main() -> None:
     elif arguments.int8:
         print_int8(run, split, states)
     else:
-        finish(run, split, states, arguments.out)
+        finish(run, split, states, fold_states(run, everything), arguments.out)
 
 
 def new_net() -> FaceNet:
@@ -113,7 +117,8 @@ def new_net() -> FaceNet:
 
 def fold_states(run: Run, fold: Fold) -> list[State]:
     """Return the trained weights of one fold's networks, from the cache where they are there."""
-    return [_member_state(run, fold, member) for member in range(run.members)]
+    members = run.members if fold.test else WHOLE_MEMBERS
+    return [_member_state(run, fold, member) for member in range(members)]
 
 
 def state_name(fold: int, seed: int, steps: int, member: int) -> str:
@@ -185,11 +190,13 @@ def print_int8(run: Run, split: list[Fold], states: list[list[State]]) -> None:
             print(f"fold {fold.number} {path.stem}: AUC {area:.3f}, {spent_ms:.1f} ms a face")
 
 
-def finish(run: Run, split: list[Fold], states: list[list[State]], out: Path) -> None:
+def finish(
+    run: Run, split: list[Fold], states: list[list[State]], whole: list[State], out: Path
+) -> None:
     """Score every clip by networks that did not see it; calibrate, export, print."""
     held_out, distances = out_of_fold(run, split, states)
     fitted = calibrate(run.clips, held_out, distances)
-    every = [state for members in states for state in members]
+    every = [state for members in [*states, whole] for state in members]
     soup = stretched_average(run, every, run.clips)
     export(Shipped(soup, features_of(soup, some(run, run.clips))), out / f"video-{SCORER}.onnx")
     measured = report(fitted)

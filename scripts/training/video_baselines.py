@@ -25,7 +25,7 @@ Scores = dict[str, list[float]]
 #: Rings of the spectrum, and the ridge of the linear detectors.
 RINGS = 24
 RIDGE = 3.0
-MESO_STEPS = 250
+MESO_STEPS = 200
 
 
 class Meso4(nn.Module):

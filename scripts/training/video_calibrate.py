@@ -21,6 +21,8 @@ RIDGE = 1.0
 #: Share of untouched clips that the shipped threshold may alarm on.
 FALSE_ALARMS = 0.1
 BOOTSTRAPS = 200
+#: What a second weight of the pooling must save, in Cllr of left-out groups.
+MIN_GAIN = 0.005
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def fit_pooling(features: Floats, fake: NDArray[np.bool_], groups: list[str]) ->
     print(
         f"pooling: Cllr {costs[0]:.4f} with the mean, {costs[1]:.4f} with the top too", flush=True
     )
-    if costs[1] < costs[0]:
+    if costs[1] < costs[0] - MIN_GAIN:
         return fit_weights(features, fake, one)
     scale, offset = fit_weights(features[:, :1], fake, one)
     return np.array([scale, 0.0, offset])
