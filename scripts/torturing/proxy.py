@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from torturing.faults import Fault, Weather
 
 #: Shares of messages; an event of S3 is lost for good, a task is never (SQS keeps those).
-DOUBLED, DELAYED, LOST = 0.25, 0.25, 0.06
+DOUBLED, DELAYED, LOST = 0.25, 0.25, 0.1
 LONGEST_DELAY_S = 5
 _TIMEOUT_S = 60
 _OWN_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})

@@ -27,7 +27,8 @@ def test_nothing_is_lost_in_a_storm():
     jobs, weather, blows = outcome["jobs"], outcome["weather"], outcome["blows"]
     assert jobs["complete"] + jobs["rejected"] == outcome["uploads"]
     assert (jobs["files_left"], jobs["processes_left"]) == (0, 0)
-    # it was a storm: every kind of fault happened, and each kind of process was ended
-    assert {"cuts", "events_doubled", "tasks_doubled", "fault_cut"} <= set(weather)
+    # it was a storm: calls failed, AWS was cut off, and each kind of process was ended
+    assert weather["cuts"] == 1
+    assert any(what.startswith("fault_") for what in weather)
     for role in ("intake", "audio", "video", "aggregator"):
         assert any(blow.startswith(role) for blow in blows)
