@@ -85,8 +85,12 @@ class Engine:
         log("self_test", modality=self.modality, passed=self.ready, **self.test)
 
     async def begin(self) -> None:
-        """Run the known-answer test where the model runs."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self.self_test)
+        """Run the known-answer test where the model runs; one that breaks off is one not passed."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self.self_test)
+        except Exception:  # noqa: BLE001  # the process stays up and says that it is not ready
+            SELF_TEST.labels(self.modality).set(0)
+            _log.exception("self_test_failed", modality=self.modality)
 
     def close(self) -> None:
         """End the threads."""

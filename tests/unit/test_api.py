@@ -79,6 +79,17 @@ def test_a_model_that_misses_its_known_answers_is_not_ready(settings, monkeypatc
     assert not engine.ready
 
 
+async def test_a_self_test_that_breaks_off_leaves_the_analyzer_up_and_not_ready(
+    settings, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("workers.analyzer.SAMPLES", (tmp_path / "gone.mp4",))
+    engine = Engine(settings, "audio")
+    await engine.begin()
+    engine.close()
+
+    assert not engine.ready
+
+
 def test_requests_at_the_same_time_get_the_answers_of_requests_alone(api):
     alone = ask(api).json()["result"]
     with ThreadPoolExecutor(3) as pool:
