@@ -15,7 +15,6 @@ from shared.media import PCM_RATE, PcmReader, probe
 from shared.models import Registry
 from shared.records import Media, Outcome, Track
 from workers.audio import pipeline, speech
-from workers.audio.features import ENVELOPE_HZ, SoundSummary
 from workers.audio.windows import WINDOW, Window
 
 pytestmark = pytest.mark.unit
@@ -57,7 +56,11 @@ def test_the_samples_are_scored(detector, name):
     assert abs(half.llr) <= detector.calibration.llr_limit
     assert half.coverage.speech_s > 1.5
     assert half.coverage.windows == len(half.timeline) > 0
-    assert [model.name for model in half.models] == ["voice-detector", "voice-activity"]
+    assert [model.name for model in half.models] == [
+        "voice-detector",
+        "voice-activity",
+        "speech-series",
+    ]
 
 
 def test_the_same_file_gives_the_same_result(detector):
@@ -171,28 +174,6 @@ def test_speech_probabilities_do_not_depend_on_the_blocks(detector, spoken):
     stream = speech.SpeechStream(detector.voice_activity)
     parts = [stream.feed(spoken[i : i + 7_001]) for i in range(0, spoken.size, 7_001)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
-
-
-def test_the_envelope_follows_speech_and_is_zero_elsewhere():
-    summary = SoundSummary()
-    tone = 0.5 * np.sin(np.arange(4 * PCM_RATE))
-    for block in np.split(tone.astype(np.float32), 8):
-        summary.add(block)
-    talking = np.zeros(125, dtype=np.bool_)
-    talking[62:] = True
-    (series,) = summary.envelope(talking)
-    assert len(series.values) == 4 * ENVELOPE_HZ
-    assert max(series.values[:24]) == 0
-    assert min(series.values[26:]) > 200
-
-
-def test_the_envelope_of_hours_is_bounded():
-    summary = SoundSummary()
-    block = np.full(10 * PCM_RATE, 0.1, dtype=np.float32)
-    for _ in range(60):
-        summary.add(block)
-    (series,) = summary.envelope(np.ones(18_750, dtype=np.bool_))
-    assert len(series.values) <= 300 * ENVELOPE_HZ + 10 * ENVELOPE_HZ
 
 
 def test_sound_of_a_video_is_found(tmp_path, detector, spoken):

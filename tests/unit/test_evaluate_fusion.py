@@ -1,10 +1,12 @@
 """The evaluation of the whole: figures that can be worked out by hand, and bad manifests."""
 
+import numpy as np
 import pytest
 
+from shared.agreement import encode
 from shared.errors import SetupError
 from shared.models import Registry
-from shared.records import Coverage, Outcome, PartialResult, SyncSeries
+from shared.records import Coverage, Outcome, PartialResult
 from workers import evaluate_fusion
 from workers.aggregator import fusion
 
@@ -91,18 +93,18 @@ def test_reliability_compares_prediction_with_outcome(tmp_path):
 
 
 def test_swapped_sound_is_told_from_own_sound(tmp_path):
-    wave = [int(120 + 100 * ((n * n) % 17 / 17)) for n in range(100)]
-    other = [int(120 + 100 * ((n * n * n) % 19 / 19)) for n in range(100)]
+    own, foreign = np.random.default_rng(1).normal(size=(2, 100, 4))
+    spoken = np.ones((100, 1))
     text = "file,kind,sync,group\n" + "".join(
         f"{n}.mp4,{kind},{sync},g{n}\n"
         for n, (kind, sync) in enumerate([("real", "own"), ("mismatch", "swapped")] * 3)
     )
-    series = {"own": wave, "swapped": other}
+    sounds = {"own": np.hstack([spoken, own]), "swapped": np.hstack([spoken, foreign])}
     clips = evaluate_fusion.read_manifest(manifest(tmp_path, text))
     halves = [
         (
-            half("audio", 0, (SyncSeries(rate_hz=12.5, values=series[clip.columns["sync"]]),)),
-            half("video", 0, (SyncSeries(rate_hz=12.5, values=wave),)),
+            half("audio", 0, encode(sounds[clip.columns["sync"]], 0.0)),
+            half("video", 0, encode(own, 0.0)),
         )
         for clip in clips
     ]

@@ -44,12 +44,16 @@ def test_a_face_is_scored_with_persons_timeline_and_evidence(scored):
     assert half.timeline[-1].end_s <= half.coverage.analysed_s + 0.1
     assert {ref.name for ref in half.evidence} == {item.ref.name for item in scored.evidence}
     assert all(item.content.startswith(b"\xff\xd8") for item in scored.evidence)
-    assert [model.name for model in half.models] == [pipeline.SCORER, pipeline.FINDER]
+    assert [model.name for model in half.models] == [
+        pipeline.SCORER,
+        pipeline.FINDER,
+        "mouth-series",
+    ]
 
 
-def test_the_mouth_is_followed_at_a_fixed_rate(scored):
-    assert scored.result.sync
-    assert {series.rate_hz for series in scored.result.sync} == {12.5}
+def test_the_still_mouth_of_a_photograph_is_not_compared_and_counted(scored):
+    assert scored.result.sync == ()
+    assert scored.result.coverage.dropped["mouth_still"] == 1
 
 
 def test_the_same_file_gives_the_same_numbers(scored, detector):

@@ -1,30 +1,28 @@
-"""Whether the mouth moves with the voice: speech envelope against mouth series, by lag search."""
+"""Whether the mouth moves with the voice: the series of both halves, correlated lag by lag."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.records import Outcome, PartialResult, SyncSeries
+from shared.agreement import MOUTH, RATE_HZ, SEARCH_S, SPEECH, blocks, decode
+from shared.records import Outcome, PartialResult
 
-#: Lags at which sound and mouth of an untouched recording agree: the mouth moves up to a syllable
-#: before it is heard, and series of 12.5 Hz are coarse. Picked among some thirty settings on the
-#: same few development clips, so the figure in the card is optimistic.
-NEAR_S = 0.28
-#: Both series are averaged over this many neighbours to each side.
-SMOOTHING = 1
-#: Largest lag that is searched.
-SEARCH_S = 1.6
-#: Mouth samples below this say nothing: at 12.5 Hz about 2.5 s.
-MIN_SAMPLES = 32
-#: Share of the mouth samples that sound must cover at a lag for the lag to count.
+#: Lags at which sound and mouth of an untouched recording agree; cameras are off by this much.
+NEAR_S = 0.2
+#: Lags between near and far belong to neither: a peak is wider than one value.
+FAR_S = 0.28
+#: Mouth that must be seen, and speech heard meanwhile, in seconds.
+MIN_SEEN_S, MIN_VOICED_S = 2.4, 2.0
+#: Share of the mouth that sound must cover at a lag for the lag to count.
 MIN_COVERED = 0.6
-#: Speech that must be heard while the mouth is seen, in seconds.
-MIN_VOICED_S = 2.0
-#: Standard deviation of the mouth series, in steps of 1/255, below which nobody speaks visibly.
-MIN_MOTION = 6.0
+#: Weight of agreement where it should be, against agreement elsewhere.
+NEAR_WEIGHT = 2.0
+#: Correlation from which on agreement at a wrong lag is named as the offset.
+CLEAR = 0.35
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,18 +35,40 @@ class Agreement:
         near: Largest correlation at lags that an untouched recording may have.
         far: Largest correlation at any other lag that was searched.
         offset_s: Lag of the largest correlation of all; positive when the sound comes late.
+        drift_s: How much later the sound comes in the last burst than in the first one, by their
+            own largest correlations; None where only one was seen.
         samples: Mouth samples that were compared.
+        voiced_s: Speech that was heard while the mouth was seen.
     """
 
     near: float
     far: float
     offset_s: float
+    drift_s: float | None
     samples: int
+    voiced_s: float
 
     @property
     def mismatch(self) -> float:
-        """How much better the voice fits the mouth elsewhere than where it should, -2 to 2."""
-        return self.far - self.near
+        """How much the voice fits the mouth elsewhere rather than where it should, -3 to 3."""
+        return self.far - NEAR_WEIGHT * self.near
+
+    @property
+    def is_offset(self) -> bool:
+        """Whether sound and mouth agree, only not at the right time."""
+        return self.far >= CLEAR and self.far > self.near
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Series side by side from one moment on, shape (n, series)."""
+
+    start_s: float
+    values: Floats
+
+    @property
+    def times(self) -> Floats:
+        return self.start_s + np.arange(len(self.values)) / RATE_HZ
 
 
 def compare(audio: PartialResult | None, video: PartialResult | None) -> Agreement | None:
@@ -56,81 +76,97 @@ def compare(audio: PartialResult | None, video: PartialResult | None) -> Agreeme
 
     Returns:
         The agreement, or None where nobody speaks visibly: no speech, no face, a mouth that does
-        not move, or too few samples that both halves cover.
+        not move, too little that both halves cover, or series of two versions.
     """
     if not (audio and video) or audio.outcome is Outcome.FAILED or video.outcome is Outcome.FAILED:
         return None
-    bursts = [burst for burst in video.sync if _moves(burst)]
-    if not audio.sync or not bursts:
+    if _version(audio, SPEECH) != _version(video, MOUTH):
         return None
-    rate = bursts[0].rate_hz
-    if _voiced_s(audio.sync, bursts) < MIN_VOICED_S:
+    sounds, mouths = _stretches(audio), _stretches(video)
+    if not sounds or sum(len(mouth.values) for mouth in mouths) < MIN_SEEN_S * RATE_HZ:
         return None
-    lags = np.arange(-round(SEARCH_S * rate), round(SEARCH_S * rate) + 1) / rate
-    found = [_at_lag(audio.sync, bursts, float(lag)) for lag in lags]
-    samples = np.array([count for _, count in found])
-    correlations = np.array([value for value, _ in found])
-    enough = samples >= max(MIN_SAMPLES, MIN_COVERED * int(samples.max()))
-    near = enough & (np.abs(lags) <= NEAR_S)
-    far = enough & (np.abs(lags) > NEAR_S)
+    voiced_s = _voiced_s(sounds, mouths)
+    if voiced_s < MIN_VOICED_S:
+        return None
+    correlations, samples = _by_lag(sounds, mouths)
+    enough = samples >= max(MIN_SEEN_S * RATE_HZ * MIN_COVERED, MIN_COVERED * int(samples.max()))
+    near = enough & (np.abs(_LAGS) <= NEAR_S + 1e-9)
+    far = enough & (np.abs(_LAGS) >= FAR_S - 1e-9)
     if not near.any() or not far.any():
         return None
-    best = int(np.where(enough, correlations, -np.inf).argmax())
     return Agreement(
         near=float(correlations[near].max()),
         far=float(correlations[far].max()),
-        offset_s=float(lags[best]),
+        offset_s=_peak(correlations, enough),
+        drift_s=_drift(sounds, mouths),
         samples=int(samples.max()),
+        voiced_s=round(voiced_s, 2),
     )
 
 
-def _moves(burst: SyncSeries) -> bool:
-    return len(burst.values) > 1 and float(np.std(burst.values)) >= MIN_MOTION
+_REACH = round(SEARCH_S * RATE_HZ)
+_LAGS: Floats = np.arange(-_REACH, _REACH + 1) / RATE_HZ
 
 
-def _voiced_s(envelope: tuple[SyncSeries, ...], bursts: list[SyncSeries]) -> float:
-    """Return how long speech is heard while the mouth is seen; the envelope is 0 without speech."""
-    voiced = 0.0
-    for burst in bursts:
-        times = burst.start_s + np.arange(len(burst.values)) / burst.rate_hz
-        voiced += float((np.nan_to_num(_sample(envelope, times)) > 0).sum()) / burst.rate_hz
-    return voiced
+def _version(half: PartialResult, name: str) -> str | None:
+    return next((ref.version for ref in half.models if ref.name == name), None)
 
 
-def _at_lag(
-    envelope: tuple[SyncSeries, ...], bursts: list[SyncSeries], lag_s: float
-) -> tuple[float, int]:
-    """Return the correlation at one lag, each burst centred on its own mean, and its samples."""
-    covariance = loud_power = mouth_power = 0.0
-    samples = 0
-    for burst in bursts:
-        times = burst.start_s + np.arange(len(burst.values)) / burst.rate_hz
-        loudness = _sample(envelope, times + lag_s)
-        covered = np.isfinite(loudness)
-        if covered.sum() < 2:  # noqa: PLR2004  # one sample has no spread
-            continue
-        loud = loudness[covered] - loudness[covered].mean()
-        mouth = _smooth(burst.values)[covered]
-        mouth -= mouth.mean()
-        covariance += float(loud @ mouth)
-        loud_power += float(loud @ loud)
-        mouth_power += float(mouth @ mouth)
-        samples += int(covered.sum())
-    return covariance / float(np.sqrt(max(loud_power * mouth_power, 1e-9))), samples
+def _stretches(half: PartialResult) -> list[_Stretch]:
+    """Return the stretches of a half; series at another rate are of an older version."""
+    kept = [one for one in half.sync if one.rate_hz == RATE_HZ and one.values]
+    return [_Stretch(group[0].start_s, decode(group)) for group in blocks(kept)]
 
 
-def _smooth(values: tuple[int, ...]) -> Floats:
-    """Average each value with its neighbours; the ends stand in for what is beyond them."""
-    padded = np.pad(np.asarray(values, dtype=np.float64), SMOOTHING, mode="edge")
-    return np.convolve(padded, np.full(2 * SMOOTHING + 1, 1 / (2 * SMOOTHING + 1)), "valid")
+def _voiced_s(sounds: Sequence[_Stretch], mouths: Sequence[_Stretch]) -> float:
+    """Return how long speech is heard while the mouth is seen; the sound's first series says so."""
+    voiced = 0
+    for mouth in mouths:
+        speech = _sample(sounds, mouth.times)[:, 0]
+        voiced += int((np.nan_to_num(speech) > 0.5).sum())  # noqa: PLR2004  # 1 is speech
+    return voiced / RATE_HZ
 
 
-def _sample(envelope: tuple[SyncSeries, ...], times: Floats) -> Floats:
-    """Interpolate the envelope; NaN where no series covers a time."""
-    values = np.full(len(times), np.nan)
-    for series in envelope:
-        grid = series.start_s + np.arange(len(series.values)) / series.rate_hz
-        if len(grid):
-            found = np.interp(times, grid, _smooth(series.values), left=np.nan, right=np.nan)
-            values = np.where(np.isnan(values), found, values)
+def _by_lag(
+    sounds: Sequence[_Stretch], mouths: Sequence[_Stretch]
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Return the correlation at every lag, each burst centred on its own means, and its samples."""
+    sums = np.zeros((len(_LAGS), 3))
+    samples = np.zeros(len(_LAGS), dtype=np.int64)
+    for mouth in mouths:
+        for row, lag in enumerate(_LAGS):
+            sound = _sample(sounds, mouth.times + lag)[:, 1:]
+            covered = np.isfinite(sound[:, 0])
+            if covered.sum() < 2:  # noqa: PLR2004  # one sample has no spread
+                continue
+            heard = sound[covered] - sound[covered].mean(axis=0)
+            seen = mouth.values[covered] - mouth.values[covered].mean(axis=0)
+            sums[row] += (heard * seen).sum(), np.square(heard).sum(), np.square(seen).sum()
+            samples[row] += int(covered.sum())
+    return sums[:, 0] / np.sqrt(np.maximum(sums[:, 1] * sums[:, 2], 1e-9)), samples
+
+
+def _peak(correlations: Floats, enough: npt.NDArray[np.bool_]) -> float:
+    return float(_LAGS[int(np.where(enough, correlations, -np.inf).argmax())])
+
+
+def _drift(sounds: Sequence[_Stretch], mouths: Sequence[_Stretch]) -> float | None:
+    """Compare the lags of the first and the last burst."""
+    if len(mouths) < 2:  # noqa: PLR2004  # one has nothing to drift from
+        return None
+    peaks = []
+    for mouth in (mouths[0], mouths[-1]):
+        correlations, samples = _by_lag(sounds, [mouth])
+        peaks.append(_peak(correlations, samples >= MIN_COVERED * len(mouth.values)))
+    return round(peaks[1] - peaks[0], 3)
+
+
+def _sample(sounds: Sequence[_Stretch], times: Floats) -> Floats:
+    """Interpolate the sound's series; NaN where no stretch covers a time."""
+    width = sounds[0].values.shape[1]
+    values = np.full((len(times), width), np.nan)
+    for sound in sounds:
+        inside = (times >= sound.start_s) & (times <= sound.times[-1])
+        for column in range(width):
+            values[inside, column] = np.interp(times[inside], sound.times, sound.values[:, column])
     return values

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shared.records import Outcome, PartialResult, Reason, TimelinePoint
+from workers.aggregator import crossmodal
 from workers.aggregator import reasons as registry
 from workers.aggregator.evidence import (
     FusionModel,
@@ -57,13 +58,22 @@ def reasons(
         llr = pieces["sequence"].llr
         found.append(registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s))
     if "sync" in pieces:
-        llr = pieces["sync"].llr
-        code = "sync_mismatch" if llr > 0 else "sync_agrees"
-        if abs(llr) >= 1:
-            found.append(registry.make(code, llr))
+        found += sync_reasons(pieces["sync"].llr, crossmodal.compare(audio, video))
     found += provenance_reasons(provenance, model)
     found.sort(key=lambda reason: -reason.weight)
     return (*found, *unexamined(audio, video))
+
+
+def sync_reasons(llr: float, found: crossmodal.Agreement | None) -> tuple[Reason, ...]:
+    """Say whether sound and mouth fit, and by how much they are off where that is clear."""
+    if found is None or abs(llr) < 1:
+        return ()
+    if llr < 0:
+        return (registry.make("sync_agrees", llr),)
+    if not found.is_offset:
+        return (registry.make("sync_mismatch", llr),)
+    code = "sync_late" if found.offset_s > 0 else "sync_early"
+    return (registry.make(code, llr, offset_s=round(found.offset_s, 2)),)
 
 
 def unexamined(audio: PartialResult | None, video: PartialResult | None) -> tuple[Reason, ...]:

@@ -13,7 +13,7 @@ class Entry:
     """One reason code.
 
     Attributes:
-        en: English text; `{at}` becomes the time span, or nothing.
+        en: English text; `{at}` becomes the time span, or nothing; `{offset}` seconds.
         ko: Korean text, alike.
         when: The condition under which a verdict carries the code.
     """
@@ -182,6 +182,16 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "들리는 소리가 화면 속 입 모양과 맞지 않습니다.",
         "Speech and mouth agree clearly better at a wrong offset than at the right one.",
     ),
+    "sync_late": (
+        "The sound comes about {offset} seconds later than the mouth that is seen speaking.",
+        "들리는 소리가 화면 속 입 모양보다 약 {offset}초 늦습니다.",
+        "As `sync_mismatch`, and at that offset sound and mouth agree clearly.",
+    ),
+    "sync_early": (
+        "The sound comes about {offset} seconds earlier than the mouth that is seen speaking.",
+        "들리는 소리가 화면 속 입 모양보다 약 {offset}초 빠릅니다.",
+        "As `sync_mismatch`, and at that offset sound and mouth agree clearly.",
+    ),
     "sync_agrees": (
         "The mouth moves in time with the voice.",
         "입 모양이 목소리와 잘 맞습니다.",
@@ -241,7 +251,11 @@ REGISTRY: dict[str, Entry] = {code: Entry(*texts) for code, texts in _ENTRIES.it
 
 
 def make(
-    code: str, weight: float = 0.0, start_s: float | None = None, end_s: float | None = None
+    code: str,
+    weight: float = 0.0,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    offset_s: float | None = None,
 ) -> Reason:
     """Build a reason with its English text.
 
@@ -250,12 +264,20 @@ def make(
         weight: How much it moved the verdict, in nats, by magnitude.
         start_s: Where in the recording it begins, in seconds.
         end_s: Where it ends.
+        offset_s: By how much the sound is late, in seconds; negative where it is early.
 
     Raises:
         KeyError: The registry has no such code.
     """
     REGISTRY[code]
-    bare = Reason(code=code, text="", weight=round(abs(weight), 4), start_s=start_s, end_s=end_s)
+    bare = Reason(
+        code=code,
+        text="",
+        weight=round(abs(weight), 4),
+        start_s=start_s,
+        end_s=end_s,
+        offset_s=offset_s,
+    )
     return bare.model_copy(update={"text": text(bare, "en")})
 
 
@@ -265,7 +287,8 @@ def text(reason: Reason, language: Language) -> str:
     if entry is None:
         return reason.text
     template = entry.en if language == "en" else entry.ko
-    return template.replace("{at}", _at(reason, language))
+    offset = "" if reason.offset_s is None else f"{abs(reason.offset_s):.1f}"
+    return template.replace("{at}", _at(reason, language)).replace("{offset}", offset)
 
 
 def clock(seconds: float) -> str:

@@ -1,24 +1,16 @@
-"""What is kept of the sound besides the windows: loudness, tonality, the speech envelope."""
+"""What is kept of the sound besides the windows: loudness, tonality, clipping."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.media import PCM_RATE
-from shared.records import SyncSeries
-from workers.audio.speech import FRAME_S
 
 Samples = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
-#: Points a second of the speech envelope (80 ms each), and how much of a recording it covers.
-ENVELOPE_HZ = 12.5
-ENVELOPE_MAX_S = 300.0
-#: Loudness that becomes 0 in the envelope, in dB full scale; full scale becomes 255.
-ENVELOPE_FLOOR_DB = -60.0
 #: Below this, sound counts as silence, in dB full scale.
 SILENCE_DB = -60.0
 #: Share of the non-silent pieces that must be tonal for the sound to count as music or tones.
@@ -28,13 +20,12 @@ TONAL_DB = -22.0
 #: Samples of one piece whose spectrum is looked at (64 ms), one each half second.
 _PIECE = 1024
 _PIECE_HOP = PCM_RATE // 2
-_POINT = round(PCM_RATE / ENVELOPE_HZ)
 _TINY = 1e-10
 
 
 @dataclass
 class SoundSummary:
-    """Running figures of one recording, a few numbers a second; the envelope is bounded.
+    """Running figures of one recording.
 
     Attributes:
         samples: Samples heard so far.
@@ -50,8 +41,6 @@ class SoundSummary:
     _power: float = 0.0
     _high_power: float = 0.0
     _spectral_power: float = 0.0
-    _rest: Samples = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
-    _points_db: list[float] = field(default_factory=list)
 
     def add(self, block: Samples) -> None:
         """Take in the next block of PCM."""
@@ -59,12 +48,6 @@ class SoundSummary:
         self.clipped += int((np.abs(block) >= 0.999).sum())  # noqa: PLR2004  # full scale
         self._power += float(np.square(block, dtype=np.float64).sum())
         self._look_at_spectrum(block)
-        if len(self._points_db) < ENVELOPE_HZ * ENVELOPE_MAX_S:
-            self._rest = np.concatenate([self._rest, block])
-            whole = self._rest.size // _POINT * _POINT
-            points = self._rest[:whole].reshape(-1, _POINT).astype(np.float64)
-            self._points_db.extend(10 * np.log10(np.square(points).mean(axis=1) + _TINY))
-            self._rest = self._rest[whole:]
 
     def _look_at_spectrum(self, block: Samples) -> None:
         if block.size < _PIECE:
@@ -118,24 +101,3 @@ class SoundSummary:
             "clipped_share": round(self.clipped_share, 6),
             "tonal_share": round(self.tonal_pieces / max(1, self.loud_pieces), 4),
         }
-
-    def envelope(self, speech: NDArray[np.bool_]) -> tuple[SyncSeries, ...]:
-        """Return the loudness of the speech over time, zero where nobody speaks.
-
-        Args:
-            speech: Whether each 32 ms frame is speech.
-
-        Returns:
-            One series at `ENVELOPE_HZ` with values 0 to 255, or nothing without sound.
-        """
-        if not self._points_db or not speech.size:
-            return ()
-        values = (np.asarray(self._points_db) - ENVELOPE_FLOOR_DB) / -ENVELOPE_FLOOR_DB * 255
-        centres_s = (np.arange(values.size) + 0.5) / ENVELOPE_HZ
-        frames = np.minimum((centres_s / FRAME_S).astype(int), speech.size - 1)
-        voiced = np.clip(np.round(values), 0, 255).astype(int) * speech[frames]
-        return (
-            SyncSeries(
-                rate_hz=ENVELOPE_HZ, start_s=0.5 / ENVELOPE_HZ, values=tuple(voiced.tolist())
-            ),
-        )

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.agreement import SPEECH, Projection, Span, stretches
+from shared.agreement import load as load_projection
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
 from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader
 from shared.models import ModelEntry, Registry
@@ -17,6 +19,7 @@ from shared.records import Coverage, Media, ModelRef, Outcome, PartialResult, Tr
 from workers.audio import speech
 from workers.audio.features import SoundSummary
 from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
+from workers.audio.syllables import Listener
 from workers.audio.windows import GAP, HALF, Window, WindowCutter
 
 #: Name of the detector in the registry.
@@ -42,6 +45,7 @@ class AudioDetector:
 
     voice_activity: Any
     network: Any
+    syllables: Projection
     calibration: Calibration
     models: tuple[ModelRef, ...]
 
@@ -84,6 +88,7 @@ class Halves:
 class _Heard:
     """What one pass over a track found."""
 
+    listener: Listener
     cutter: WindowCutter = field(default_factory=WindowCutter)
     summary: SoundSummary = field(default_factory=SoundSummary)
     scored: list[Scored] = field(default_factory=list)
@@ -99,7 +104,7 @@ class _Heard:
 
 
 def load(registry: Registry, name: str = MODEL) -> AudioDetector:
-    """Load both networks and the calibration.
+    """Load both networks, the calibration, and what is projected to compare with mouths.
 
     Args:
         registry: Where the models are.
@@ -108,14 +113,16 @@ def load(registry: Registry, name: str = MODEL) -> AudioDetector:
     Raises:
         ModelMissing: A file is not there.
         ModelCorrupt: A digest is wrong.
-        SetupError: The calibration is not complete.
+        SetupError: The calibration is not complete, or a file is not what it should be.
     """
     entry: ModelEntry = registry.entry(name)
+    syllables = load_projection(registry, SPEECH)
     return AudioDetector(
         voice_activity=speech.load(registry),
         network=registry.session(name),
+        syllables=syllables,
         calibration=Calibration.from_params(entry.params),
-        models=(entry.ref, registry.entry(speech.MODEL).ref),
+        models=(entry.ref, registry.entry(speech.MODEL).ref, syllables.ref),
     )
 
 
@@ -155,7 +162,7 @@ def analyze(
     common: dict[str, Any] = {
         "modality": "audio",
         "coverage": coverage,
-        "sync": heard.summary.envelope(heard.cutter.speech),
+        "sync": heard.listener.series(detector.syllables, heard.cutter.speech),
         "models": detector.models,
     }
     signals = {"speech_s": round(heard.cutter.speech_s, 3), **heard.summary.signals()}
@@ -199,19 +206,23 @@ def _hear_first(
     reason = ""
     for track in tracks:
         try:
-            return _hear(PcmReader(path, media, track, limits=limits), detector, clock)
+            reader = PcmReader(path, media, track, limits=limits)
+            return _hear(reader, detector, stretches(media.duration_s), clock)
         except Undecodable as error:
             reason = error.message
     raise UndecodableAudio(f"No sound track could be decoded: {reason}")
 
 
-def _hear(reader: PcmReader, detector: AudioDetector, clock: Clock) -> _Heard:
+def _hear(
+    reader: PcmReader, detector: AudioDetector, compared: tuple[Span, ...], clock: Clock
+) -> _Heard:
     """Stream one track through speech detection and scoring; memory stays flat."""
-    heard = _Heard()
+    heard = _Heard(Listener(compared))
     stream = speech.SpeechStream(detector.voice_activity)
     for block in _timed(iter(reader), heard.timings_ms, "decode", clock):
         started = clock()
         heard.summary.add(block)
+        heard.listener.add(block)
         probabilities = stream.feed(block)
         heard.timings_ms["speech"] += (clock() - started) * 1000
         for window in heard.cutter.feed(block, probabilities):

@@ -42,8 +42,11 @@ MAX_PICTURES = 9_000
 class Seen(Protocol):
     """Every picture of a track, in order, with its time in seconds; see `OnePassReader`."""
 
-    greys: Sequence[tuple[float, NDArray[np.uint8]]]
     decode_errors: int
+
+    @property
+    def greys(self) -> Sequence[tuple[float, NDArray[np.uint8]]]:
+        """Times and pictures of shape (height, width)."""
 
 
 @dataclass(frozen=True)

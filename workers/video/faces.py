@@ -81,10 +81,15 @@ class FaceFinder:
         self._side_px = side_px
         self._input = session.get_inputs()[0].name
 
-    def find(self, image: Image) -> list[Face]:
-        """Return the faces of one BGR picture of shape (height, width, 3), largest first."""
+    def find(self, image: Image, side_px: int | None = None) -> list[Face]:
+        """Return the faces of one BGR picture, largest first.
+
+        Args:
+            image: Shape (height, width, 3).
+            side_px: Longer side that the network sees, in pixels; None for the usual one.
+        """
         height, width = image.shape[:2]
-        scale = self._side_px / max(height, width)
+        scale = (side_px or self._side_px) / max(height, width)
         rows, columns = (_STRIDE * max(1, round(n * scale / _STRIDE)) for n in (height, width))
         small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
         rgb = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32)

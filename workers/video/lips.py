@@ -1,153 +1,253 @@
-"""How much the mouth moves, at 12.5 values a second in short dense bursts."""
+"""How the mouth moves, in short dense bursts, as series that speech can be compared with."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from shared.agreement import (
+    RATE_HZ,
+    SEARCH_S,
+    WHOLE_S,
+    Floats,
+    Projection,
+    Span,
+    encode,
+    smooth,
+    stretches,
+)
 from shared.media import Frame
 from shared.records import SyncSeries
-from workers.video.faces import Face, FaceFinder, Image, overlap
-from workers.video.tracks import align
+from workers.video.faces import Face, FaceFinder, Image, cut, overlap
+from workers.video.tracks import similarity
 
-#: Values a second; `SyncSeries` are resampled to exactly this.
-RATE_HZ = 12.5
+#: Recordings up to this length are watched from end to end; of longer ones, bursts.
+ALL_S = 9.0
 #: Length of a burst, and how many there are at most.
-BURST_S, BURSTS = 3.2, 2
+BURST_S, BURSTS = 6.0, 2
+#: Pictures a second that are looked at, at most; a few more than a camera makes.
+MOST_HZ = 65
 #: Pictures are scaled down to this for the bursts, in pixels.
 BURST_SIDE_PX = 640
 #: The detector looks at every n-th picture of a burst; points between are interpolated.
 FIND_EVERY = 3
+#: It looks at a square this much wider than the last face, scaled to this side in pixels.
+NEAR_MARGIN, NEAR_SIDE_PX = 2.0, 160
 #: Boxes of one face overlap at least this much from look to look.
 SAME_FACE = 0.3
-#: Shorter bursts say nothing, in values.
-MIN_VALUES = 12
-#: Side of the aligned face, in pixels, and the mouth's rows and columns in it.
-_SIDE_PX = 80
-_ROWS, _COLUMNS = slice(50, 80), slice(24, 56)
-#: Steps of 1/255 for a change of every pixel by the face's mean brightness within one interval;
-#: a speaking mouth has about 60 steps on average and twice that at its peaks.
-_STEPS = 1200.0
-
-Floats = NDArray[np.float64]
+#: Shorter pieces of a burst say nothing, in seconds.
+MIN_S = 2.4
+#: Eyes closer together than this leave too little of the mouth, in pixels of the burst.
+MIN_EYES_PX = 16.0
+#: Heads turned further than this (see `Face.turn`), most of the time, hide half of the mouth.
+MAX_TURN = 0.6
+#: Movement below this (see `Projection.movement`) is a still mouth. A photograph in an unsteady
+#: hand has 0.18, the stillest of the speakers that were trained on 0.29.
+MIN_MOVEMENT = 0.25
+#: Deviation of the Gaussian that steadies the points over time, in seconds.
+_STEADY_S = 0.16
+#: The square that is kept of each picture until the points are steady: in box sides, and pixels.
+_KEPT_MARGIN, _KEPT_SIDE_PX = 1.5, 144
+#: Side of the aligned face, where its points lie, and the parts used: all of it, and the mouth.
+_SIDE_PX = 96
+_TEMPLATE = np.array([[0.348, 0.3], [0.652, 0.3], [0.5, 0.46], [0.38, 0.604], [0.62, 0.604]])
+_FACE = np.s_[20:80, 20:76]
+_MOUTH = np.s_[42:90, 24:72]
+#: Side of the mouth that is projected, in pixels.
+MOUTH_PX = 24
 
 
 @dataclass
-class _Burst:
-    """Mouths of one burst in the order of time."""
+class _Run:
+    """One face from picture to picture, without a break."""
 
     times: list[float] = field(default_factory=list)
-    mouths: list[Floats] = field(default_factory=list)
+    squares: list[Image] = field(default_factory=list)
+    places: list[tuple[float, float, float]] = field(default_factory=list)
+    looked: list[tuple[float, Face]] = field(default_factory=list)
 
 
-def burst_starts(times: Sequence[float], duration_s: float) -> list[float]:
-    """Choose where bursts begin: where sampled frames showed a face, early and late.
+@dataclass(frozen=True)
+class Mouth:
+    """One mouth at `RATE_HZ`.
+
+    Attributes:
+        start_s: Time of the first one, in seconds.
+        pictures: Shape (n, `MOUTH_PX` squared), in units of the face's contrast.
+    """
+
+    start_s: float
+    pictures: Floats
+
+
+def bursts(times: Sequence[float], duration_s: float) -> list[Span]:
+    """Choose when to look closely: where sampled frames showed a face, spread evenly.
 
     Args:
         times: Times of the sampled frames with a usable face, in order, in seconds.
         duration_s: Length of the recording, in seconds.
+
+    Returns:
+        Start and length of each burst, in seconds.
     """
     if not times:
         return []
-    room = max(0.0, duration_s - BURST_S)
-    if room < BURST_S:
-        return [min(times[0], room)]
-    wanted = [duration_s * (n + 0.5) / BURSTS - BURST_S / 2 for n in range(BURSTS)]
-    starts: list[float] = []
-    for aim in wanted:
-        start = min(room, max(0.0, min(times, key=lambda t: abs(t - aim))))
-        if all(abs(start - other) >= BURST_S for other in starts):
-            starts.append(start)
-    return starts
+    if duration_s <= ALL_S:
+        return [(0.0, duration_s)]
+    if duration_s <= WHOLE_S:
+        starts = [n * BURST_S for n in range(max(1, int(duration_s // BURST_S)))]
+    else:
+        starts = [start + SEARCH_S / 2 for start, _ in stretches(duration_s)]
+    seen = [sum(start <= time < start + BURST_S for time in times) for start in starts]
+    good = [start for start, count in zip(starts, seen, strict=True) if 2 * count >= max(seen)]
+    picks = np.linspace(0, len(good) - 1, min(BURSTS, len(good)) + 2)[1:-1]
+    return [(good[round(pick)], BURST_S) for pick in picks]
 
 
-def series(frames: Iterable[Frame], finder: FaceFinder) -> SyncSeries | None:
-    """Follow the largest mouth through one burst.
+def series(
+    mouths: Iterable[Mouth], projection: Projection, dropped: Counter[str]
+) -> tuple[SyncSeries, ...]:
+    """Project mouths that move; still ones are counted as `mouth_still`."""
+    found: list[SyncSeries] = []
+    for mouth in mouths:
+        components = projection.components(mouth.pictures)
+        if projection.movement(components) < MIN_MOVEMENT:
+            dropped["mouth_still"] += 1
+        else:
+            found += encode(projection.project(components), mouth.start_s)
+    return tuple(found)
+
+
+def watch(frames: Iterable[Frame], finder: FaceFinder, dropped: Counter[str]) -> list[Mouth]:
+    """Follow the largest face through one burst.
 
     Args:
         frames: Dense frames of one burst.
         finder: Finds faces and their points.
-
-    Returns:
-        The opening over time; None where no mouth could be followed.
+        dropped: Counts pieces with a mouth that is not usable, by reason.
     """
-    burst = _Burst()
+    found: list[Mouth] = []
+    for run in _follow(frames, finder):
+        fault = _fault(run)
+        if fault:
+            dropped[fault] += 1
+        else:
+            found.append(_mouths(run))
+    return found
+
+
+def _follow(frames: Iterable[Frame], finder: FaceFinder) -> list[_Run]:
+    """Cut frames into runs that each show one face."""
+    runs = [_Run()]
     held: list[Frame] = []
-    last: tuple[float, Face] | None = None
     for number, frame in enumerate(frames):
         held.append(frame)
         if number % FIND_EVERY:
             continue
-        face = _follow(finder.find(frame.image), last[1] if last else None)
+        last = runs[-1].looked[-1] if runs[-1].looked else None
+        face = _go_on(frame.image, finder, last[1]) if last else None
         if face is None:
-            if len(burst.times) >= MIN_VALUES:
-                break
-            burst, last = _Burst(), None
-        else:
-            _add(burst, held, last or (frame.pts_s, face), (frame.pts_s, face))
-            last = (frame.pts_s, face)
+            face = next(iter(finder.find(frame.image)), None)
+            if last and not (face and overlap(face, last[1]) > SAME_FACE):
+                runs.append(_Run())
+        if face is not None:
+            now = (frame.pts_s, face)
+            if runs[-1].looked:
+                _keep(runs[-1], held, runs[-1].looked[-1], now)
+            else:
+                _keep(runs[-1], [frame], now, now)
         held = []
-    return _encode(burst)
+    return [run for run in runs if run.times and run.times[-1] - run.times[0] >= MIN_S]
 
 
-def _follow(faces: list[Face], last: Face | None) -> Face | None:
-    """Return the largest face, or the one that goes on from the last one."""
-    if last is None:
-        return faces[0] if faces else None
-    return next((face for face in faces if overlap(face, last) > SAME_FACE), None)
+def _go_on(image: Image, finder: FaceFinder, last: Face) -> Face | None:
+    """Look for the face again around where it was last."""
+    left, top, right, bottom = last.box
+    side = max(8, round(max(right - left, bottom - top) * NEAR_MARGIN))
+    x, y = (round(middle - side / 2) for middle in last.centre)
+    near = cut(image, last, NEAR_MARGIN, NEAR_SIDE_PX)
+    zoom = side / NEAR_SIDE_PX
+    for face in finder.find(near, NEAR_SIDE_PX):
+        one, two, three, four = face.box
+        box = (one * zoom + x, two * zoom + y, three * zoom + x, four * zoom + y)
+        there = Face(box, face.score, face.points * np.float32(zoom) + np.array([x, y], np.float32))
+        if overlap(there, last) > SAME_FACE:
+            return there
+    return None
 
 
-def _add(
-    burst: _Burst, frames: list[Frame], before: tuple[float, Face], now: tuple[float, Face]
+def _keep(
+    run: _Run, frames: list[Frame], before: tuple[float, Face], now: tuple[float, Face]
 ) -> None:
-    """Cut the mouths of the frames between two detections, at interpolated points."""
+    """Keep the square around the face of the frames between two looks."""
+    run.looked.append(now)
     span = now[0] - before[0]
     for frame in frames:
         share = 1.0 if span <= 0 else min(1.0, max(0.0, (frame.pts_s - before[0]) / span))
-        points = before[1].points * (1 - share) + now[1].points * share
-        burst.times.append(frame.pts_s)
-        burst.mouths.append(_mouth(frame.image, Face(now[1].box, now[1].score, points)))
+        box = np.array(before[1].box) * (1 - share) + np.array(now[1].box) * share
+        side = max(float(box[2] - box[0]), float(box[3] - box[1]), 8.0) * _KEPT_MARGIN
+        zoom = side / _KEPT_SIDE_PX
+        x = float(box[0] + box[2] - side) / 2
+        y = float(box[1] + box[3] - side) / 2 + 0.08 * side
+        grey = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)
+        if zoom > 1.3:  # noqa: PLR2004  # from here on, pixels would be skipped
+            grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * zoom)
+        square = cv2.warpAffine(
+            grey,
+            np.array([[zoom, 0, x], [0, zoom, y]]),
+            (_KEPT_SIDE_PX, _KEPT_SIDE_PX),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        run.times.append(frame.pts_s)
+        run.squares.append(np.asarray(square, dtype=np.uint8))
+        run.places.append((x, y, zoom))
 
 
-def _mouth(image: Image, face: Face) -> Floats:
-    """Return the grey mouth, brightness taken out, shape (rows, columns)."""
-    grey = cv2.cvtColor(align(image, face, _SIDE_PX), cv2.COLOR_BGR2GRAY)
-    soft = cv2.GaussianBlur(grey, (0, 0), 1.5)[_ROWS, _COLUMNS].astype(np.float64)
-    return np.asarray(soft / max(float(grey.mean()), 1.0), dtype=np.float64)
+def _fault(run: _Run) -> str | None:
+    """Say why a mouth cannot be followed closely enough; None where it can."""
+    faces = [face for _, face in run.looked]
+    if float(np.median([np.linalg.norm(f.points[1] - f.points[0]) for f in faces])) < MIN_EYES_PX:
+        return "mouth_too_small"
+    if float(np.median([face.turn for face in faces])) > MAX_TURN:
+        return "mouth_profile"
+    return None
 
 
-def movement(mouths: Floats, times: Floats) -> Floats:
-    """Return how much aligned mouths change from one to the next, shape (n - 1,).
+def _mouths(run: _Run) -> Mouth:
+    """Align all faces of a run by points that are steady in time, and cut out the mouths."""
+    times = np.array(run.times)
+    looked = np.array([time for time, _ in run.looked])
+    points = np.stack([face.points.ravel() for _, face in run.looked]).astype(np.float64)
+    dense = np.column_stack([np.interp(times, looked, column) for column in points.T])
+    pause = max(float(np.median(np.diff(times))), 1e-3)
+    dense = smooth(dense, _STEADY_S / pause).reshape(-1, 5, 2)
+    faces = np.empty((len(times), _SIDE_PX, _SIDE_PX), dtype=np.float32)
+    for number, (square, (x, y, zoom)) in enumerate(zip(run.squares, run.places, strict=True)):
+        source = ((dense[number] - (x, y)) / zoom).astype(np.float32)
+        faces[number] = cv2.warpAffine(
+            square,
+            similarity(source, (_TEMPLATE * _SIDE_PX).astype(np.float32)),
+            (_SIDE_PX, _SIDE_PX),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    inner = faces[(slice(None), *_FACE)]
+    level, contrast = float(inner.mean()), max(float(inner.std(axis=(1, 2)).mean()), 1.0)
+    mouths = faces[(slice(None), *_MOUTH)]
+    half = mouths.reshape(len(mouths), MOUTH_PX, 2, MOUTH_PX, 2).mean(axis=(2, 4))
+    flat = ((half - level) / contrast).reshape(len(half), -1).astype(np.float64)
+    grid = np.arange(max(0.0, times[0]), times[-1] + 1e-6, 1 / RATE_HZ)
+    return Mouth(float(grid[0]), _at(grid, times, flat))
 
-    Against recorded speech this agreed better than how dark or how open the mouth is: a mouth
-    that holds a vowel is open and still, and so is its sound's change.
 
-    Args:
-        mouths: Grey mouths of shape (n, rows, columns), in units of the face's mean brightness.
-        times: When, shape (n,), in seconds.
-    """
-    change = np.abs(np.diff(mouths, axis=0)).mean(axis=(1, 2))
-    pause = np.maximum(np.diff(times), 1e-3)
-    return np.asarray(change / (pause * RATE_HZ), dtype=np.float64)
-
-
-def _encode(burst: _Burst) -> SyncSeries | None:
-    """Resample to the fixed rate and to 8 bits."""
-    taken = np.array(burst.times)
-    if len(taken) < MIN_VALUES or taken[-1] <= taken[0]:
-        return None
-    values = movement(np.stack(burst.mouths), taken)
-    middles = (taken[1:] + taken[:-1]) / 2
-    times = np.arange(middles[0], middles[-1], 1 / RATE_HZ)
-    if len(times) < MIN_VALUES:
-        return None
-    steps = np.clip(np.round(np.interp(times, middles, values) * _STEPS), 0, 255)
-    return SyncSeries(
-        rate_hz=RATE_HZ,
-        start_s=round(float(times[0]), 3),
-        values=tuple(int(step) for step in steps),
-    )
+def _at(grid: Floats, times: Floats, rows: Floats) -> Floats:
+    """Interpolate rows between their times."""
+    after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
+    pause = np.maximum(times[after] - times[after - 1], 1e-3)
+    share = np.clip((grid - times[after - 1]) / pause, 0, 1)[:, None]
+    return np.asarray(rows[after - 1] * (1 - share) + rows[after] * share, dtype=np.float64)

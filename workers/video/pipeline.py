@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.agreement import MOUTH, RATE_HZ, Projection
+from shared.agreement import load as load_projection
 from shared.errors import NoVideoTrack, Undecodable, UndecodableVideo
 from shared.media import (
     DEFAULT_LIMITS,
@@ -56,6 +58,7 @@ class VideoDetector:
 
     finder: FaceFinder
     scorer: FaceScorer
+    mouth: Projection
     calibration: Calibration
     models: tuple[ModelRef, ...]
 
@@ -76,19 +79,21 @@ class _Seen:
 
 
 def load(registry: Registry) -> VideoDetector:
-    """Load both networks and the calibration.
+    """Load both networks, the calibration, and what mouths are projected with.
 
     Raises:
         ModelMissing: A file is not there.
         ModelCorrupt: A digest is wrong.
-        SetupError: The calibration is not complete.
+        SetupError: The calibration is not complete, or a file is not what it should be.
     """
     entry = registry.entry(SCORER)
+    mouth = load_projection(registry, MOUTH)
     return VideoDetector(
         finder=FaceFinder(registry.session(FINDER)),
         scorer=FaceScorer(registry.session(SCORER), float(entry.params.get("margin", 1.3))),
         calibration=Calibration.from_params(entry.params),
-        models=(entry.ref, registry.entry(FINDER).ref),
+        mouth=mouth,
+        models=(entry.ref, registry.entry(FINDER).ref, mouth.ref),
     )
 
 
@@ -204,19 +209,26 @@ def _lips(
     limits: DecodeLimits,
 ) -> tuple[SyncSeries, ...]:
     """Follow the mouth through dense bursts; a burst that cannot be decoded is counted."""
-    bursts = []
-    every = max(1, int((track.fps or 25.0) / lips.RATE_HZ))
+    found: tuple[SyncSeries, ...] = ()
+    every = max(1, int((track.fps or RATE_HZ) / RATE_HZ + 0.01))
     times = [item.time_s for item in seen.scored]
-    for start_s in lips.burst_starts(times, seen.last_s):
-        sampling = Sampling(every=every, start_s=start_s, length_s=lips.BURST_S)
+    duration_s = max(track.duration_s or media.duration_s or 0.0, seen.last_s)
+    for start_s, length_s in lips.bursts(times, duration_s):
         frames = FrameReader(
-            path, media, track, sampling, max_side_px=lips.BURST_SIDE_PX, limits=limits
+            path,
+            media,
+            track,
+            Sampling(every=every, start_s=start_s, length_s=length_s),
+            max_frames=int(length_s * lips.MOST_HZ),
+            max_side_px=lips.BURST_SIDE_PX,
+            limits=limits,
         )
         try:
-            bursts.append(lips.series(frames, detector.finder))
+            mouths = lips.watch(frames, detector.finder, seen.dropped)
+            found += lips.series(mouths, detector.mouth, seen.dropped)
         except Undecodable:
             seen.dropped["undecodable_bursts"] += 1
-    return tuple(burst for burst in bursts if burst)
+    return found
 
 
 def sampling_for(media: Media, track: Track, sample_every: int, max_frames: int) -> Sampling:

@@ -43,13 +43,13 @@ def align(image: Image, face: Face, side_px: int) -> Image:
     target = _TEMPLATE * side_px
     return np.asarray(
         cv2.warpAffine(
-            image, _similarity(face.points, target), (side_px, side_px), flags=cv2.INTER_LINEAR
+            image, similarity(face.points, target), (side_px, side_px), flags=cv2.INTER_LINEAR
         ),
         dtype=np.uint8,
     )
 
 
-def _similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
+def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
     """Fit rotation, scale and shift by least squares, shape (2, 3)."""
     from_middle, to_middle = source.mean(axis=0), target.mean(axis=0)
     (x, y) = (source - from_middle).astype(np.float64).T

@@ -1,0 +1,84 @@
+"""Following a mouth: where bursts begin, and what makes a mouth unusable."""
+
+from collections import Counter
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+import workers.samples
+from shared.agreement import stretches
+from shared.media import Frame, FrameReader, Sampling, probe
+from shared.models import Registry
+from workers.video import lips
+from workers.video.faces import FaceFinder
+
+
+@pytest.fixture(scope="module")
+def finder():
+    return FaceFinder(Registry(device="cpu", threads=1).session("face-finder", threads=1))
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    path = workers.samples.SAMPLES[0]
+    media = probe(path)
+    frames = FrameReader(path, media, media.of_kind("video")[0], Sampling(1), max_frames=1)
+    return next(iter(frames)).image
+
+
+def film(images, fps=25.0):
+    return [Frame(number, number / fps, image) for number, image in enumerate(images)]
+
+
+def test_short_recordings_are_watched_from_end_to_end():
+    assert lips.bursts([0.5, 4.0], 8.0) == [(0.0, 8.0)]
+
+
+def test_without_faces_nothing_is_watched():
+    assert lips.bursts([], 60.0) == []
+
+
+def test_bursts_are_spread_and_lie_where_faces_were_seen():
+    everywhere = lips.bursts(list(np.arange(60)), 60.0)
+    late = lips.bursts(list(np.arange(40, 60)), 60.0)
+    assert len(everywhere) == len(late) == lips.BURSTS
+    assert all(one[0] + one[1] <= other[0] for one, other in pairwise(everywhere))
+    assert late[0][0] >= 36
+
+
+def test_in_long_recordings_bursts_lie_inside_the_stretches_that_are_heard():
+    spans = stretches(1000.0)
+    for start_s, length_s in lips.bursts(list(np.arange(0, 1000, 2.0)), 1000.0):
+        assert any(a < start_s and start_s + length_s < b for a, b in spans)
+
+
+def test_a_face_is_followed_where_it_moves_and_through_gaps_of_no_face(finder, portrait):
+    moved = [
+        cv2.warpAffine(portrait, np.array([[1.0, 0, n], [0, 1.0, n / 2]]), portrait.shape[1::-1])
+        for n in np.linspace(-30, 30, 75)
+    ]
+    empty = [np.zeros_like(portrait)] * 12
+    mouths = lips.watch(film([*moved, *empty, *moved]), finder, Counter())
+    assert len(mouths) == 2
+    assert mouths[0].start_s == 0
+    assert mouths[1].start_s == pytest.approx(87 / 25, abs=0.13)
+    for mouth in mouths:
+        assert mouth.pictures.shape[1] == lips.MOUTH_PX**2
+        np.testing.assert_allclose(mouth.pictures.std(axis=0).mean(), 0, atol=0.2)
+
+
+def test_a_mouth_too_small_is_left_out_and_counted(finder, portrait):
+    points = finder.find(portrait)[0].points
+    share = 0.75 * lips.MIN_EYES_PX / float(np.linalg.norm(points[1] - points[0]))
+    small = cv2.resize(portrait, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((320, 320, 3), dtype=np.uint8)
+    canvas[: small.shape[0], : small.shape[1]] = small
+    dropped = Counter()
+    assert lips.watch(film([canvas] * 65), finder, dropped) == []
+    assert dropped == {"mouth_too_small": 1}
+
+
+def test_less_than_two_seconds_say_nothing(finder, portrait):
+    assert lips.watch(film([portrait] * 40), finder, Counter()) == []
