@@ -26,7 +26,13 @@ BATCHES = (1, 2, 4, 8, 16)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add what can be chosen; shared with the bench of the pictures."""
+    """Add what can be chosen."""
+    parser.add_argument("--sounds", nargs="+", help="these recordings of inputs.py, not the usual")
+    shared_options(parser)
+
+
+def shared_options(parser: argparse.ArgumentParser) -> None:
+    """Add what can be chosen here and for the pictures."""
     if not any(action.dest == "gpu" for action in parser._actions):  # noqa: SLF001  # `all` has both
         parser.add_argument("--gpu", action="store_true", help="fails unless CUDA is really used")
         parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
@@ -49,7 +55,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     rows, naive_rows = [], []
     shown: dict[str, stages.Run] = {}
     with tempfile.TemporaryDirectory() as directory, stages.storage(Path(directory)) as settings:
-        for name in QUICK if args.quick else NAMES:
+        for name in args.sounds or (QUICK if args.quick else NAMES):
             item = inputs.make(name, args.inputs)
             stored = stages.upload(settings, item.path)
             runs, naive = [], []

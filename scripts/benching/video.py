@@ -35,9 +35,9 @@ _EVERY_S = 300.0
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what can be chosen."""
-    audio.options(parser)
-    if not any(action.dest == "clip" for action in parser._actions):  # noqa: SLF001  # the same for `all`
-        parser.add_argument("--clip", type=Path, action="append", help="measure this file too")
+    audio.shared_options(parser)
+    parser.add_argument("--videos", nargs="+", help="these recordings of inputs.py, not the usual")
+    parser.add_argument("--clip", type=Path, action="append", help="measure this file too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     registry = MeteredRegistry(device="cuda" if args.gpu else "cpu", threads=args.threads)
     detector = pipeline.load(registry)
-    items = [inputs.make(name, args.inputs) for name in (QUICK if args.quick else (*NAMES, LONG))]
+    names = args.videos or (QUICK if args.quick else (*NAMES, LONG))
+    items = [inputs.make(name, args.inputs) for name in names]
     items += [
         inputs.Input(path.name, path, probe(path).duration_s or 0.0) for path in args.clip or ()
     ]

@@ -158,7 +158,7 @@ def _upload(bucket: Document, item: Document, *, encoded: bool) -> Upload:
 
 
 def _size(value: Any) -> int | None:
-    """Return a size in bytes, None where the event tells none; HeadObject knows better anyway."""
+    """Return a size in bytes, None where the event tells none; S3 itself knows better anyway."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         return None
     return value if value.bit_length() <= _MAX_SIZE_BITS else None
