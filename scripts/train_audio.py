@@ -39,8 +39,8 @@ from workers import evaluation
 #: Layers of the encoder that are used, and degraded copies of each clip.
 LAYERS = 3
 POOL_COPIES, EXTENSION_COPIES = 1, 1
-#: A quick run takes each of so many clips.
-QUICK_EVERY = 12
+#: A quick run takes each of so many clips, and so many of each class under every condition.
+QUICK_EVERY, QUICK_CLIPS = 12, 5
 #: A statement is at most this strong: about the number of independent sources of one class.
 LLR_LIMIT = 3.5
 #: Share of genuine clips that may be above the threshold: clean and degraded ones together, and
@@ -82,7 +82,8 @@ def main() -> None:
     params = calibrate(table, score, fitted.head)
     pool = parts[0][0]
     folds = Folds(fitted.fold_heads, grown.fold_trees, tree_weight)
-    conditions = under_conditions(pool, front_end, folds)
+    tried = (QUICK_CLIPS,) if arguments.quick else ()
+    conditions = under_conditions(pool, front_end, folds, *tried)
     params["threshold"] = threshold(table, score, conditions, params)
     report: dict[str, Any] = {"params": params}
     report["members"] = members(table, {"encoder": linear, "trees": grown.odds, "both": score})

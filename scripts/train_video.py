@@ -184,10 +184,10 @@ def print_int8(run: Run, split: list[Fold], states: list[list[State]]) -> None:
         fake = np.array([clip.fake for clip in fold.test])
         for path in (plain, small):
             scorer = open_scorer(path)
-            timed = [timed_scores(scorer, run.crops[clip.file]) for clip in fold.test]
+            timed = [timed_scores(scorer, run.crops[clip.file][::4]) for clip in fold.test]
             area = evaluation.auc(np.array([scores.mean() for scores, _ in timed]), fake)
             spent_ms = np.median([ms for _, ms in timed])
-            print(f"fold {fold.number} {path.stem}: AUC {area:.3f}, {spent_ms:.1f} ms a face")
+            print(f"{path.stem}: AUC {area:.3f}, {spent_ms:.1f} ms a face", flush=True)
 
 
 def finish(

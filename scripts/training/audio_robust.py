@@ -61,13 +61,15 @@ class Condition:
     sources: list[str]
 
 
-def under_conditions(clips: Clips, front_end: FrontEnd, folds: Folds) -> dict[str, Condition]:
-    """Score a fixed choice of clips under every condition, each by a fold that never saw it."""
+def under_conditions(
+    clips: Clips, front_end: FrontEnd, folds: Folds, count: int = CLIPS
+) -> dict[str, Condition]:
+    """Score `count` clips of each class under every condition, by folds that never saw them."""
     rng = np.random.default_rng(1)
     labels = np.array([row["label"] == "spoof" for row in clips.rows])
     usable = clips.speech_s >= LEAST_SPEECH_S
     chosen = np.concatenate(
-        [rng.permutation(np.flatnonzero((labels == truth) & usable))[:CLIPS] for truth in (0, 1)]
+        [rng.permutation(np.flatnonzero((labels == truth) & usable))[:count] for truth in (0, 1)]
     )
     sources = [clips.rows[index]["source"].replace("self:", "") for index in chosen]
     statistics = Statistics().eval()

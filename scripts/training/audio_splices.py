@@ -38,6 +38,8 @@ def splices(
         if (usable & ~fake & (owners == source)).sum() >= CLIPS
         and (usable & fake & (owners == source)).any()
     ]
+    if not sources:
+        return {"recordings_each": 0}
     found: list[dict[str, Any]] = []
     for index in range(2 * RECORDINGS):
         source, spliced = sources[index // 2 % len(sources)], index % 2 == 0
