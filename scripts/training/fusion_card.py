@@ -86,7 +86,7 @@ def figures_text(measured: dict[str, Any]) -> str:
         low, high = found["auc_ci"]
         lines += [
             "",
-            f"Own against swapped and shifted sound, {found['clips']} comparisons where a face speaks:",
+            f"Own against swapped and shifted sound, {found['clips']} comparisons:",
             f"AUC {found['auc']:.2f} ({low:.2f} to {high:.2f}), out of fold.",
         ]
     return "\n".join([*lines, "", ""])
