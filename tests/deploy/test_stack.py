@@ -128,7 +128,8 @@ def test_the_console_cannot_reach_what_it_does_not_show(stack):
 
     assert not [line for line in rights if "sqs:ReceiveMessage" in line and "-dlq" not in line]
     assert not [line for line in rights if "Purge" in line or "DeleteQueue" in line]
-    assert not [line for line in rights if "s3:PutObject" in line and "-reports" in line]
+    written = [line for line in rights if "s3:PutObject" in line and "-reports" in line]
+    assert written == [f"console s3:PutObject {P}-reports/receipts"]
 
 
 def test_nobody_can_scan_the_table(stack):
@@ -154,7 +155,7 @@ def test_nothing_is_allowed_by_wildcard(stack):
             for node in statement["Resource"]:
                 if isinstance(node, dict) and "Fn::Sub" in node:
                     assert re.search(
-                        r"/(index/\w+|(uploads|evidence|reports)/\*)$", node["Fn::Sub"]
+                        r"/(index/\w+|(uploads|evidence|reports|receipts)/\*)$", node["Fn::Sub"]
                     )
     assert wide == set(WILDCARDS)
 

@@ -16,10 +16,31 @@ STACK = ROOT / "deploy" / "aws" / "stack.yaml"
 #: Of TemplateBody, which `guardian provision` sends (CloudFormation quotas).
 _MAX_TEMPLATE_BYTES = 51_200
 PREFIX = "p"
+_NOTHING = {"Ref": "AWS::NoValue"}
+
+
+def by_default(node):
+    """Decide conditions as the defaults of the parameters do: no key of one's own, no retention."""
+    if isinstance(node, list):
+        return [by_default(item) for item in node if _chosen(item) != _NOTHING]
+    if not isinstance(node, dict):
+        return node
+    chosen = _chosen(node)
+    if chosen is not node:
+        return by_default(chosen)
+    return {key: by_default(item) for key, item in node.items() if _chosen(item) != _NOTHING}
+
+
+def _chosen(node):
+    if isinstance(node, dict) and set(node) == {"Fn::If"}:
+        condition, _, otherwise = node["Fn::If"]
+        assert condition in ("HasKey", "HasTopic", "Expires")
+        return otherwise
+    return node
 
 
 def load(text):
-    template = yaml.load(text, provision._Loader)
+    template = by_default(yaml.load(text, provision._Loader))
     defaults = {name: str(row["Default"]) for name, row in template["Parameters"].items()}
     values = {
         **defaults,

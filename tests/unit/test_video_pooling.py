@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from shared.errors import SetupError
-from shared.media import Frame
-from workers.video import lips
 from workers.video.album import MOST, SPREAD, Album
 from workers.video.faces import Face
 from workers.video.pooling import Calibration, Scored, pool, smooth, timeline
@@ -127,45 +125,3 @@ def test_evidence_is_a_picture_with_time_and_probability():
     assert decoded.shape == (256, 256, 3)
     assert item.ref.start_s == 1.25
     assert item.ref.probability == pytest.approx(1 / (1 + math.exp(-1.2)), abs=1e-3)
-
-
-def test_bursts_lie_apart_where_faces_were_seen():
-    assert lips.burst_starts([], 60.0) == []
-    assert lips.burst_starts([0.0, 1.0, 2.0], 3.0) == [0.0]
-    starts = lips.burst_starts([float(n) for n in range(60)], 60.0)
-    assert len(starts) == lips.BURSTS
-    assert starts[1] - starts[0] >= lips.BURST_S
-    assert all(0 <= start <= 60 - lips.BURST_S for start in starts)
-
-
-class StillFinder:
-    """A face that stays where it is; only the mouth is drawn anew."""
-
-    def find(self, image):
-        five = np.array([[35, 40], [65, 40], [50, 58], [38, 75], [62, 75]], np.float32)
-        return [Face((0, 0, 100, 100), 0.9, five)]
-
-
-def speaking(speaks):
-    for n in range(50):
-        image = np.full((100, 100, 3), 150, np.uint8)
-        high = 2 + round(8 * abs(math.sin(n * 0.9))) if speaks(n) else 2
-        cv2.ellipse(image, (50, 75), (11, high), 0, 0, 360, (30, 20, 60), -1)
-        yield Frame(n, 2.0 + n * 0.08, image)
-
-
-def test_the_mouth_series_rises_where_the_mouth_moves():
-    series = lips.series(speaking(lambda n: n >= 25), StillFinder())
-    values = np.array(series.values)
-    assert series.rate_hz == 12.5
-    assert series.start_s == pytest.approx(2.04, abs=0.01)
-    assert values[:22].max() == 0
-    assert values[28:].mean() > 20
-
-
-def test_no_face_gives_no_series():
-    class Nobody:
-        def find(self, image):
-            return []
-
-    assert lips.series(speaking(lambda n: True), Nobody()) is None
