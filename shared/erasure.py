@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from shared import aws, cache, objects, signing
+from shared import aws, cache, feedback, objects, signing
 from shared.errors import GuardianError, ObjectChanged, ObjectGone, ServiceUnavailable
 from shared.jobs import JobStore
 from shared.records import ErasureReceipt, Job
@@ -22,7 +22,7 @@ _GONE: dict[str, type[GuardianError]] = {
 
 
 def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
-    """Remove a job with its upload, its evidence, its reports and its cached result.
+    """Remove a job with its upload, evidence, reports, feedback and cached result.
 
     What was removed is looked for again before the receipt is written; the row goes last, so that
     an erasure that broke off can be asked for again.
@@ -68,11 +68,12 @@ def remove(settings: Settings, job: Job) -> dict[str, int]:
     """Remove all that belongs to a job but its row, and return how many objects of each kind.
 
     Raises:
-        ServiceUnavailable: S3 or Redis could not be reached; calling again carries on.
+        ServiceUnavailable: S3, Redis or the table could not be reached; calling again carries on.
     """
     removed = {"upload": _remove_upload(settings, job)}
     for kind in ("evidence", "reports"):
         removed[kind] = _remove_all(settings, f"{kind}/{job.job_id}/")
+    removed["feedback"] = int(feedback.forget(settings, job.job_id))
     if job.sha256:
         cache.forget(settings, job.sha256)
     return removed

@@ -59,6 +59,15 @@ def give(settings: Settings, job_id: str, truth: Truth, now: datetime, note: str
     return feedback
 
 
+def forget(settings: Settings, job_id: str) -> bool:
+    """Remove what was said about a job, and tell whether there was anything.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    return items.delete(settings, KIND, job_id)
+
+
 def every(settings: Settings) -> Iterator[Feedback]:
     """Yield all feedback, newest first.
 

@@ -68,16 +68,19 @@ def get(settings: Settings, kind: str, name: str) -> dict[str, Any] | None:
     return _body(answer["Item"]) if "Item" in answer else None
 
 
-def delete(settings: Settings, kind: str, name: str) -> None:
-    """Remove one row; one that is not there is fine too.
+def delete(settings: Settings, kind: str, name: str) -> bool:
+    """Remove one row, and tell whether there was one; one that is not there is fine too.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     with aws.translated(f"removing {kind}"):
-        aws.client(settings, "dynamodb").delete_item(
-            TableName=settings.table, Key={"pk": {"S": f"{kind}:{name}"}}
+        answer = aws.client(settings, "dynamodb").delete_item(
+            TableName=settings.table,
+            Key={"pk": {"S": f"{kind}:{name}"}},
+            ReturnValues="ALL_OLD",
         )
+    return "Attributes" in answer
 
 
 def claim(

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from shared import aws, erasure, halves, objects, signing
+from shared import aws, erasure, feedback, halves, objects, signing
 from shared.errors import ObjectGone, ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.records import (
@@ -19,9 +19,12 @@ from shared.records import (
     ErasureReceipt,
     Evidence,
     EvidenceRef,
+    Label,
+    ModelRef,
     Outcome,
     PartialResult,
     Upload,
+    Verdict,
 )
 from workers.samples import SAMPLES
 
@@ -73,13 +76,33 @@ def test_nothing_of_the_job_is_left_but_the_receipt(aws_settings):
     assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
     assert left(aws_settings, other) == before
     receipt = ErasureReceipt.model_validate(document)
-    assert receipt.removed == {"upload": 1, "evidence": 2, "reports": 1, "job": 1}
+    gone = {"upload": 1, "evidence": 2, "reports": 1, "feedback": 0, "job": 1}
+    assert receipt.removed == gone
     assert receipt.content_sha256 == "5" * 64
     stored = objects.get_report(aws_settings, f"receipts/{job.job_id}.json")
     assert json.loads(stored) == document
     assert b"minsu" not in stored
     with pytest.raises(UnknownJob):
         erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+
+def test_what_people_said_of_the_job_goes_with_it(aws_settings):
+    jobs = [uploaded(aws_settings, "kim minsu.mp4"), uploaded(aws_settings, "b.mp4")]
+    for job in jobs:
+        verdict = Verdict(
+            label=Label.SUSPICIOUS,
+            prior=0.5,
+            model=ModelRef(name="fusion", version="1", sha256="0" * 64),
+            decided_at=NOW,
+        )
+        JobStore(aws_settings).finish(job, verdict, NOW)
+        feedback.give(aws_settings, job.job_id, "genuine", NOW, "her son, she says")
+
+    document = erasure.erase(aws_settings, jobs[0].job_id, "cli:someone", NOW)
+
+    assert document["removed"]["feedback"] == 1
+    assert left(aws_settings, jobs[0]) == [f"receipts/{jobs[0].job_id}.json"]
+    assert [row.job_id for row in feedback.every(aws_settings)] == [jobs[1].job_id]
 
 
 def test_the_receipt_is_signed_where_there_is_a_key(aws_settings, tmp_path):
@@ -134,7 +157,13 @@ def test_an_erasure_that_broke_off_is_carried_on(aws_settings, monkeypatch):
 
     document = erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
 
-    assert document["removed"] == {"upload": 0, "evidence": 0, "reports": 0, "job": 1}
+    assert document["removed"] == {
+        "upload": 0,
+        "evidence": 0,
+        "reports": 0,
+        "feedback": 0,
+        "job": 1,
+    }
     assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
 
 
