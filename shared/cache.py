@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from shared import items
+from shared import items, shadow
 from shared.errors import GuardianError, ServiceUnavailable
 from shared.models import Registry
 from shared.records import MODALITIES, Media, Modality, Outcome, PartialResult, Record
@@ -101,6 +101,7 @@ def made_by(settings: Settings) -> str:
     parts = (
         version("silver-guardian"),
         Registry(settings.models_dir).digest,
+        shadow.digest(settings),
         str(settings.sample_rate),
         str(settings.max_frames),
     )

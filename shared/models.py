@@ -71,10 +71,21 @@ def numbers(kind: type[Numbers], params: dict[str, Any], what: str) -> Numbers:
 
 
 class Registry:
-    """The models of one directory; every load checks the digest first."""
+    """The models of one directory; every load checks the digest first.
+
+    Attributes:
+        directory: Where they lie.
+        own: Names of the models that lie there.
+        entries: These and the ones behind them, by name.
+    """
 
     def __init__(
-        self, directory: Path | None = None, *, device: Device = "auto", threads: int = 0
+        self,
+        directory: Path | None = None,
+        *,
+        device: Device = "auto",
+        threads: int = 0,
+        behind: Registry | None = None,
     ) -> None:
         """Read the manifest.
 
@@ -82,6 +93,7 @@ class Registry:
             directory: Where models.toml and the files lie; None for the packaged ones.
             device: Where sessions run; `auto` takes CUDA where it works, else the CPU.
             threads: Threads inside one operator; 0 is all cores of the pod.
+            behind: Where the models come from that this directory has not.
 
         Raises:
             ModelMissing: There is no manifest.
@@ -98,11 +110,14 @@ class Registry:
         except tomllib.TOMLDecodeError as error:
             raise SetupError(f"The model manifest {manifest} cannot be read: {error}.") from error
         try:
-            self.entries = {name: ModelEntry(name=name, **row) for name, row in tables.items()}
+            own = {name: ModelEntry(name=name, **row) for name, row in tables.items()}
         except TypeError as error:
             raise SetupError(
                 f"The model manifest {manifest} has a wrong table: {error}."
             ) from error
+        self._behind = behind
+        self.own = frozenset(own)
+        self.entries: dict[str, ModelEntry] = {**(behind.entries if behind else {}), **own}
 
     def entry(self, name: str) -> ModelEntry:
         """Return one entry.
@@ -124,6 +139,8 @@ class Registry:
             ModelCorrupt: Its SHA-256 is not the one in the manifest.
         """
         entry = self.entry(name)
+        if self._behind is not None and name not in self.own:
+            return self._behind.verify(name)
         path = self.directory / entry.file
         try:
             content = path.read_bytes()
@@ -172,6 +189,12 @@ class Registry:
 
     @property
     def digest(self) -> str:
-        """Digest of the whole model set, 16 hex digits; part of every cache key."""
-        lines = sorted(f"{entry.name} {entry.sha256}" for entry in self.entries.values())
+        """Digest of the whole model set, 16 hex digits; part of every cache key.
+
+        Versions and parameters count: a calibration changes scores without changing a file.
+        """
+        lines = sorted(
+            f"{entry.name} {entry.version} {entry.sha256} {sorted(entry.params.items())}"
+            for entry in self.entries.values()
+        )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -77,7 +77,7 @@ def announce(
     return thread
 
 
-def _quietly(call: Callable[[], None]) -> None:
+def _quietly(call: Callable[[], object]) -> None:
     """Presence is for people to look at: a beat that is missed is logged, nothing more."""
     try:
         call()

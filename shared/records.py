@@ -64,7 +64,7 @@ class Outcome(StrEnum):
 
 
 class Upload(Record):
-    """One object version in the uploads bucket, as a notification or HeadObject told it."""
+    """One object version in the uploads bucket, as a notification or S3 itself told it."""
 
     bucket: str
     key: str
@@ -169,7 +169,10 @@ class Person(Record):
 
 
 class SyncSeries(Record):
-    """A compact series for cross-modal agreement: 8-bit values at a fixed rate."""
+    """A compact series for cross-modal agreement: 8-bit values at a fixed rate.
+
+    Series with the same start, one after the other, describe one stretch of the recording.
+    """
 
     rate_hz: float = Field(gt=0)
     start_s: Seconds = 0.0
@@ -184,6 +187,25 @@ class EvidenceRef(Record):
     start_s: Seconds
     probability: Probability | None = None
     key: str | None = None
+
+
+class ShadowHalf(Record):
+    """What a second set of models made of one half; it decides nothing.
+
+    Attributes:
+        took_ms: Time of the second analysis; it is in no other timing.
+    """
+
+    outcome: Outcome
+    reason: str | None = None
+    llr: float | None = None
+    llr_interval: tuple[float, float] | None = None
+    probability: Probability | None = None
+    coverage: Coverage = Coverage()
+    findings: tuple[Finding, ...] = ()
+    signals: dict[str, float] = Field(default_factory=dict)
+    models: tuple[ModelRef, ...] = ()
+    took_ms: float = Field(default=0.0, ge=0)
 
 
 class PartialResult(Record):
@@ -208,6 +230,7 @@ class PartialResult(Record):
     models: tuple[ModelRef, ...] = ()
     timings_ms: dict[str, float] = Field(default_factory=dict)
     attempt: int = Field(default=1, ge=1)
+    shadow: ShadowHalf | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +258,22 @@ class Reason(Record):
     weight: float = 0.0
     start_s: Seconds | None = None
     end_s: Seconds | None = None
+    offset_s: float | None = None
+
+
+class ShadowVerdict(Record):
+    """What the verdict would be by a second set of models; it decides nothing.
+
+    Attributes:
+        flip: Whether its label is another one than the verdict's.
+        models: All models behind it; where the second set has none, those that decide.
+    """
+
+    label: Label
+    flip: bool
+    probability: Probability | None = None
+    llr: float | None = None
+    models: tuple[ModelRef, ...] = ()
 
 
 class Verdict(Record):
@@ -257,6 +296,7 @@ class Verdict(Record):
     next_step: str = ""
     model: ModelRef
     decided_at: datetime
+    shadow: ShadowVerdict | None = None
 
 
 class Superseded(Record):

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     max_frames: int = Field(
         240, ge=8, description="Most sampled frames of one video; longer ones are sampled thinner."
     )
+    sequence_s: float = Field(
+        24.0,
+        ge=0,
+        description="Seconds of a video whose every picture is examined; longer ones in stretches.",
+    )
     prior: float = Field(
         0.5, gt=0, lt=1, description="Probability of manipulation before looking at the recording."
     )
@@ -58,6 +63,11 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="Threads of a model session; 0 is all cores.")
     models_dir: Path | None = Field(
         None, description="Directory with models.toml; empty for the models in the package."
+    )
+    shadow_models_dir: Path | None = Field(
+        None,
+        description="Directory with a second models.toml, whose models score too and decide "
+        "nothing; empty: none.",
     )
     work_dir: Path = Field(
         Path(tempfile.gettempdir()) / "silver-guardian",

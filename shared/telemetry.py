@@ -41,6 +41,16 @@ LAST_RECEIVE: Final = Gauge(
     multiprocess_mode="mostrecent",
 )
 VERDICTS: Final = Counter("guardian_verdicts_total", "Verdicts given, by label.", ["label"])
+SHADOW_HALVES: Final = Counter(
+    "guardian_shadow_halves_total",
+    "Halves scored a second time by models that decide nothing, by outcome; failed ones too.",
+    ["modality", "outcome"],
+)
+SHADOW_VERDICTS: Final = Counter(
+    "guardian_shadow_verdicts_total",
+    "Verdicts by models that decide nothing, by whether the label is another one: true, false.",
+    ["flip"],
+)
 CACHE_LOOKUPS: Final = Counter(
     "guardian_cache_lookups_total",
     "Looks for an earlier result of the same content, by what they found: hit, miss, failed.",

@@ -1,5 +1,6 @@
 """A real moto server over HTTP, and settings provisioned on it."""
 
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import uuid
 import pytest
 
 from shared import queues, sqs_transport
+from shared.models import PACKAGED, Registry
 from shared.settings import Settings
 from workers.provision import provision
 
@@ -70,6 +72,27 @@ def sending(aws_settings, monkeypatch):
     queues.configure(aws_settings)
     yield
     forget()
+
+
+@pytest.fixture(scope="session")
+def write_set():
+    """Write a set with the packaged voice detector, calibrated otherwise and of version 9.9.9."""
+    return _write_set
+
+
+def _write_set(directory, offset):
+    name = "voice-detector"
+    entry = Registry().entry(name)
+    (directory / entry.file).symlink_to(PACKAGED / entry.file)
+    table = {key: value for key, value in vars(entry).items() if isinstance(value, str)}
+    del table["name"]
+    params = {**entry.params, "offset": offset}
+    tables = {name: {**table, "version": "9.9.9"}, f"{name}.params": params}
+    lines = []
+    for title, rows in tables.items():
+        lines += [f"[{title}]", *(f"{key} = {json.dumps(value)}" for key, value in rows.items())]
+    (directory / "models.toml").write_text("\n".join(lines))
+    return directory
 
 
 class Served:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from shared.letters import Letter, by_cause
 from shared.models import Registry
-from shared.records import Job, Label, PartialResult
+from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, Superseded
 from shared.rows import JobSummary
 from workers.aggregator.wording import HEADLINES
 from workers.console.board import Overview
@@ -42,11 +42,54 @@ def job(console: Console, item: Job) -> None:
     if item.verdict.next_step:
         lines += ["", f"[bold]What to do:[/bold] {item.verdict.next_step}"]
     console.print(Panel("\n".join(lines), title="Verdict", border_style=colour), highlight=False)
+    for line in (*_second_opinion(item.verdict.shadow), *_history(item)):
+        console.print(f"  {line}", highlight=False, markup=False)
+
+
+def _second_opinion(shadow: ShadowVerdict | None) -> Iterator[str]:
+    """Say what the shadow models would have said; they decide nothing."""
+    if shadow is not None:
+        verb = "another label" if shadow.flip else "the same label"
+        sure = _probability(shadow.probability)
+        yield f"shadow models: {shadow.label}{sure}, {verb} ({_versions(shadow.models)})"
+
+
+def _history(item: Job) -> Iterator[str]:
+    """Say each earlier verdict, newest first, and what the one after it changed."""
+    after = item.as_superseded()
     for earlier in reversed(item.superseded):
-        versions = ", ".join(f"{ref.name} {ref.version}" for ref in earlier.models)
-        sure = "" if earlier.probability is None else f", probability {earlier.probability:.2f}"
-        when = f"{earlier.decided_at:%Y-%m-%d %H:%M:%S}"
-        console.print(f"  earlier, {when}: {earlier.label}{sure} ({versions})", highlight=False)
+        sure, when = _probability(earlier.probability), f"{earlier.decided_at:%Y-%m-%d %H:%M:%S}"
+        yield f"earlier, {when}: {earlier.label}{sure} ({_versions(earlier.models)})"
+        if after is not None:
+            yield f"  then {comparison(earlier, after)}"
+        after = earlier
+
+
+def comparison(earlier: Superseded, later: Superseded) -> str:
+    """Say in words whether the label changed from one verdict to the next, and which models did."""
+    same = earlier.label is later.label
+    label = f"the label stayed {later.label}" if same else f"{earlier.label} became {later.label}"
+    before = {ref.name: ref for ref in earlier.models}
+    after = {ref.name: ref for ref in later.models}
+    changed = [
+        f"{name} {_version(before.get(name))} -> {_version(after.get(name))}"
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+    return f"{label}; " + (f"models: {', '.join(changed)}" if changed else "by the same models")
+
+
+def _version(ref: ModelRef | None) -> str:
+    """Name a version; the digest too, because the same version may come with another file."""
+    return f"{ref.version} ({ref.sha256[:8]})" if ref else "none"
+
+
+def _versions(models: Iterable[ModelRef]) -> str:
+    return ", ".join(f"{ref.name} {ref.version}" for ref in models)
+
+
+def _probability(probability: float | None) -> str:
+    return "" if probability is None else f", probability {probability:.2f}"
 
 
 def _sure(item: Job) -> str:

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shared import aws, halves, telemetry
 from shared.errors import ServiceUnavailable
 from shared.jobs import JobStore
+from shared.models import Registry
 from shared.outbox import Outbox
 from shared.queues import queue_url
 from shared.records import Upload
@@ -50,9 +51,12 @@ def wait_for(what):
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory):
+def system(tmp_path_factory, write_set):
     directory = tmp_path_factory.mktemp("metrics")
+    second = directory / "second-set"
+    second.mkdir()
     settings = Settings(
+        shadow_models_dir=write_set(second, -9.0),
         state_dir=directory / "state",
         work_dir=directory / "work",
         visibility_timeout_s=3,
@@ -161,6 +165,7 @@ def test_every_declared_metric_is_emitted(system, console, serve):
     for upload in (scored, unheard):
         *_, job = submit.follow(settings, upload.job_id, _WAIT_S)
         assert job.status == "complete"
+    check_shadow(JobStore(settings).get(scored.job_id))
     wait_for(lambda: (job := Outbox(settings).get(scored.job_id)).telling and job.telling.attempts)
     fail_once(settings, scored)
     with serve(analyzer_api.create(settings, "audio")) as analyzer:
@@ -175,6 +180,15 @@ def test_every_declared_metric_is_emitted(system, console, serve):
     assert telemetry.TASKS
     declared = {one.name for one in REGISTRY.collect() if one.name.startswith("guardian_")}
     assert declared - found == set()
+
+
+def check_shadow(job):
+    """The second set's voice detector has scored too, and decided nothing."""
+    assert job.audio.shadow.models[0].version == "9.9.9"
+    assert job.audio.models[0].version == Registry().entry("voice-detector").version
+    assert job.audio.shadow.llr < 0 < job.audio.llr
+    assert job.video.shadow is None
+    assert (job.verdict.label, job.verdict.shadow.flip) == ("likely_manipulated", True)
 
 
 def fail_once(settings, upload):

@@ -9,11 +9,11 @@ import structlog
 from shared import measures, objects, outbox, signing, tracing
 from shared.errors import GuardianError, NoVerdict, Retryable
 from shared.jobs import JobStore
-from shared.records import Job, JobStatus
+from shared.records import Job, JobStatus, Verdict
 from shared.settings import Settings
-from shared.telemetry import RETRIES, VERDICTS
+from shared.telemetry import RETRIES, SHADOW_VERDICTS, VERDICTS
 from shared.visibility import Receipt, give_back
-from workers.aggregator import fusion, report
+from workers.aggregator import fusion, report, shadow
 
 _log = structlog.get_logger()
 
@@ -67,35 +67,34 @@ def _decide(
     if job.status in (JobStatus.COMPLETE, JobStatus.REJECTED):
         return job
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
-    written = store.finish(job, verdict, now, report_key=report_key(job.job_id, "json"))
+    verdict = verdict.model_copy(update={"shadow": shadow.compare(job, verdict, model)})
+    written = store.finish(job, verdict, now, report_key=report_key(job.job_id))
     if written.applied:
         tracing.whole(job.job_id, job.created_at, datetime.now(UTC), label=verdict.label)
         if not job.upload.is_probe:
             VERDICTS.labels(verdict.label).inc()
+            _count_shadow(verdict)
         _log.info("verdict", label=verdict.label, probability=verdict.probability)
     elif written.job.outcomes != job.outcomes:  # a half came in between: decide on what there is
         return _decide(settings, store, written.job, model, now)
     return written.job
 
 
-def report_key(job_id: str, suffix: str) -> str:
-    """Return the key of a report in the reports bucket; `suffix` is json, en.html or ko.html."""
-    return f"reports/{job_id}/report.{suffix}"
+def _count_shadow(verdict: Verdict) -> None:
+    if verdict.shadow is not None:
+        SHADOW_VERDICTS.labels(str(verdict.shadow.flip).lower()).inc()
+        _log.info("shadow_verdict", label=verdict.shadow.label, flip=verdict.shadow.flip)
+
+
+def report_key(job_id: str) -> str:
+    """Return the key of a report in the reports bucket."""
+    return f"reports/{job_id}/report.json"
 
 
 def write_report(settings: Settings, job: Job) -> None:
-    """Write the report of a decided job as JSON and as a page in each language."""
+    """Write the report of a decided job; pages are made of it on demand."""
     if job.verdict is None:
         return
-    evidence = report.gather_evidence(job, lambda key: objects.get_report(settings, key))
     key = signing.key_file(settings.signing_key_file)
     body = report.encode(report.render_json(job), key)
-    objects.put_report(settings, report_key(job.job_id, "json"), body, "application/json")
-    for language in report.LANGUAGES:
-        page = report.render_html(job, language, evidence, key=key)
-        objects.put_report(
-            settings,
-            report_key(job.job_id, f"{language}.html"),
-            page.encode(),
-            "text/html; charset=utf-8",
-        )
+    objects.put_report(settings, report_key(job.job_id), body, "application/json")

@@ -9,8 +9,9 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from shared import shadow
 from shared.batching import CountedRegistry, timed_load
-from shared.halves import decode_limits, run_half
+from shared.halves import Analyze, decode_limits, run_half
 from shared.queues import AUDIO_TASK, app, check_schema
 from shared.records import Analysis, Media
 from shared.settings import get_settings
@@ -27,10 +28,16 @@ def _detector() -> pipeline.AudioDetector:
         )
 
 
+@lru_cache(maxsize=1)
+def _shadow() -> pipeline.AudioDetector | None:
+    return shadow.load(get_settings(), "audio", pipeline.load)
+
+
 @worker_process_init.connect
 def _load(**_: object) -> None:
     """Load once in the pool child, before it takes a task."""
     _detector()
+    _shadow()
 
 
 @app.task(name=AUDIO_TASK, bind=True)
@@ -39,9 +46,18 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
     check_schema(schema_version)
     settings = get_settings()
 
-    def score(path: Path, media: Media) -> Analysis:
-        limits = decode_limits(settings)
-        result = pipeline.analyze(path, media, _detector(), limits=limits, clock=time.perf_counter)
-        return Analysis(result)
+    limits = decode_limits(settings)
 
+    def with_models(detector: pipeline.AudioDetector) -> Analyze:
+        def score(path: Path, media: Media) -> Analysis:
+            return Analysis(
+                pipeline.analyze(path, media, detector, limits=limits, clock=time.perf_counter)
+            )
+
+        return score
+
+    second = _shadow()
+    score = shadow.beside(
+        "audio", with_models(_detector()), with_models(second) if second else None
+    )
     run_half(settings, "audio", job_id, score, Receipt.of_message(self.request.properties))

@@ -9,8 +9,9 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from shared import shadow
 from shared.batching import CountedRegistry, timed_load
-from shared.halves import decode_limits, run_half
+from shared.halves import Analyze, decode_limits, run_half
 from shared.queues import VIDEO_TASK, app, check_schema
 from shared.records import Analysis, Media
 from shared.settings import get_settings
@@ -27,10 +28,16 @@ def _detector() -> pipeline.VideoDetector:
         )
 
 
+@lru_cache(maxsize=1)
+def _shadow() -> pipeline.VideoDetector | None:
+    return shadow.load(get_settings(), "video", pipeline.load)
+
+
 @worker_process_init.connect
 def _load(**_: object) -> None:
     """Load once in the pool child, before it takes a task."""
     _detector()
+    _shadow()
 
 
 @app.task(name=VIDEO_TASK, bind=True)
@@ -39,15 +46,22 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
     check_schema(schema_version)
     settings = get_settings()
 
-    def score(path: Path, media: Media) -> Analysis:
-        return pipeline.analyze(
-            path,
-            media,
-            _detector(),
-            sample_every=settings.sample_rate,
-            max_frames=settings.max_frames,
-            limits=decode_limits(settings),
-            clock=time.perf_counter,
-        )
+    def with_models(detector: pipeline.VideoDetector, *, sync: bool) -> Analyze:
+        def score(path: Path, media: Media) -> Analysis:
+            return pipeline.analyze(
+                path,
+                media,
+                detector,
+                sample_every=settings.sample_rate,
+                max_frames=settings.max_frames,
+                limits=decode_limits(settings),
+                clock=time.perf_counter,
+                sync=sync,
+            )
 
-    run_half(settings, "video", job_id, score, Receipt.of_message(self.request.properties))
+        return score
+
+    score = with_models(_detector(), sync=True)
+    second = _shadow()  # the mouth is followed by the models that decide
+    both = shadow.beside("video", score, with_models(second, sync=False) if second else None)
+    run_half(settings, "video", job_id, both, Receipt.of_message(self.request.properties))
