@@ -1,4 +1,4 @@
-"""One decode of a picture track for two uses: every picture small and grey, every n-th one large.
+"""One decode of pictures for two uses: each small and grey, every n-th large.
 
 Decoding costs many times what scaling does, so both sizes leave the same child, on two pipes.
 """
@@ -42,6 +42,7 @@ class _Times:
     """The times of all pictures in order, asked for by two threads."""
 
     child: Child
+    start_s: float
     known: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,7 +50,7 @@ class _Times:
         """Return the time of a picture of the track, in seconds, once the log tells it."""
         with self.lock:
             while len(self.known) <= index:
-                self.known.append(self.child.next_time_s())
+                self.known.append(self.start_s + self.child.next_time_s())
             return self.known[index]
 
 
@@ -84,7 +85,7 @@ class _Ahead:
 
 
 class OnePassReader:
-    """Stream every n-th picture of a track, and gather all of them small and grey; iterate once.
+    """Stream every n-th picture of a stretch, and gather all of them small and grey; iterate once.
 
     Attributes:
         size: Width and height of the large pictures, in pixels.
@@ -110,21 +111,24 @@ class OnePassReader:
 
         Raises:
             Undecodable: The picture has no size.
-            ValueError: The sampling leaves out pictures before they are decoded.
+            ValueError: Only key pictures are to be decoded.
         """
-        if sampling.keyframes_only or sampling.start_s or sampling.length_s:
-            raise ValueError("One pass sees every picture from the first on.")
+        if sampling.keyframes_only:
+            raise ValueError("One pass sees every picture.")
         self.size = scaled_size(track, max_side_px)
         self.greys: list[Grey] = []
         self.decode_errors = 0
         self._every = sampling.every
         self._grey_size = scaled_size(track, grey_side_px)
         self._limits = limits
-        both = open_input(path, media)[str(track.index)].filter("showinfo", checksum=0)
+        self._start_s = sampling.start_s
+        options = {"ss": sampling.start_s} if sampling.start_s else {}
+        both = open_input(path, media, **options)[str(track.index)].filter("showinfo", checksum=0)
         both = both.filter_multi_output("split")
         large = both[0].filter("select", f"not(mod(n,{sampling.every}))")
         small = both[1].filter("scale", *self._grey_size, flags="area").filter("format", "gray")
-        raw: dict[str, Any] = {"format": "rawvideo", "fps_mode": "passthrough", "t": MAX_DECODED_S}
+        length_s = sampling.length_s or MAX_DECODED_S
+        raw: dict[str, Any] = {"format": "rawvideo", "fps_mode": "passthrough", "t": length_s}
         self._command = compile_quiet(
             large.filter("scale", *self.size),
             beside=ffmpeg.output(
@@ -145,7 +149,7 @@ class OnePassReader:
         width, height = self.size
         ahead, index = _Ahead(), 0
         with Child(self._command, self._limits, SHOWINFO) as child:
-            times = _Times(child)
+            times = _Times(child, self._start_s)
             readers = (
                 threading.Thread(target=self._read_greys, args=(child.second, times), daemon=True),
                 threading.Thread(

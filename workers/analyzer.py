@@ -195,6 +195,7 @@ def _pipeline(
             look,
             sample_every=sample_every or settings.sample_rate,
             max_frames=settings.max_frames,
+            sequence_s=settings.sequence_s,
             limits=limits,
             clock=time.perf_counter,
         )

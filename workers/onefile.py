@@ -118,6 +118,7 @@ def pipelines(
             look,
             sample_every=settings.sample_rate,
             max_frames=settings.max_frames,
+            sequence_s=settings.sequence_s,
             limits=limits,
             clock=time.perf_counter,
         )

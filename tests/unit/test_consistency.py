@@ -55,7 +55,7 @@ def packets_for(count: int, *, times=None, keys=None, hidden=0) -> Packets:
 def judged(frames, times=None, **packets):
     times = np.arange(len(frames)) / FPS if times is None else times
     motion = measure(zip(times, frames, strict=True))
-    return judge(packets_for(len(frames), times=times, **packets), motion)
+    return judge(packets_for(len(frames), times=times, **packets), [motion])
 
 
 def found(frames, **options):

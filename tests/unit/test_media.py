@@ -312,6 +312,25 @@ def test_one_pass_sees_what_two_passes_see(every):
     assert all((one[1] == other[1]).all() for one, other in pictures)
 
 
+def test_one_pass_over_a_stretch_has_the_times_of_the_recording():
+    media = probe(SAMPLES[0])
+    (track,) = media.of_kind("video")
+    part = Sampling(every=5, start_s=1.0, length_s=1.0)
+    stretch = OnePassReader(
+        SAMPLES[0], media, track, part, max_frames=40, grey_side_px=64, max_greys=60
+    )
+    small = {
+        round(time_s, 3): picture
+        for time_s, picture in GreyReader(SAMPLES[0], media, track, max_side_px=64, max_frames=200)
+    }
+
+    frames = list(stretch)
+
+    assert frames[0].pts_s == pytest.approx(1.0, abs=0.05)
+    assert 1.9 <= stretch.greys[-1][0] <= 2.05
+    assert all((picture == small[round(t, 3)]).all() for t, picture in stretch.greys)
+
+
 def test_one_pass_that_is_left_early_leaves_no_thread_and_no_file():
     media = probe(SAMPLES[0])
     (track,) = media.of_kind("video")

@@ -10,7 +10,7 @@ from shared.errors import NoVideoTrack, UndecodableVideo
 from shared.media import probe
 from shared.models import Registry
 from shared.records import Media, Outcome, Track
-from workers.video import pipeline
+from workers.video import pipeline, source
 
 SAMPLES = Path(workers.samples.__file__).parent
 
@@ -40,7 +40,7 @@ def test_a_face_is_scored_with_persons_timeline_and_evidence(scored):
     assert half.llr_interval[0] <= half.llr <= half.llr_interval[1]
     assert 0 < half.probability < 1
     assert [person.person for person in half.persons] == [0]
-    assert half.coverage.faces == half.coverage.frames_sampled > pipeline.ENOUGH_FRAMES - 1
+    assert half.coverage.faces == half.coverage.frames_sampled > source.ENOUGH_FRAMES - 1
     assert half.timeline[-1].end_s <= half.coverage.analysed_s + 0.1
     assert {ref.name for ref in half.evidence} == {item.ref.name for item in scored.evidence}
     assert all(item.content.startswith(b"\xff\xd8") for item in scored.evidence)
@@ -117,6 +117,48 @@ def test_a_track_of_garbage_is_a_typed_error(tmp_path, detector):
         pipeline.analyze(path, media, detector, sequence=False)
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    """A minute of the sample, with a key picture every two seconds."""
+    return make(
+        tmp_path_factory.mktemp("long") / "long.mp4",
+        *("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", "60", "-an"),
+        *("-vf", "scale=320:-2", "-preset", "ultrafast", "-g", "50"),
+    )
+
+
+def test_of_a_long_recording_stretches_are_examined_and_faces_are_looked_for_in_all(
+    long_clip, detector
+):
+    half = look(long_clip, detector, sync=False).result
+    examined = half.coverage.dropped["pictures_not_examined"]
+    whole = look(long_clip, detector, sync=False, sequence_s=60.0).result
+    times = [item.start_s for item in half.timeline]
+
+    assert 0.5 * 1500 < examined < 0.75 * 1500
+    assert "pictures_not_examined" not in whole.coverage.dropped
+    assert half.coverage.frames_sampled == half.coverage.faces >= source.ENOUGH_FRAMES
+    assert min(times) < 5
+    assert max(times) > 50
+    assert half.llr == pytest.approx(whole.llr, abs=0.3)
+
+
+def test_mouths_are_followed_where_the_first_bursts_showed_none(tmp_path, detector):
+    late = make(
+        tmp_path / "late.mp4",
+        *("-f", "lavfi", "-i", "color=gray:size=320x320:rate=25:duration=12"),
+        *("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4")),
+        "-filter_complex",
+        "[1:v]scale=320:320,fps=25,trim=duration=12,setpts=PTS-STARTPTS,setsar=1[b];"
+        "[0:v]setsar=1[a];[a][b]concat=n=2:v=1:a=0[v]",
+        *("-map", "[v]", "-preset", "ultrafast"),
+    )
+    half = look(late, detector, sequence=False).result
+
+    assert half.sync
+    assert min(series.start_s for series in half.sync) > 11
+
+
 def track(frames, fps=25.0):
     return Track(index=0, kind="video", codec="h264", frames=frames, fps=fps, width=64, height=64)
 
@@ -128,4 +170,4 @@ def test_the_sample_rate_is_honoured_except_where_it_leaves_too_little_or_too_mu
     frames, asked, every
 ):
     media = Media(container="mov", duration_s=frames / 25, tracks=(track(frames),))
-    assert pipeline.sampling_for(media, track(frames), asked, 240).every == every
+    assert source.sampling_for(media, track(frames), asked, 240).every == every

@@ -1,8 +1,9 @@
 """Whether the sequence of frames was tampered with: typed findings with times and ruled-out causes.
 
-The packets of the whole recording are read, and every picture of its first `MAX_PICTURES` frames
-is looked at, small and grey. Nothing here is learned; the thresholds were set on development
-clips and measured on others, see the card `video-consistency.md`.
+The packets of the whole recording are read, and pictures are looked at, small and grey: all of
+them up to `MAX_PICTURES`, or all in some stretches of a long recording (`stretches.py`). Nothing
+here is learned; the thresholds were set on development clips and measured on others, see the card
+`video-consistency.md`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MAX_PICTURES = 9_000
 
 
 class Seen(Protocol):
-    """Every picture of a track, in order, with its time in seconds; see `OnePassReader`."""
+    """Every picture of a stretch, in order, with its time in seconds; see `OnePassReader`."""
 
     decode_errors: int
 
@@ -77,7 +78,8 @@ def examine(
     track: Track,
     *,
     limits: DecodeLimits = DEFAULT_LIMITS,
-    seen: Seen | None = None,
+    seen: Sequence[Seen] = (),
+    packets: Packets | None = None,
 ) -> Consistency:
     """Examine the sequence of frames of one picture track.
 
@@ -86,28 +88,34 @@ def examine(
         media: What a probe found in it.
         track: The picture track.
         limits: What the decoder may use.
-        seen: The pictures, where another pass has decoded them already.
+        seen: The pictures, stretch by stretch in order, where other passes have decoded them.
+        packets: The track's, where they have been read already.
 
     Raises:
         Undecodable: The track has no packet or no picture.
         DecoderTimeout: The decoder did not finish in time.
     """
-    packets = read_packets(path, media, track, limits=limits)
+    packets = packets or read_packets(path, media, track, limits=limits)
     if seen:
-        return judge(packets, measure(seen.greys), decode_errors=seen.decode_errors)
+        motions = [measure(one.greys) for one in seen if one.greys]
+        return judge(packets, motions, decode_errors=sum(one.decode_errors for one in seen))
     reader = GreyReader(
         path, media, track, max_side_px=SIDE_PX, max_frames=MAX_PICTURES, limits=limits
     )
     motion = measure(iter(reader))
-    return judge(packets, motion, decode_errors=reader.decode_errors)
+    return judge(packets, [motion], decode_errors=reader.decode_errors)
 
 
-def judge(packets: Packets, motion: Motion, *, decode_errors: int = 0) -> Consistency:
-    """Find what the packets and the motion of one recording tell."""
-    jumps = find_jumps(motion)
-    cuts = [float(motion.times_s[jump.at]) for jump in jumps if jump.cut]
-    pictures = sequence.findings(motion, jumps)
-    packet_findings = container.findings(packets, motion, cuts)
+def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0) -> Consistency:
+    """Find what the packets of one recording and the motion of its stretches tell."""
+    jumps = [find_jumps(motion) for motion in motions]
+    cuts: list[float] = []
+    pictures: list[Finding] = []
+    for motion, found in zip(motions, jumps, strict=True):
+        cuts += [float(motion.times_s[jump.at]) for jump in found if jump.cut]
+        pictures += sequence.findings(motion, found)
+    packet_findings = container.findings(packets, motions, cuts)
+    frames_seen = sum(len(motion) for motion in motions)
     inserted = [f for f in pictures if f.type == "inserted_segment"]
     shots = tuple(
         round(time_s, 3)
@@ -115,15 +123,15 @@ def judge(packets: Packets, motion: Motion, *, decode_errors: int = 0) -> Consis
         if not any(f.start_s - 0.1 <= time_s <= f.end_s + 0.1 for f in inserted)
     )
     dropped = Counter[str]()
-    dropped["pictures_not_examined"] = max(0, int((~packets.hidden).sum()) - len(motion))
+    dropped["pictures_not_examined"] = max(0, int((~packets.hidden).sum()) - frames_seen)
     dropped["hidden_pictures"] = int(packets.hidden.sum())
     dropped["packets_not_read"] = int(packets.cut_short)
     dropped["decode_errors"] = decode_errors
     findings = sorted(pictures + packet_findings, key=lambda f: (f.start_s, f.end_s, f.type))
     return Consistency(
         findings=tuple(findings),
-        signals=sequence.signals(motion, jumps) | container.signals(packets),
+        signals=sequence.signals(motions, jumps) | container.signals(packets),
         shots=shots,
-        frames_seen=len(motion),
+        frames_seen=frames_seen,
         dropped={reason: count for reason, count in dropped.items() if count},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shared.dense import Packets
@@ -24,10 +26,10 @@ _BESIDE = 6
 _NEAR_CUT_S = 0.15
 
 
-def findings(packets: Packets, motion: Motion, cuts: list[float]) -> list[Finding]:
+def findings(packets: Packets, motions: Sequence[Motion], cuts: Sequence[float]) -> list[Finding]:
     """Return what the packets tell: gaps, hidden pictures, other groups of pictures."""
     return [
-        *(found for gap in find_gaps(packets) if (found := _gap(gap, motion))),
+        *(found for gap in find_gaps(packets) for m in motions if (found := _gap(gap, m))),
         *_hidden(packets),
         *_groups(packets, cuts),
     ]
@@ -94,7 +96,7 @@ def _hidden(packets: Packets) -> list[Finding]:
     ]
 
 
-def _groups(packets: Packets, cuts: list[float]) -> list[Finding]:
+def _groups(packets: Packets, cuts: Sequence[float]) -> list[Finding]:
     """Tell that steady groups of pictures get another steady length, away from shot cuts."""
     found = []
     for change in find_group_changes(packets):

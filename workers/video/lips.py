@@ -29,6 +29,8 @@ from workers.video.tracks import similarity
 ALL_S = 9.0
 #: Length of a burst, and how many there are at most.
 BURST_S, BURSTS = 6.0, 2
+#: Bursts of short recordings are moved at most this far, to a key picture; and so far into it.
+SNAP_S, _INTO_S = 3.0, 0.1
 #: Pictures a second that are looked at, at most; a few more than a camera makes.
 MOST_HZ = 65
 #: Pictures are scaled down to this for the bursts, in pixels.
@@ -84,12 +86,13 @@ class Mouth:
     pictures: Floats
 
 
-def bursts(times: Sequence[float], duration_s: float) -> list[Span]:
+def bursts(times: Sequence[float], duration_s: float, keys: Sequence[float] = ()) -> list[Span]:
     """Choose when to look closely: where sampled frames showed a face, spread evenly.
 
     Args:
         times: Times of the sampled frames with a usable face, in order, in seconds.
         duration_s: Length of the recording, in seconds.
+        keys: Times of key pictures: what lies between one and a burst is decoded in vain.
 
     Returns:
         Start and length of each burst, in seconds.
@@ -100,12 +103,19 @@ def bursts(times: Sequence[float], duration_s: float) -> list[Span]:
         return [(0.0, duration_s)]
     if duration_s <= WHOLE_S:
         starts = [n * BURST_S for n in range(max(1, int(duration_s // BURST_S)))]
+        starts = [_snap(start, keys, duration_s - BURST_S) for start in starts]
     else:
         starts = [start + SEARCH_S / 2 for start, _ in stretches(duration_s)]
     seen = [sum(start <= time < start + BURST_S for time in times) for start in starts]
     good = [start for start, count in zip(starts, seen, strict=True) if 2 * count >= max(seen)]
     picks = np.linspace(0, len(good) - 1, min(BURSTS, len(good)) + 2)[1:-1]
     return [(good[round(pick)], BURST_S) for pick in picks]
+
+
+def _snap(start_s: float, keys: Sequence[float], last_s: float) -> float:
+    """Move a start a little, to right after a key picture, where one is near."""
+    near = min((key + _INTO_S for key in keys), key=lambda t: abs(t - start_s), default=start_s)
+    return near if abs(near - start_s) <= SNAP_S and near <= last_s else start_s
 
 
 def series(

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from shared.agreement import MOUTH, RATE_HZ, Projection
+from shared.agreement import MOUTH, Projection
 from shared.agreement import load as load_projection
 from shared.errors import NoVideoTrack, Undecodable, UndecodableVideo
 from shared.media import (
     DEFAULT_LIMITS,
     DecodeLimits,
     Frame,
-    FrameReader,
-    Sampling,
-    plan_sampling,
 )
 from shared.models import Registry
-from shared.onepass import OnePassReader
 from shared.records import (
     Analysis,
     Coverage,
@@ -29,23 +27,20 @@ from shared.records import (
     ModelRef,
     Outcome,
     PartialResult,
-    SyncSeries,
     Track,
 )
-from workers.video import lips
 from workers.video.album import Album
-from workers.video.consistency import MAX_PICTURES, Consistency, examine
+from workers.video.consistency import Consistency, examine
 from workers.video.faces import Face, FaceFinder
-from workers.video.motion import SIDE_PX
+from workers.video.mouths import Mouths
 from workers.video.pooling import Calibration, Scored, pool, timeline
 from workers.video.quality import refusal, unfit
 from workers.video.scoring import FaceScorer, instability
+from workers.video.source import SEQUENCE_S, Choice, Source
 from workers.video.tracks import Tracker, likeness_vector
 
 #: Names in the registry.
 FINDER, SCORER = "face-finder", "face-detector"
-#: Short recordings are sampled more densely than asked, until about this many frames are seen.
-ENOUGH_FRAMES = 24
 #: Faces of one frame that are looked at, largest first.
 MAX_FACES_A_FRAME = 4
 
@@ -71,6 +66,7 @@ class _Seen:
     album: Album = field(default_factory=Album)
     scored: list[Scored] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    any_face: SimpleQueue[bool] = field(default_factory=SimpleQueue)
     frames: int = 0
     last_s: float = 0.0
     timings_ms: dict[str, float] = field(
@@ -108,6 +104,7 @@ def analyze(
     clock: Clock = lambda: 0.0,
     sync: bool = True,
     sequence: bool = True,
+    sequence_s: float = SEQUENCE_S,
 ) -> Analysis:
     """Score the faces of one recording and examine the sequence of its frames.
 
@@ -121,6 +118,7 @@ def analyze(
         clock: Seconds for the timings; the default leaves them at zero.
         sync: Follow the mouth through dense bursts too.
         sequence: Examine the sequence of frames too.
+        sequence_s: Seconds that are examined picture by picture, about; see `Choice`.
 
     Returns:
         A scored half with the crops behind it, or a typed non-answer with its coverage: no face,
@@ -134,18 +132,21 @@ def analyze(
     tracks = media.of_kind("video")
     if not tracks:
         raise NoVideoTrack
-    seen, track, frames = _look_first(
-        path, media, tracks, detector, sample_every, max_frames, limits, clock, sequence=sequence
-    )
-    pictures = frames if isinstance(frames, OnePassReader) else None
-    looked = clock()
-    with ThreadPoolExecutor(1) as beside:  # both wait for decoders; together they fill two cores
-        pending = (
-            beside.submit(_sequence, path, media, track, limits, pictures) if sequence else None
-        )
-        series = _lips(path, media, track, seen, detector, limits) if sync else ()
-        order = pending.result() if pending else Consistency()
-    seen.dropped.update(order.dropped)
+    chosen = Choice(sample_every, max_frames, sequence_s if sequence else 0.0)
+    track, source, frames = _open_first(path, media, tracks, chosen, limits)
+    seen, mouths = _Seen(), Mouths(path, media, track, detector.finder, detector.mouth, limits)
+    with ThreadPoolExecutor(1) as beside:  # mouths wait for another decoder: both cores are used
+        pending = beside.submit(mouths.follow, seen.any_face, source.keys_s) if sync else None
+        try:
+            _look(seen, frames, detector, clock)
+        finally:
+            seen.any_face.put(False)  # whoever waits for a first face waits no longer
+        looked = clock()
+        order = _sequence(path, media, track, limits, source) if sequence else Consistency()
+        series = pending.result() if pending else ()
+    if sync and not series:
+        series = mouths.follow_where([item.time_s for item in seen.scored], source.keys_s)
+    seen.dropped.update(source.dropped + mouths.dropped + Counter(order.dropped))
     seen.timings_ms["lips_and_sequence"] = (clock() - looked) * 1000
     refused = refusal(len(seen.scored), seen.frames, seen.dropped)
     common: dict[str, Any] = {
@@ -191,117 +192,41 @@ def _rounded(timings_ms: dict[str, float]) -> dict[str, float]:
 
 
 def _sequence(
-    path: Path, media: Media, track: Track, limits: DecodeLimits, seen: OnePassReader | None
+    path: Path, media: Media, track: Track, limits: DecodeLimits, source: Source
 ) -> Consistency:
     """Examine the order of frames; a track that cannot be read for it is counted."""
     try:
-        return examine(path, media, track, limits=limits, seen=seen)
+        return examine(
+            path, media, track, limits=limits, seen=source.stretches, packets=source.packets
+        )
     except Undecodable:
         return Consistency(dropped={"sequence_undecodable": 1})
 
 
-def _lips(
-    path: Path,
-    media: Media,
-    track: Track,
-    seen: _Seen,
-    detector: VideoDetector,
-    limits: DecodeLimits,
-) -> tuple[SyncSeries, ...]:
-    """Follow the mouth through dense bursts; a burst that cannot be decoded is counted."""
-    found: tuple[SyncSeries, ...] = ()
-    every = max(1, int((track.fps or RATE_HZ) / RATE_HZ + 0.01))
-    times = [item.time_s for item in seen.scored]
-    duration_s = max(track.duration_s or media.duration_s or 0.0, seen.last_s)
-    for start_s, length_s in lips.bursts(times, duration_s):
-        frames = FrameReader(
-            path,
-            media,
-            track,
-            Sampling(every=every, start_s=start_s, length_s=length_s),
-            max_frames=int(length_s * lips.MOST_HZ),
-            max_side_px=lips.BURST_SIDE_PX,
-            limits=limits,
-        )
-        try:
-            mouths = lips.watch(frames, detector.finder, seen.dropped)
-            found += lips.series(mouths, detector.mouth, seen.dropped)
-        except Undecodable:
-            seen.dropped["undecodable_bursts"] += 1
-    return found
-
-
-def sampling_for(media: Media, track: Track, sample_every: int, max_frames: int) -> Sampling:
-    """Sample every n-th frame; short recordings more densely, long ones more thinly."""
-    duration = track.duration_s or media.duration_s or 0.0
-    total = track.frames or round(duration * (track.fps or 30.0))
-    dense = max(1, min(sample_every, total // ENOUGH_FRAMES))
-    return plan_sampling(media, track, dense, max_frames)
-
-
-def _look_first(
-    path: Path,
-    media: Media,
-    tracks: tuple[Track, ...],
-    detector: VideoDetector,
-    sample_every: int,
-    max_frames: int,
-    limits: DecodeLimits,
-    clock: Clock,
-    *,
-    sequence: bool,
-) -> tuple[_Seen, Track, FrameReader | OnePassReader]:
-    """Look at the first track that can be decoded."""
+def _open_first(
+    path: Path, media: Media, tracks: tuple[Track, ...], chosen: Choice, limits: DecodeLimits
+) -> tuple[Track, Source, Iterator[Frame]]:
+    """Open the first track that can be decoded."""
     reason = ""
     for track in tracks:
-        sampling = sampling_for(media, track, sample_every, max_frames)
         try:
-            frames = _reader(path, media, track, sampling, max_frames, limits, sequence=sequence)
-            seen = _look(iter(frames), detector, clock)
+            source = Source(path, media, track, chosen, limits)
+            frames = source.frames()
+            return track, source, itertools.chain([next(frames)], frames)
         except Undecodable as error:
             reason = error.message
-        else:
-            if frames.decode_errors:
-                seen.dropped["decode_errors"] += frames.decode_errors
-            return seen, track, frames
     raise UndecodableVideo(f"No picture track could be decoded: {reason}")
 
 
-def _reader(
-    path: Path,
-    media: Media,
-    track: Track,
-    sampling: Sampling,
-    max_frames: int,
-    limits: DecodeLimits,
-    *,
-    sequence: bool,
-) -> FrameReader | OnePassReader:
-    """Decode once for faces and sequence, where both need every picture."""
-    if sampling.keyframes_only or not sequence:
-        return FrameReader(path, media, track, sampling, max_frames=2 * max_frames, limits=limits)
-    return OnePassReader(
-        path,
-        media,
-        track,
-        sampling,
-        max_frames=2 * max_frames,
-        grey_side_px=SIDE_PX,
-        max_greys=MAX_PICTURES,
-        limits=limits,
-    )
-
-
-def _look(frames: Iterator[Frame], detector: VideoDetector, clock: Clock) -> _Seen:
+def _look(seen: _Seen, frames: Iterator[Frame], detector: VideoDetector, clock: Clock) -> None:
     """Stream frames through detection, tracking and scoring; memory stays flat."""
-    seen = _Seen()
     while True:
         started = clock()
         frame = next(frames, None)
         decoded = clock()
         seen.timings_ms["decode"] += (decoded - started) * 1000
         if frame is None:
-            return seen
+            return
         faces = detector.finder.find(frame.image)
         found = clock()
         seen.timings_ms["find"] += (found - decoded) * 1000
@@ -336,6 +261,8 @@ def _score_frame(seen: _Seen, frame: Frame, faces: list[Face], detector: VideoDe
         scored = Scored(person, frame.pts_s, mark.score, mark.distance)
         seen.scored.append(scored)
         seen.album.add(frame.image, face, scored, mark.crop)
+        if len(seen.scored) == 1:
+            seen.any_face.put(True)
 
 
 def _coverage(seen: _Seen, track: Track) -> Coverage:

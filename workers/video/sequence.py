@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shared.records import Finding
@@ -42,12 +44,14 @@ def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
     ]
 
 
-def signals(motion: Motion, jumps: list[Jump]) -> dict[str, float]:
-    """Return measures of the motion."""
+def signals(motions: Sequence[Motion], jumps: Sequence[list[Jump]]) -> dict[str, float]:
+    """Return measures of the motion in all stretches; nothing where there is no picture."""
+    if not motions:
+        return {}
     return {
-        "shot_cuts": float(sum(jump.cut for jump in jumps)),
-        "typical_step": round(float(np.median(motion.steps)), 3),
-        "held_frames": round(float(held(motion).mean()), 4),
+        "shot_cuts": float(sum(jump.cut for found in jumps for jump in found)),
+        "typical_step": round(float(np.median(np.concatenate([m.steps for m in motions]))), 3),
+        "held_frames": round(float(np.concatenate([held(m) for m in motions]).mean()), 4),
     }
 
 

@@ -54,6 +54,7 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
                 detector,
                 sample_every=settings.sample_rate,
                 max_frames=settings.max_frames,
+                sequence_s=settings.sequence_s,
                 limits=decode_limits(settings),
                 clock=time.perf_counter,
                 sync=sync,

@@ -1,0 +1,94 @@
+"""Bursts of one recording: decoded closely, while the faces of all of it are still looked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+
+from shared.agreement import RATE_HZ, Projection, Span
+from shared.errors import Undecodable
+from shared.media import DecodeLimits, FrameReader, Sampling
+from shared.records import Media, SyncSeries, Track
+from workers.video import lips
+from workers.video.faces import FaceFinder
+
+
+class Mouths:
+    """Follows the mouths of one track.
+
+    Attributes:
+        dropped: Pieces that were not usable, by reason.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        media: Media,
+        track: Track,
+        finder: FaceFinder,
+        projection: Projection,
+        limits: DecodeLimits,
+    ) -> None:
+        """Prepare; nothing is decoded yet."""
+        self.dropped: Counter[str] = Counter()
+        self._open = (path, media, track)
+        self._finder = finder
+        self._projection = projection
+        self._limits = limits
+        self._every = max(1, int((track.fps or RATE_HZ) / RATE_HZ + 0.01))
+        self._duration_s = track.duration_s or media.duration_s or 0.0
+        self._looked: list[Span] = []
+
+    def follow(self, any_face: SimpleQueue[bool], keys: Sequence[float]) -> tuple[SyncSeries, ...]:
+        """Wait until a face is seen anywhere, then look closely at evenly spread bursts.
+
+        Args:
+            any_face: Gets True with the first face, False where there is none to come.
+            keys: Times of key pictures, in seconds.
+
+        Raises:
+            DecoderTimeout: The decoder did not finish in time.
+        """
+        if not any_face.get():
+            return ()
+        return self.follow_where(np.arange(0.0, max(1.0, self._duration_s)).tolist(), keys)
+
+    def follow_where(self, times: Sequence[float], keys: Sequence[float]) -> tuple[SyncSeries, ...]:
+        """Look closely where faces were seen, besides where that was done already.
+
+        Args:
+            times: When faces were seen, in order, in seconds.
+            keys: Times of key pictures, in seconds.
+
+        Returns:
+            The series of all usable mouths; a burst that cannot be decoded is counted.
+
+        Raises:
+            DecoderTimeout: The decoder did not finish in time.
+        """
+        found: tuple[SyncSeries, ...] = ()
+        duration_s = max(self._duration_s, *times, 0.0) if times else self._duration_s
+        for burst in lips.bursts(times, duration_s, keys):
+            if burst in self._looked:
+                continue
+            self._looked.append(burst)
+            try:
+                mouths = lips.watch(self._frames(burst), self._finder, self.dropped)
+                found += lips.series(mouths, self._projection, self.dropped)
+            except Undecodable:
+                self.dropped["undecodable_bursts"] += 1
+        return found
+
+    def _frames(self, burst: Span) -> FrameReader:
+        start_s, length_s = burst
+        return FrameReader(
+            *self._open,
+            Sampling(every=self._every, start_s=start_s, length_s=length_s),
+            max_frames=int(length_s * lips.MOST_HZ),
+            max_side_px=lips.BURST_SIDE_PX,
+            limits=self._limits,
+        )
