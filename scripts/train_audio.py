@@ -61,6 +61,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     manifest = work / "extension" / "manifest.csv"
     if not manifest.exists():
         extend(arguments.data, manifest.parent, arguments.seed, quick=arguments.quick)
