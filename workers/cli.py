@@ -273,20 +273,9 @@ def jobs_list(limit: int, before: str | None, as_json: bool) -> None:
         show.jobs(Console(), rows)
 
 
-@jobs.command("show")
-@click.argument("job_id")
-@json_option
-def jobs_show(job_id: str, as_json: bool) -> None:
-    """Show one job with its verdict."""
-    from shared.jobs import JobStore
-    from workers import show
-
-    job = JobStore(client_settings()).get(job_id)
-    emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job)
-
-
 for _command in commands.COMMANDS:
     main.add_command(_command)
+jobs.add_command(commands.jobs_show)
 jobs.add_command(commands.jobs_retry)
 jobs.add_command(commands.jobs_erase)
 jobs.add_command(commands.jobs_feedback)

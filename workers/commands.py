@@ -68,11 +68,12 @@ def serve(modality: Modality, port: int | None) -> None:
 @port_option
 def console(port: int | None) -> None:
     """Serve the operators' page and the JSON API until SIGTERM."""
+    from workers import stored_page
     from workers.console import app
 
     settings = _settings()
     _log_set_up(settings)
-    app.run(settings, port)
+    app.run(settings, stored_page.render, port)
 
 
 @click.command()
@@ -166,6 +167,26 @@ def _tell(done: list[Any], word: str, as_json: bool) -> None:
         _emit({word: [letter.message_id for letter in done]})
     else:
         click.echo(f"{len(done)} {word}.")
+
+
+@click.command("show")
+@click.argument("job_id")
+@json_option
+@click.option("--html", type=click.Path(path_type=Path), help="Write its report as a page.")
+@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+def jobs_show(job_id: str, as_json: bool, html: Path | None, language: Any) -> None:
+    """Show one job with its verdict."""
+    from shared.jobs import JobStore
+    from workers import show, stored_page
+
+    settings = _settings()
+    job = JobStore(settings).get(job_id)
+    if html:
+        html.write_text(stored_page.render(settings, job_id, language), encoding="utf-8")
+    if as_json:
+        _emit(job.model_dump(mode="json"))
+    else:
+        show.job(Console(), job)
 
 
 @click.command("retry")

@@ -1,5 +1,7 @@
 """The whole system on this machine: real S3, SQS and DynamoDB calls over HTTP, real processes."""
 
+import hashlib
+import html
 import json
 import os
 import subprocess
@@ -86,16 +88,25 @@ def sample_job(system):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_an_upload_becomes_a_verdict_with_a_report(system, sample_job):
+def test_an_upload_becomes_a_verdict_with_a_report(system, sample_job, tmp_path):
     assert sample_job["status"] == "complete"
     assert {"label", "probability", "llr", "prior", "interval", "reasons"} <= set(
         sample_job["verdict"]
     )
     s3 = aws.client(system.settings, "s3")
-    for suffix in ("json", "en.html", "ko.html"):
-        key = f"reports/{sample_job['job_id']}/report.{suffix}"
-        body = s3.get_object(Bucket=system.settings.reports_bucket, Key=key)["Body"].read()
-        assert body
+    key, bucket = f"reports/{sample_job['job_id']}/report.json", system.settings.reports_bucket
+    stored = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert s3.list_objects_v2(Bucket=bucket, Prefix=key.rpartition("/")[0])["KeyCount"] == 1
+
+    for language, words in json.loads(stored)["text"].items():
+        page = tmp_path / f"{language}.html"
+        guardian(
+            system,
+            *("jobs", "show", sample_job["job_id"], "--html", str(page), "--language", language),
+        )
+        text = page.read_text()
+        assert html.escape(words["headline"], quote=False) in text
+        assert hashlib.sha256(stored).hexdigest() in text
 
 
 def test_one_file_alone_gives_the_numbers_of_the_fleet(system, sample_job):

@@ -45,7 +45,7 @@ def decided(store, settings, model, name="a"):
     """A job whose aggregator died between verdict and report."""
     job = store.get(new_job(store, settings, name, ("audio", "video")))
     verdict = fusion.decide(job.audio, job.video, prior=0.5, decided_at=NOW, model=model)
-    store.finish(job, verdict, NOW, report_key=service.report_key(job.job_id, "json"))
+    store.finish(job, verdict, NOW, report_key=service.report_key(job.job_id))
     return job.job_id
 
 
@@ -68,7 +68,7 @@ def test_a_verdict_without_a_report_gets_it(store, aws_settings, model):
     assert visible(aws_settings, "aggregate") == 1
     service.conclude(aws_settings, store, job_id, model, LATER)
 
-    key = service.report_key(job_id, "json")
+    key = service.report_key(job_id)
     found = aws.client(aws_settings, "s3").get_object(Bucket=aws_settings.reports_bucket, Key=key)
     assert json.loads(found["Body"].read())["job_id"] == job_id
     assert list(store.overdue(LATER + timedelta(days=1))) == []

@@ -13,7 +13,7 @@ from shared import guards, web
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
 from shared.telemetry import configure_logging
-from workers import analyzer_api
+from workers import analyzer_api, stored_page
 from workers.console import app as console
 
 TOKENS = {"right": "operator", "look": "reader"}
@@ -173,7 +173,7 @@ class NoEngine:
 def apps():
     settings = Settings(api_token="right", api_read_token="look", endpoint_url="http://127.0.0.1:1")
     return {
-        "console": console.create(settings),
+        "console": console.create(settings, stored_page.render),
         "analyzer": analyzer_api.create(settings, "audio", NoEngine()),
     }
 
@@ -192,7 +192,7 @@ def test_every_operation_that_changes_or_tells_something_needs_a_token(name):
                 if path in probes:
                     assert set(operations) == {"get"}
                     continue
-                filled = path.format(job_id="0" * 32, queue="audio", name="report.json")
+                filled = path.format(job_id="0" * 32, queue="audio", name="0.jpg", language="en")
                 for method in operations:
                     answer = await client.request(method, filled, json={})
                     yield method, path, answer.status_code

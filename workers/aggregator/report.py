@@ -177,6 +177,7 @@ def render_html(
     evidence: Mapping[str, bytes],
     registry: Registry | None = None,
     key: Ed25519PrivateKey | None = None,
+    document: bytes | None = None,
 ) -> str:
     """Render the page of a decided job: one file, no outside requests, prints on A4.
 
@@ -186,12 +187,14 @@ def render_html(
         evidence: Pictures by name, as `gather_evidence` returns them.
         registry: Where the models' licences are looked up; None for the packaged one.
         key: What report.json is signed with; the page says the digest of that file.
+        document: That very file, where it is stored; None makes it anew.
 
     Raises:
         NotDecided: The job has no verdict.
     """
     verdict = _verdict(job)
-    body = render_json(job, registry)
+    document = document or encode(render_json(job, registry), key)
+    told = Report.model_validate_json(document)
     page = {
         "language": language,
         "w": page_words.words(language),
@@ -199,8 +202,8 @@ def render_html(
         "verdict": verdict,
         "label": str(verdict.label),
         "mark": _MARKS[verdict.label],
-        "text": Report.model_validate(body).text[language],
-        "models": _models(job, registry or Registry()),
+        "text": told.text[language],
+        "models": told.models,
         "estimate": _estimate(verdict, language),
         "chart": charts.timeline(verdict, _duration_s(job)),
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
@@ -209,8 +212,8 @@ def render_html(
         "analysed_at": _analysed_at(job, verdict),
         "earlier": [(row, HEADLINES[row.label][language]) for row in reversed(job.superseded)],
         "coverage": _coverage(job, language),
-        "report_sha256": hashlib.sha256(encode(body, key)).hexdigest(),
-        "signed_by": signing.key_id(key.public_key()) if key else None,
+        "report_sha256": hashlib.sha256(document).hexdigest(),
+        "signed_by": told.signature.key_id if told.signature else None,
         "clock": reasons.clock,
         "code": lambda code: page_words.of_code(code, language),
         "percent": percent,

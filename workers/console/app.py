@@ -27,8 +27,13 @@ _STATIC = Path(__file__).with_name("static")
 _FRESH_S = 60.0
 
 
-def create(settings: Settings) -> FastAPI:
-    """Make the console's app; it samples the queues while it runs."""
+def create(settings: Settings, render: reading.Render) -> FastAPI:
+    """Make the console's app; it samples the queues while it runs.
+
+    Args:
+        settings: The installation.
+        render: Makes the page of a decided job.
+    """
     board = Board(settings)
 
     @asynccontextmanager
@@ -54,7 +59,7 @@ def create(settings: Settings) -> FastAPI:
     )
     read, operate = web.guarded(gate), web.guarded(gate, only="operator")
     api = APIRouter(prefix="/api", responses=web.problems(404, 429, 503))
-    reading.add(api, settings, board, read)
+    reading.add(api, settings, board, read, render)
     live.add(api, board, read)
     actions.add(api, settings, board, operate)
     app.include_router(api)
@@ -105,11 +110,11 @@ def _add_pages(app: FastAPI) -> None:
         return RedirectResponse("/static/icon.svg")
 
 
-def run(settings: Settings, port: int | None = None) -> None:
+def run(settings: Settings, render: reading.Render, port: int | None = None) -> None:
     """Serve the console until SIGTERM.
 
     Raises:
         SettingsInvalid: Others could reach it, or it would act on AWS itself, without a token.
     """
     web.check_exposure(settings, changes_state=True)
-    web.serve(create(settings), settings, PORT if port is None else port)
+    web.serve(create(settings, render), settings, PORT if port is None else port)

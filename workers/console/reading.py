@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -18,7 +19,8 @@ from workers.console.board import Board, Overview
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
 QueueName = Literal["uploads", "audio", "video", "aggregate"]
-_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
+#: Renders the page of a decided job in a language.
+Render = Callable[[Settings, str, Literal["en", "ko"]], str]
 _PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
 #: Reports bring their own style; they may run nothing and reach nobody.
 _REPORT_CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
@@ -40,7 +42,7 @@ class Letters(BaseModel):
     causes: dict[str, int]
 
 
-def add(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> None:
+def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render: Render) -> None:
     """Add the reading half of the API."""
     door = [Depends(read)]
 
@@ -77,6 +79,7 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> Non
         return Letters(letters=rows, causes=causes)
 
     _add_jobs(api, settings, board, read)
+    _add_report(api, settings, read, render)
 
 
 def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) -> None:
@@ -102,18 +105,6 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
         """Give one job with all that is known about it."""
         return JobStore(settings).get(job_id)
 
-    @api.get("/jobs/{job_id}/report/{name}", dependencies=door, response_class=Response)
-    def report(
-        job_id: JobId, name: Literal["report.json", "report.en.html", "report.ko.html"]
-    ) -> Response:
-        """Give the report as a document, or as a page in one file."""
-        body = objects.get_report(settings, f"reports/{job_id}/{name}")
-        headers = {
-            "Content-Security-Policy": _REPORT_CSP,
-            "Content-Disposition": f'attachment; filename="{job_id[:12]}-{name}"',
-        }
-        return Response(body, media_type=_TYPES[name.rsplit(".", 1)[-1]], headers=headers)
-
     @api.get("/jobs/{job_id}/evidence/{name}", dependencies=door, response_class=Response)
     def evidence(job_id: JobId, name: Annotated[str, Path(max_length=200)]) -> Response:
         """Give one picture behind a score."""
@@ -134,3 +125,29 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
             raise UnknownJob("The recording has not been analysed yet.")
         picture = spectrogram.of_job(settings, found)
         return Response(picture, media_type="image/png")
+
+
+def _add_report(api: APIRouter, settings: Settings, read: web.Door, render: Render) -> None:
+    door = [Depends(read)]
+
+    @api.get("/jobs/{job_id}/report/report.json", dependencies=door, response_class=Response)
+    def report(job_id: JobId) -> Response:
+        """Give the report as the document that was stored with the verdict."""
+        body = objects.get_report(settings, f"reports/{job_id}/report.json")
+        return _download(body, f"{job_id[:12]}-report.json", "application/json")
+
+    @api.get(
+        "/jobs/{job_id}/report/report.{language}.html", dependencies=door, response_class=Response
+    )
+    def page(job_id: JobId, language: Literal["en", "ko"]) -> Response:
+        """Render the stored report as a page in one file."""
+        body = render(settings, job_id, language).encode()
+        return _download(body, f"{job_id[:12]}-report.{language}.html", "text/html; charset=utf-8")
+
+
+def _download(body: bytes, name: str, media_type: str) -> Response:
+    headers = {
+        "Content-Security-Policy": _REPORT_CSP,
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    return Response(body, media_type=media_type, headers=headers)

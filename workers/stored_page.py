@@ -1,0 +1,41 @@
+"""The page of a decided job, made on demand from the report that was stored with the verdict."""
+
+from __future__ import annotations
+
+from shared import objects
+from shared.errors import NotDecided
+from shared.jobs import JobStore
+from shared.settings import Settings
+from workers.aggregator import report
+from workers.aggregator.wording import Language
+
+
+def render(settings: Settings, job_id: str, language: Language) -> str:
+    """Render the page of a job; it says what its report.json says, whatever has changed since.
+
+    Args:
+        settings: The installation.
+        job_id: A job with a verdict.
+        language: `en` or `ko`.
+
+    Raises:
+        UnknownJob: There is no such job.
+        NotDecided: It has no verdict.
+        ObjectGone: Its report has expired.
+        ServiceUnavailable: The table or the bucket could not be reached.
+    """
+    job = JobStore(settings).get(job_id)
+    if job.report_key is None:
+        raise NotDecided("There is no report before the verdict.")
+    document = objects.get_report(settings, job.report_key)
+    told = report.Report.model_validate_json(document)
+    job = job.model_copy(
+        update={
+            "verdict": told.verdict,
+            "superseded": told.superseded,
+            "audio": told.audio,
+            "video": told.video,
+        }
+    )
+    evidence = report.gather_evidence(job, lambda key: objects.get_report(settings, key))
+    return report.render_html(job, language, evidence, document=document)
