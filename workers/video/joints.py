@@ -58,11 +58,13 @@ class Joint:
         likely: Log odds that it is a joint, as fitted on development clips.
         frames: How many times the usual step it is.
         same_shot: Whether both frames belong to the same shot.
+        evidence: What speaks for it, in the order of `EVIDENCE`.
     """
 
     likely: float
     frames: float
     same_shot: bool
+    evidence: tuple[float, ...]
 
 
 class Trail:
@@ -137,6 +139,7 @@ class Trail:
             same_shot=_same_shot(
                 self.pictures[at - 1], self.pictures[at], float(residual[0].mean())
             ),
+            evidence=features,
         )
 
     def _across(self, at: int, moving: NDArray[np.bool_]) -> tuple[float, float, float]:
