@@ -92,7 +92,8 @@ class Victim:
         self.directory = Path(tempfile.mkdtemp(dir=directory))
         self._errors = (directory / f"{self.directory.name}.log").open("w+b")
         environment = {
-            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+            **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             **{name: str(self.directory) for name in ("HOME", "TMPDIR", "GUARDIAN_WORK_DIR")},
             "PYTHONDONTWRITEBYTECODE": "1",
             "GUARDIAN_SANDBOX": os.environ.get("GUARDIAN_SANDBOX", "auto"),
