@@ -85,7 +85,7 @@ def _do_half(
     half = getattr(begun.job, modality)
     if half is not None and half.outcome is not Outcome.FAILED:
         _log.info("half_already_stored")
-        pass_on(settings, store, begun)
+        pass_on(settings, store, replace(begun, applied=False))
         return
     if attempt > 1 and attempt >= settings.max_receive_count and half is None:
         store.save_partial(job_id, _worker_lost(modality, attempt), datetime.now(UTC))
@@ -249,8 +249,10 @@ def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tupl
 def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
     """Ask for the verdict, once, when both halves are stored.
 
-    A half that comes after the verdict, in the place of one that failed, makes a new verdict that
-    supersedes the first.
+    The write that stores the second half is the only one that sees it come in, and sends at once.
+    One that changed nothing may carry on for a process that died before it sent: of those, one
+    sends. A half that comes after the verdict, in the place of one that failed, makes a new verdict
+    that supersedes the first. Two messages make one verdict, too.
     """
     job = written.job
     if not written.both_halves:
@@ -260,6 +262,10 @@ def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
             return
         _log.info("verdict_superseded", decided_on=job.decided_on, now=job.outcomes)
         job = store.reopen(job, (), datetime.now(UTC)).job
+    elif written.applied and job.aggregation is None:
+        queues.send_decision(settings, job.job_id)
+        _log.info("decision_asked_for")
+        return
     if store.claim_aggregation(job.job_id, datetime.now(UTC)):
         queues.send_decision(settings, job.job_id)
         _log.info("decision_asked_for")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,21 @@ class Written:
     def both_halves(self) -> bool:
         """Whether the job has all its evidence."""
         return self.job.audio is not None and self.job.video is not None
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What takes a job from the sweeper's list in the very write that stores its verdict.
+
+    Attributes:
+        sets: Further assignments of the update.
+        removes: Further attributes that go.
+        values: What the assignments refer to.
+    """
+
+    sets: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 class JobStore:
@@ -140,20 +155,29 @@ class JobStore:
         ).applied
 
     def finish(
-        self, job: Job, verdict: Verdict, now: datetime, *, report_key: str | None = None
+        self,
+        job: Job,
+        verdict: Verdict,
+        now: datetime,
+        *,
+        report_key: str | None = None,
+        closing: Closing | None = None,
     ) -> Written:
-        """Store the verdict, once; the job is complete, and pending until it is `reported`.
+        """Store the verdict, once; the job is complete.
 
         Args:
             job: The job as the decision has seen it; where a half has changed since, nothing is
                 written.
             verdict: The statement about it.
             now: The time of the write.
-            report_key: Where the report will lie.
+            report_key: Where the report lies, or will lie.
+            closing: How the work ends where the report is written already; without it the job
+                is pending until it is `reported`.
         """
+        closing = closing or Closing(sets=("due = :due",), values={":due": self._due(now)})
         values: dict[str, Any] = {
+            **closing.values,
             ":seen": job.outcomes,
-            ":due": self._due(now),
             ":verdict": verdict.model_dump_json(),
             ":label": verdict.label,
             ":complete": JobStatus.COMPLETE,
@@ -161,8 +185,9 @@ class JobStore:
         }
         sets = (
             "SET verdict = :verdict, label = :label, #status = :complete, aggregation = :done, "
-            "decided_on = :seen, updated = :now, due = :due"
+            "decided_on = :seen, updated = :now"
         )
+        sets += "".join(f", {assignment}" for assignment in closing.sets)
         if verdict.probability is not None:
             sets += ", probability = :probability"
             values[":probability"] = repr(verdict.probability)
@@ -176,7 +201,8 @@ class JobStore:
             else:
                 condition += f" AND {name}_outcome = :{name}"
                 values[f":{name}"] = half.outcome
-        return self._update(job.job_id, f"{sets} REMOVE #error", values, now, condition)
+        removes = ", ".join(("#error", *closing.removes))
+        return self._update(job.job_id, f"{sets} REMOVE {removes}", values, now, condition)
 
     def reported(self, job_id: str, now: datetime) -> Written:
         """Note that the report of a decided job is written: it leaves the `pending` index."""

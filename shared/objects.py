@@ -167,6 +167,12 @@ def put_report(settings: Settings, key: str, body: bytes, content_type: str) -> 
     return key
 
 
+def remove_report(settings: Settings, key: str) -> None:
+    """Remove one object of the reports bucket; one that is not there is fine too."""
+    with aws.translated("removing a report"):
+        aws.client(settings, "s3").delete_object(Bucket=settings.reports_bucket, Key=key)
+
+
 def copy_report(settings: Settings, source: str, target: str) -> None:
     """Copy one object inside the reports bucket.
 

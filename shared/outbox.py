@@ -14,8 +14,8 @@ from typing import Any
 
 from shared import rows
 from shared.errors import UnknownJob
-from shared.jobs import SHARDS, JobStore, Written
-from shared.records import Job, Telling
+from shared.jobs import SHARDS, Closing, JobStore, Written
+from shared.records import Job, Telling, Verdict
 from shared.settings import Settings
 
 
@@ -26,10 +26,34 @@ def close(settings: Settings, job: Job, now: datetime) -> None:
         ServiceUnavailable: The table could not be reached.
     """
     outbox = Outbox(settings)
-    if (settings.webhook_url or settings.event_bus) and not job.upload.is_probe:
+    if _are_told(settings, job):
         outbox.enter(job, now)
     else:
         outbox.reported(job.job_id, now)
+
+
+def closing(settings: Settings, job: Job, verdict: Verdict, now: datetime) -> Closing:
+    """Return what does the same as `close` in the write that stores the verdict."""
+    if _are_told(settings, job):
+        return Closing(sets=_ENTERS, values=_entering(job.job_id, verdict, now))
+    return Closing(removes=("pending", "due"))
+
+
+def _are_told(settings: Settings, job: Job) -> bool:
+    return bool(settings.webhook_url or settings.event_bus) and not job.upload.is_probe
+
+
+#: What puts a verdict into the outbox, and takes its job from the sweeper's list.
+_ENTERS = ("pending = :outbox", "due = :due", "telling = :telling", "told_of = :of")
+
+
+def _entering(job_id: str, verdict: Verdict, now: datetime) -> dict[str, Any]:
+    return {
+        ":outbox": _shard(job_id),
+        ":due": int(now.timestamp()),
+        ":telling": Telling(since=now).model_dump_json(),
+        ":of": rows.iso(verdict.decided_at),
+    }
 
 
 class Outbox(JobStore):
@@ -38,16 +62,10 @@ class Outbox(JobStore):
     def enter(self, job: Job, now: datetime) -> Written:
         """Put a verdict into the outbox, once, and take its job from the sweeper's list."""
         assert job.verdict is not None
-        values: dict[str, Any] = {
-            ":outbox": _shard(job.job_id),
-            ":due": int(now.timestamp()),
-            ":telling": Telling(since=now).model_dump_json(),
-            ":of": rows.iso(job.verdict.decided_at),
-        }
         return self._update(
             job.job_id,
-            "SET pending = :outbox, due = :due, telling = :telling, told_of = :of, updated = :now",
-            values,
+            f"SET {', '.join(_ENTERS)}, updated = :now",
+            _entering(job.job_id, job.verdict, now),
             now,
             "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of <> :of)",
         )

@@ -1,4 +1,4 @@
-"""From a job with its halves to one stored verdict and its report, however often it is asked."""
+"""From a job with its halves to its report and one stored verdict, however often it is asked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import structlog
 
 from shared import measures, objects, outbox, signing, tracing
-from shared.errors import GuardianError, NoVerdict, Retryable
-from shared.jobs import JobStore
+from shared.errors import GuardianError, NoVerdict, Retryable, UnknownJob
+from shared.jobs import JobStore, Written
 from shared.records import Job, JobStatus, Verdict
 from shared.settings import Settings
 from shared.telemetry import RETRIES, SHADOW_VERDICTS, VERDICTS
@@ -27,21 +27,19 @@ def conclude(
     *,
     receipt: Receipt | None = None,
 ) -> Job:
-    """Decide, store the verdict once, and write the report from what is stored.
+    """Decide, write the report, and store the verdict once.
 
     A second call changes nothing but writes the report again, in case the first died before it.
 
     Raises:
         Retryable: A passing fault; the message has been given back with backoff.
+        UnknownJob: The job was erased; nothing of it is left behind.
     """
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(job_id=job_id, modality="verdict")
     try:
         with tracing.span(job_id, "verdict"):
-            job = _decide(settings, store, store.get(job_id), model, now)
-            if job.verdict is not None:
-                write_report(settings, job)
-                outbox.close(settings, job, now)
+            job = _settle_or_clean(settings, store, job_id, model, now)
     except Exception as error:
         if receipt and receipt.attempt >= settings.max_receive_count:
             measures.dead_letter("aggregate", error)
@@ -61,23 +59,62 @@ def _give_up(store: JobStore, job_id: str, error: Exception, now: datetime) -> N
         _log.exception("giving_up_not_stored")  # the sweeper mends it
 
 
-def _decide(
+def _settle_or_clean(
+    settings: Settings, store: JobStore, job_id: str, model: fusion.FusionModel, now: datetime
+) -> Job:
+    try:
+        return _settle(settings, store, store.get(job_id), model, now)
+    except UnknownJob:  # erased meanwhile, maybe just before the report was written
+        objects.remove_report(settings, report_key(job_id))
+        raise
+
+
+def _settle(
     settings: Settings, store: JobStore, job: Job, model: fusion.FusionModel, now: datetime
 ) -> Job:
+    """Bring a job to its end, or make sure that what is decided has its report."""
     if job.status in (JobStatus.COMPLETE, JobStatus.REJECTED):
+        if job.verdict is not None:
+            write_report(settings, job)
+            outbox.close(settings, job, now)
         return job
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
     verdict = verdict.model_copy(update={"shadow": shadow.compare(job, verdict, model)})
-    written = store.finish(job, verdict, now, report_key=report_key(job.job_id))
-    if written.applied:
-        tracing.whole(job.job_id, job.created_at, datetime.now(UTC), label=verdict.label)
-        if not job.upload.is_probe:
-            VERDICTS.labels(verdict.label).inc()
-            _count_shadow(verdict)
-        _log.info("verdict", label=verdict.label, probability=verdict.probability)
-    elif written.job.outcomes != job.outcomes:  # a half came in between: decide on what there is
-        return _decide(settings, store, written.job, model, now)
+    written = _report_and_store(settings, store, job, verdict, now)
+    if not written.applied:  # decided meanwhile, or a half came: go by what there is
+        return _settle(settings, store, written.job, model, now)
     return written.job
+
+
+def _report_and_store(
+    settings: Settings, store: JobStore, job: Job, verdict: Verdict, now: datetime
+) -> Written:
+    """Write the report, then store the verdict and end the work on the job in one write.
+
+    The report of a verdict that is not stored is written over by whoever decides. A verdict whose
+    report cannot be written is stored all the same, and its job stays pending.
+    """
+    key = report_key(job.job_id)
+    try:
+        write_report(settings, job.model_copy(update={"verdict": verdict}))
+    except Exception:
+        _count(job, verdict, store.finish(job, verdict, now, report_key=key))
+        raise
+    closing = outbox.closing(settings, job, verdict, now)
+    written = store.finish(job, verdict, now, report_key=key, closing=closing)
+    _count(job, verdict, written)
+    return written
+
+
+def _count(job: Job, verdict: Verdict, written: Written) -> None:
+    """Note a verdict, once."""
+    if not written.applied:
+        return
+    tracing.whole(job.job_id, job.created_at, datetime.now(UTC), label=verdict.label)
+    if not job.upload.is_probe:
+        VERDICTS.labels(verdict.label).inc()
+        _count_shadow(verdict)
+    _log.info("verdict", label=verdict.label, probability=verdict.probability)
 
 
 def _count_shadow(verdict: Verdict) -> None:

@@ -1,0 +1,115 @@
+"""The verdict and its report: in one write, whatever fails or happens in between."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared import aws, erasure, objects
+from shared.errors import ServiceUnavailable, UnknownJob
+from shared.jobs import JobStore
+from shared.models import Registry
+from shared.records import JobStatus, Outcome, PartialResult, Upload
+from workers.aggregator import fusion, report, service
+
+pytestmark = pytest.mark.integration
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fusion.load(Registry())
+
+
+@pytest.fixture
+def store(aws_settings):
+    return JobStore(aws_settings)
+
+
+@pytest.fixture
+def job_id(store, aws_settings):
+    """A job with both halves."""
+    upload = Upload(bucket=aws_settings.uploads_bucket, key="uploads/a", etag="e", size_bytes=1)
+    job_id = store.create(upload, NOW).job.job_id
+    for modality in ("audio", "video"):
+        store.save_partial(job_id, half(modality), NOW)
+    return job_id
+
+
+def half(modality):
+    return PartialResult(modality=modality, outcome=Outcome.NOT_APPLICABLE, reason="no_speech")
+
+
+def stored(settings, job_id):
+    body = objects.get_report(settings, service.report_key(job_id))
+    return report.Report.model_validate_json(body)
+
+
+def open_jobs(store):
+    return [job.job_id for job in store.overdue(LATER + timedelta(days=1))]
+
+
+def test_verdict_and_end_of_the_work_are_one_write_after_the_report(
+    store, aws_settings, model, job_id
+):
+    calls = []
+    client = aws.client(aws_settings, "dynamodb")
+    client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+
+    job = service.conclude(aws_settings, JobStore(aws_settings), job_id, model, NOW)
+
+    assert calls == ["GetItem", "UpdateItem"]
+    assert open_jobs(store) == []
+    assert stored(aws_settings, job_id).verdict == job.verdict == store.get(job_id).verdict
+
+
+def test_a_verdict_does_not_wait_for_its_report(store, aws_settings, model, job_id, monkeypatch):
+    def fail(*_):
+        raise ServiceUnavailable("no S3 today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "put_report", fail)
+        with pytest.raises(ServiceUnavailable):
+            service.conclude(aws_settings, store, job_id, model, NOW)
+
+    decided = store.get(job_id)
+    assert decided.status is JobStatus.COMPLETE
+    assert open_jobs(store) == [job_id], "the report is still to be written"
+    service.conclude(aws_settings, store, job_id, model, LATER)
+    assert stored(aws_settings, job_id).verdict == decided.verdict
+    assert open_jobs(store) == []
+
+
+def test_of_two_at_once_the_report_says_the_verdict_that_stands(
+    store, aws_settings, model, job_id, monkeypatch
+):
+    """The other one decides between our report and our verdict, and we wrote the later report."""
+    put, first = objects.put_report, []
+
+    def overtake(*arguments):
+        if not first:
+            first.append(None)
+            service.conclude(aws_settings, store, job_id, model, LATER)
+        return put(*arguments)
+
+    monkeypatch.setattr(objects, "put_report", overtake)
+    service.conclude(aws_settings, store, job_id, model, NOW)
+
+    assert store.get(job_id).verdict.decided_at == LATER
+    assert stored(aws_settings, job_id).verdict.decided_at == LATER
+
+
+def test_what_an_erasure_overtook_leaves_no_report(store, aws_settings, model, job_id, monkeypatch):
+    put = objects.put_report
+
+    def erase_first(settings, key, *arguments):
+        if key.startswith("reports/"):
+            erasure.erase(settings, job_id, "cli:someone", NOW)
+        return put(settings, key, *arguments)
+
+    monkeypatch.setattr(objects, "put_report", erase_first)
+    with pytest.raises(UnknownJob):
+        service.conclude(aws_settings, store, job_id, model, NOW)
+
+    answer = aws.client(aws_settings, "s3").list_objects_v2(Bucket=aws_settings.reports_bucket)
+    assert [row["Key"] for row in answer.get("Contents", [])] == [f"receipts/{job_id}.json"]
