@@ -185,6 +185,7 @@ class EvidenceRef(Record):
     name: str
     kind: str
     start_s: Seconds
+    end_s: Seconds | None = None
     probability: Probability | None = None
     key: str | None = None
 
@@ -353,7 +354,8 @@ class Job(Record):
     cache_hit: bool = False
     cache_age_s: Seconds | None = None
     fresh: bool = False
-    dispatched: bool = False
+    event: str | None = None
+    begun: tuple[Modality, ...] = ()
     sweeps: int = Field(default=0, ge=0)
     error: JobError | None = None
     telling: Telling | None = None

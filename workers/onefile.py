@@ -109,7 +109,7 @@ def pipelines(
     limits = decode_limits(settings)
 
     def analyze_audio(path: Path, media: Media) -> Analysis:
-        return Analysis(audio.analyze(path, media, hear, limits=limits, clock=time.perf_counter))
+        return audio.examine(path, media, hear, limits=limits, clock=time.perf_counter)
 
     def analyze_video(path: Path, media: Media) -> Analysis:
         return video.analyze(

@@ -39,7 +39,6 @@ RARE = {
     f"video s3:GetObject {P}-reports/evidence": "copies evidence of the same content",
     f"audio s3:ListBucket {P}-reports": MISSING,
     f"video s3:ListBucket {P}-reports": MISSING,
-    f"audio s3:PutObject {P}-reports/evidence": "evidence that is too large for the table",
     f"video sqs:ChangeMessageVisibility {P}-video": "keeps a job longer than the visibility",
     f"video s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
     f"video s3:ListBucket {P}-uploads": MISSING,

@@ -11,7 +11,7 @@ import pytest
 
 import workers
 from shared.errors import NoAudioTrack, UndecodableAudio
-from shared.media import PCM_RATE, PcmReader, probe
+from shared.media import DEFAULT_LIMITS, PCM_RATE, PcmReader, probe
 from shared.models import Registry
 from shared.records import Media, Outcome, Track
 from workers.audio import pipeline, speech
@@ -187,3 +187,24 @@ def test_sound_of_a_video_is_found(tmp_path, detector, spoken):
         check=True,
     )
     assert _analyze(path, detector, stability=False).outcome is Outcome.SCORED
+
+
+def test_the_sound_is_drawn_beside_the_same_half(detector):
+    path = SAMPLES / "manipulated.mp4"
+    media = probe(path)
+
+    done = pipeline.examine(path, media, detector, limits=DEFAULT_LIMITS, clock=lambda: 0.0)
+
+    (picture,) = done.evidence
+    assert done.result.evidence == (picture.ref,)
+    assert picture.ref.end_s == pytest.approx(media.duration_s, abs=0.1)
+    assert picture.content.startswith(b"\xff\xd8\xff")
+    assert done.result.model_copy(update={"evidence": ()}) == _analyze(path, detector)
+
+
+def test_silence_is_not_drawn(tmp_path, detector):
+    path = _wav(tmp_path / "silence.wav", np.zeros(3 * PCM_RATE))
+
+    done = pipeline.examine(path, probe(path), detector, limits=DEFAULT_LIMITS, clock=lambda: 0.0)
+
+    assert (done.result.reason, done.evidence) == ("no_speech", ())

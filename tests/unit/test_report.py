@@ -186,6 +186,44 @@ def test_pictures_that_are_gone_are_left_out_and_counted():
     assert "(2 / 3)" in page.text
 
 
+SOUND = EvidenceRef(name="spectrogram.jpg", kind="spectrogram", start_s=0, end_s=12, key="e/s")
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [("en", "pitch from 0 to 8 kHz; marked: 0:16–0:22"), ("ko", "표시한 구간: 0:16–0:22")],
+)
+def test_the_sound_is_drawn_with_its_suspicious_stretch_marked(language, told):
+    job = job_of(half("audio", evidence=(SOUND,)), half("video", evidence=evidence(2)))
+    fetched = report.gather_evidence(job, lambda _: JPEG)
+    text = report.render_html(job, language, fetched)
+
+    assert set(fetched) == {"spectrogram.jpg", "0.jpg", "1.jpg"}
+    assert told in re.search('<div class="sound".*?<img [^>]*alt="([^"]*)"', text, re.DOTALL)[1]
+    assert "--wide:50.0%" in text, "it ends in the middle of 24 s"
+    assert re.findall(r'<rect x="(\S+)" y="0" width="(\S+)"', text) == [("666.7", "250.0")]
+    assert "(2 / 2)" in text, "it is none of the pictures behind the face"
+
+
+@pytest.mark.parametrize("language", report.LANGUAGES)
+def test_a_page_without_sound_has_no_picture_of_it(language):
+    words = page_words.words(language)
+    gone = job_of(half("audio", evidence=(SOUND,)), None)
+    for job in (gone, job_of(unexamined("audio", "no_audio_track"), half("video"))):
+        shown = Page(report.render_html(job, language, {}))
+        assert "img" not in shown.tags
+        assert words["sound_help"] not in shown.text
+
+
+def test_a_sound_in_which_nothing_is_suspicious_says_so():
+    calm = half("audio", -6).model_copy(update={"timeline": half("audio").timeline[:5]})
+    job = job_of(calm.model_copy(update={"evidence": (SOUND,)}), half("video", -6))
+    text = report.render_html(job, "en", {"spectrogram.jpg": JPEG})
+
+    assert "No stretch of it is marked." in text
+    assert "marked: none" in text
+
+
 def test_evidence_that_is_no_picture_is_not_embedded():
     job = job_of(half("audio"), half("video", evidence=evidence(1)))
     page = Page(report.render_html(job, "en", {"0.jpg": b"<svg onload=alert(1)>"}))

@@ -49,19 +49,64 @@ class Chart:
     ticks: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Sound:
+    """The picture of the sound on the axis of the rows.
+
+    Attributes:
+        width: Share of the axis that the picture covers, in percent.
+        marks: Position and width of each suspicious stretch, in the units of WIDTH.
+        spans_s: The same in seconds.
+        ticks: The axis as clock times.
+    """
+
+    width: float
+    marks: tuple[tuple[float, float], ...]
+    spans_s: tuple[tuple[float, float], ...]
+    ticks: tuple[str, ...]
+
+
+def sound(verdict: Verdict, duration_s: float | None, end_s: float | None) -> Sound:
+    """Lay out the picture of the sound, which ends at `end_s`, and mark where it is suspicious."""
+    length_s = _length_s(verdict, duration_s) or end_s or 1.0
+    spans: list[tuple[float, float]] = []
+    for point in verdict.timeline.get("audio", ()):
+        if point.probability < TONES[-1]:
+            continue
+        if spans and point.start_s <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], point.end_s))
+        else:
+            spans.append((point.start_s, point.end_s))
+    scale = WIDTH / length_s
+    marks = [(start * scale, min(end, length_s) * scale - start * scale) for start, end in spans]
+    return Sound(
+        width=round(min(100.0, 100 * (end_s or length_s) / length_s), 2),
+        marks=tuple((round(x, 1), round(max(MIN_WIDTH, width), 1)) for x, width in marks),
+        spans_s=tuple(spans),
+        ticks=_ticks(length_s),
+    )
+
+
+def _length_s(verdict: Verdict, duration_s: float | None) -> float:
+    ends = [point.end_s for points in verdict.timeline.values() for point in points]
+    return max([*ends, duration_s or 0.0])
+
+
+def _ticks(length_s: float) -> tuple[str, ...]:
+    return tuple(clock(length_s * step / (TICKS - 1)) for step in range(TICKS))
+
+
 def timeline(verdict: Verdict, duration_s: float | None) -> Chart | None:
     """Lay out the timelines of a verdict; None where nothing was scored over time."""
-    ends = [point.end_s for points in verdict.timeline.values() for point in points]
-    length_s = max([*ends, duration_s or 0.0], default=0.0)
-    if not ends or length_s <= 0:
+    length_s = _length_s(verdict, duration_s)
+    if not any(verdict.timeline.values()) or length_s <= 0:
         return None
     names: tuple[tuple[Modality, str], ...] = (("audio", "voice"), ("video", "picture"))
     rows = [
         _row(name, _thinned(verdict.timeline.get(modality, ())), length_s)
         for modality, name in names
     ]
-    ticks = [clock(length_s * step / (TICKS - 1)) for step in range(TICKS)]
-    return Chart(rows=tuple(rows), ticks=tuple(ticks))
+    return Chart(rows=tuple(rows), ticks=_ticks(length_s))
 
 
 def _row(name: str, points: list[TimelinePoint], length_s: float) -> Row:

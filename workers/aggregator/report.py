@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -16,7 +15,6 @@ from shared import signing
 from shared.errors import NotDecided, Permanent
 from shared.models import Registry
 from shared.records import (
-    EvidenceRef,
     Job,
     Label,
     Media,
@@ -26,7 +24,7 @@ from shared.records import (
     Superseded,
     Verdict,
 )
-from workers.aggregator import charts, page_words, reasons
+from workers.aggregator import charts, page_words, pictures, reasons
 from workers.aggregator.wording import HEADLINES, LANGUAGES, NEXT_STEPS, Language
 
 __all__ = ["LANGUAGES", "Report", "encode", "gather_evidence", "render_html", "render_json"]
@@ -38,7 +36,6 @@ MAX_PICTURES = 12
 _TEMPLATE = "report.html.j2"
 _LIMITS = ("limit_statistics", "limit_new", "limit_quality", "limit_use")
 _OMITTED = ("omitted_words", "omitted_parts", "omitted_between")
-_PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
 #: Each label's mark: a shape for those who do not see the colour.
 _MARKS = {
     Label.LIKELY_AUTHENTIC: "○",
@@ -153,22 +150,16 @@ def gather_evidence(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]
         Content by name of the evidence; what is gone by now is left out, and the page says how
         many pictures it shows of how many.
     """
-    pictures: dict[str, bytes] = {}
-    for reference in evidence_of(job)[:MAX_PICTURES]:
+    found: dict[str, bytes] = {}
+    sound = pictures.sound_of(job)
+    for reference in (*([sound] if sound else []), *pictures.evidence_of(job)[:MAX_PICTURES]):
         if reference.key is None:
             continue
         try:
-            pictures[reference.name] = fetch(reference.key)
+            found[reference.name] = fetch(reference.key)
         except Permanent:
             continue  # expired or erased: counted by the page
-    return pictures
-
-
-def evidence_of(job: Job) -> list[EvidenceRef]:
-    """Return the references to pictures of both halves, most telling first."""
-    halves = [half for half in (job.audio, job.video) if half]
-    references = [ref for half in halves for ref in half.evidence if ref.kind != "full_result"]
-    return sorted(references, key=lambda ref: -(ref.probability or 0.0))
+    return found
 
 
 def render_html(
@@ -206,9 +197,10 @@ def render_html(
         "models": told.models,
         "estimate": _estimate(verdict, language),
         "chart": charts.timeline(verdict, _duration_s(job)),
+        "sound": pictures.sound(job, verdict, evidence, language),
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
-        "pictures": _pictures(job, evidence),
-        "pictures_in_all": len(evidence_of(job)),
+        "pictures": pictures.shown(job, evidence),
+        "pictures_in_all": len(pictures.evidence_of(job)),
         "analysed_at": _analysed_at(job, verdict),
         "earlier": [(row, HEADLINES[row.label][language]) for row in reversed(job.superseded)],
         "coverage": _coverage(job, language),
@@ -291,17 +283,6 @@ def _estimate(verdict: Verdict, language: Language) -> list[str]:
         words["of_100"].format(n=percent(verdict.probability), low=low, high=high),
         words["prior"].format(n=percent(verdict.prior)),
     ]
-
-
-def _pictures(job: Job, evidence: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    shown = []
-    for reference in evidence_of(job):
-        content = evidence.get(reference.name, b"")
-        kind = _PICTURE_TYPES.get(content[:3])
-        if kind:
-            data = base64.b64encode(content).decode()
-            shown.append({"ref": reference, "source": f"data:{kind};base64,{data}"})
-    return shown
 
 
 def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.agreement import SPEECH, Projection, Span, stretches
+from shared.agreement import SPEECH, Projection, stretches
 from shared.agreement import load as load_projection
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
 from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader
 from shared.models import ModelEntry, Registry
-from shared.records import Coverage, Media, ModelRef, Outcome, PartialResult, Track
+from shared.records import Analysis, Coverage, Media, ModelRef, Outcome, PartialResult, Track
+from shared.spectrum import Spectrogram
 from workers.audio import speech
 from workers.audio.features import SoundSummary
 from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
@@ -89,6 +90,7 @@ class _Heard:
     """What one pass over a track found."""
 
     listener: Listener
+    spectrum: Spectrogram | None = None
     cutter: WindowCutter = field(default_factory=WindowCutter)
     summary: SoundSummary = field(default_factory=SoundSummary)
     scored: list[Scored] = field(default_factory=list)
@@ -134,6 +136,7 @@ def analyze(
     limits: DecodeLimits = DEFAULT_LIMITS,
     clock: Clock = lambda: 0.0,
     stability: bool = True,
+    spectrum: Spectrogram | None = None,
 ) -> PartialResult:
     """Score the voices of one recording in one streaming pass.
 
@@ -144,6 +147,7 @@ def analyze(
         limits: What the decoder may use.
         clock: Seconds for the timings; the default leaves them at zero.
         stability: Score some windows again after slight degradation for the interval.
+        spectrum: Takes the picture of the sound that is heard.
 
     Returns:
         A scored half, or a typed non-answer with its figures: silence and other sound without
@@ -157,7 +161,7 @@ def analyze(
     tracks = media.of_kind("audio")
     if not tracks:
         raise NoAudioTrack
-    heard = _hear_first(path, media, tracks, detector, limits, clock)
+    heard = _hear_first(path, media, tracks, detector, limits, clock, spectrum)
     coverage = _coverage(heard, tracks)
     common: dict[str, Any] = {
         "modality": "audio",
@@ -194,6 +198,17 @@ def analyze(
     )
 
 
+def examine(
+    path: Path, media: Media, detector: AudioDetector, *, limits: DecodeLimits, clock: Clock
+) -> Analysis:
+    """Score the voices as `analyze` does, and draw the sound; the picture is its evidence."""
+    spectrum = Spectrogram()
+    half = analyze(path, media, detector, limits=limits, clock=clock, spectrum=spectrum)
+    evidence = spectrum.evidence(media.duration_s)
+    refs = tuple(item.ref for item in evidence)
+    return Analysis(half.model_copy(update={"evidence": refs}), evidence)
+
+
 def _hear_first(
     path: Path,
     media: Media,
@@ -201,28 +216,28 @@ def _hear_first(
     detector: AudioDetector,
     limits: DecodeLimits,
     clock: Clock,
+    spectrum: Spectrogram | None,
 ) -> _Heard:
     """Hear the first track that can be decoded."""
-    reason = ""
+    compared, reason = stretches(media.duration_s), ""
     for track in tracks:
         try:
             reader = PcmReader(path, media, track, limits=limits)
-            return _hear(reader, detector, stretches(media.duration_s), clock)
+            return _hear(reader, detector, _Heard(Listener(compared), spectrum), clock)
         except Undecodable as error:
             reason = error.message
     raise UndecodableAudio(f"No sound track could be decoded: {reason}")
 
 
-def _hear(
-    reader: PcmReader, detector: AudioDetector, compared: tuple[Span, ...], clock: Clock
-) -> _Heard:
+def _hear(reader: PcmReader, detector: AudioDetector, heard: _Heard, clock: Clock) -> _Heard:
     """Stream one track through speech detection and scoring; memory stays flat."""
-    heard = _Heard(Listener(compared))
     stream = speech.SpeechStream(detector.voice_activity)
     for block in _timed(iter(reader), heard.timings_ms, "decode", clock):
         started = clock()
         heard.summary.add(block)
         heard.listener.add(block)
+        if heard.spectrum:
+            heard.spectrum.add(block)
         probabilities = stream.feed(block)
         heard.timings_ms["speech"] += (clock() - started) * 1000
         for window in heard.cutter.feed(block, probabilities):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import Any
 
 from celery.signals import worker_process_init
@@ -13,7 +12,6 @@ from shared import shadow
 from shared.batching import CountedRegistry, timed_load
 from shared.halves import Analyze, decode_limits, run_half
 from shared.queues import AUDIO_TASK, app, check_schema
-from shared.records import Analysis, Media
 from shared.settings import get_settings
 from shared.visibility import Receipt
 from workers.audio import pipeline
@@ -49,12 +47,7 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
     limits = decode_limits(settings)
 
     def with_models(detector: pipeline.AudioDetector) -> Analyze:
-        def score(path: Path, media: Media) -> Analysis:
-            return Analysis(
-                pipeline.analyze(path, media, detector, limits=limits, clock=time.perf_counter)
-            )
-
-        return score
+        return partial(pipeline.examine, detector=detector, limits=limits, clock=time.perf_counter)
 
     second = _shadow()
     score = shadow.beside(

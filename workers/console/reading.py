@@ -124,7 +124,7 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
         if not found.status.final:
             raise UnknownJob("The recording has not been analysed yet.")
         picture = spectrogram.of_job(settings, found)
-        return Response(picture, media_type="image/png")
+        return Response(picture, media_type="image/jpeg")
 
 
 def _add_report(api: APIRouter, settings: Settings, read: web.Door, render: Render) -> None:

@@ -153,7 +153,8 @@ function findings(result) {
 }
 
 function pictures(job, id, urls) {
-  const refs = [job.audio, job.video].flatMap((part) => part?.evidence ?? []);
+  const others = ["spectrogram", "full_result"]; // shown with the timeline; no picture
+  const refs = [job.audio, job.video].flatMap((part) => part?.evidence ?? []).filter((ref) => !others.includes(ref.kind));
   if (!refs.length) return null;
   const figure = (ref) => {
     const image = h("img", { alt: word("picture_at", { n: clock(ref.start_s) }) });
