@@ -82,19 +82,22 @@ class JobStore:
 
     # --- intake -------------------------------------------------------------------------------
 
-    def create(self, upload: Upload, now: datetime) -> Written:
-        """Create the job of an upload unless it exists."""
-        return self._put(self._new(upload, now, JobStatus.QUEUED), upload.job_id)
+    def create(self, upload: Upload, now: datetime, event: str | None = None) -> Written:
+        """Create the job of an upload unless it exists.
+
+        Args:
+            upload: The object.
+            now: The time of the write.
+            event: Id of the message that told of it: whoever has that one sends the tasks.
+        """
+        item = self._new(upload, now, JobStatus.QUEUED)
+        return self._put(item | ({"event": event} if event else {}), upload.job_id)
 
     def reject(self, upload: Upload, error: GuardianError, now: datetime) -> Written:
         """Create the job of an upload as rejected, with its reason code, unless it exists."""
         item = self._new(upload, now, JobStatus.REJECTED)
         item["error"] = JobError(code=error.code, message=error.message).model_dump_json()
         return self._put(item, upload.job_id)
-
-    def mark_dispatched(self, job_id: str, now: datetime) -> Written:
-        """Note that the tasks of the job have been sent."""
-        return self._update(job_id, "SET dispatched = :yes, updated = :now", {":yes": True}, now)
 
     # --- the two halves -----------------------------------------------------------------------
 

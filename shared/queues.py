@@ -7,6 +7,7 @@ leaves its message to SQS and its dead-letter queue, and visibility is extended 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from shared import aws, tracing
+from shared import aws, sqs_transport, tracing
 from shared.errors import ServiceUnavailable, SetupError
 from shared.records import SCHEMA_VERSION, Modality
 from shared.settings import QUEUES, Settings, get_settings
@@ -139,6 +140,34 @@ def send_analysis(settings: Settings, modality: Modality, job_id: str) -> None:
         ServiceUnavailable: SQS did not take the message; send it again later.
     """
     _send(settings, AUDIO_TASK if modality == "audio" else VIDEO_TASK, job_id)
+
+
+def send_analyses(
+    settings: Settings, modality: Modality, job_ids: Sequence[str]
+) -> dict[str, Exception]:
+    """Ask for one half of up to ten jobs in one call.
+
+    Returns:
+        The jobs whose message SQS did not take, with the cause; send those again later.
+
+    Raises:
+        ServiceUnavailable: SQS took none of them.
+    """
+    with sqs_transport.collected() as requests:
+        for job_id in job_ids:
+            send_analysis(settings, modality, job_id)
+    entries = [
+        {"Id": str(at), "MessageBody": request["MessageBody"]}
+        for at, request in enumerate(requests)
+    ]
+    with aws.translated(f"sending {modality}.analyze"):
+        answer = aws.client(settings, "sqs").send_message_batch(
+            QueueUrl=requests[0]["QueueUrl"], Entries=entries
+        )
+    return {
+        job_ids[int(row["Id"])]: ServiceUnavailable(f"SQS did not take the task: {row['Code']}.")
+        for row in answer.get("Failed", [])
+    }
 
 
 def send_decision(settings: Settings, job_id: str) -> None:

@@ -9,6 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import BaseModel
 
 from shared.records import (
+    MODALITIES,
     Job,
     JobError,
     JobStatus,
@@ -83,12 +84,12 @@ def job(item: dict[str, Any]) -> Job:
         for name, record in _RECORDS.items()
         if name in item
     }
-    plain = ("version_id", "etag", "sha256", "aggregation", "decided_on", "report_key")
+    plain = ("version_id", "etag", "sha256", "aggregation", "decided_on", "report_key", "event")
     return Job(
         **_common(item),
         **{name: item[name] for name in plain if name in item},
         sweeps=int(item.get("sweeps", 0)),
-        dispatched=bool(item.get("dispatched", False)),
+        begun=tuple(name for name in MODALITIES if f"{name}_started" in item),
         fresh=bool(item.get("fresh", False)),
         cache_hit="cache_age" in item,
         cache_age_s=float(item["cache_age"]) if "cache_age" in item else None,

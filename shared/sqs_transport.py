@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -66,6 +68,30 @@ def hand_back(settings: Settings) -> int:
     return _keeper(settings).hand_back()
 
 
+class _Collector:
+    """Stands where the SQS client does, and keeps what is to be sent."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def send_message(self, **request: Any) -> None:
+        self.requests.append(request)
+
+
+_collector: ContextVar[_Collector | None] = ContextVar("collector", default=None)
+
+
+@contextmanager
+def collected() -> Iterator[list[dict[str, Any]]]:
+    """Keep the messages that this thread sends in the context, as requests of SendMessage."""
+    collector = _Collector()
+    token = _collector.set(collector)
+    try:
+        yield collector.requests
+    finally:
+        _collector.reset(token)
+
+
 class Channel(SQS.Channel):
     """A channel whose receives never raise and whose clients come from our settings."""
 
@@ -73,7 +99,7 @@ class Channel(SQS.Channel):
 
     def sqs(self, queue: str | None = None) -> Any:  # noqa: ARG002  # kombu's signature
         """Return the process's SQS client; credentials are botocore's business."""
-        return aws.client(get_settings(), "sqs")
+        return _collector.get() or aws.client(get_settings(), "sqs")
 
     def _size(self, queue: str) -> int:  # noqa: ARG002  # kombu's signature
         """Kombu asks when it declares a queue, and a worker would end where SQS throttles that."""

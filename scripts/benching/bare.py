@@ -19,8 +19,8 @@ _AT_ONCE = 2
 async def drain(settings: Settings, count: int) -> float:
     """Take `count` events off the uploads queue and return how many a second.
 
-    For each: read the first bytes, put a row, send two messages, note that they are sent; then
-    delete in batches.
+    For each: read the first bytes and put a row; then send two messages for each, and delete, in
+    batches.
     """
     done = 0
     async with (
@@ -44,14 +44,6 @@ async def drain(settings: Settings, count: int) -> float:
                 await body.read()
             row = {"pk": {"S": f"bare-{uuid.uuid4().hex}"}}
             await table.put_item(TableName=settings.table, Item=row)
-            for _ in range(2):
-                await sqs.send_message(QueueUrl=aside, MessageBody=message["Body"])
-            await table.update_item(
-                TableName=settings.table,
-                Key=row,
-                UpdateExpression="SET dispatched = :yes",
-                ExpressionAttributeValues={":yes": {"BOOL": True}},
-            )
             return message
 
         async def consume() -> None:
@@ -62,6 +54,12 @@ async def drain(settings: Settings, count: int) -> float:
                 )
                 messages = await asyncio.gather(*map(take, answer.get("Messages", [])))
                 if messages:
+                    bodies = [
+                        {"Id": str(at), "MessageBody": message["Body"]}
+                        for at, message in enumerate(messages)
+                    ]
+                    for _ in range(2):
+                        await sqs.send_message_batch(QueueUrl=aside, Entries=bodies)
                     entries = [
                         {"Id": str(at), "ReceiptHandle": message["ReceiptHandle"]}
                         for at, message in enumerate(messages)

@@ -53,10 +53,15 @@ class House:
         }
 
     def send(self, *records, text=None) -> str:
-        """Send one message to the uploads queue, by hand."""
+        """Send one message to the uploads queue, by hand; its body."""
         body = text or json.dumps({"Records": records})
-        self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
+        self.tell(body)
         return body
+
+    def tell(self, body: str) -> str:
+        """Send one message to the uploads queue; its id."""
+        answer = self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
+        return answer["MessageId"]
 
     def purge(self) -> None:
         """Forget the events of the stand-in."""

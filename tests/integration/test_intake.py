@@ -1,12 +1,14 @@
 """Intake against a real moto server: each upload ends as the right job, and nothing is lost."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 from boto3.s3.transfer import TransferConfig
 
+from shared.errors import ServiceUnavailable
 from shared.records import JobStatus, Outcome
-from workers.intake import admission
+from workers.intake import admission, outgoing
 
 pytestmark = pytest.mark.integration
 MB = 1024 * 1024
@@ -21,7 +23,7 @@ async def test_an_accepted_upload_is_a_job_whose_halves_are_asked_for(house):
     await house.drain()
 
     job = house.store.get(upload.job_id)
-    assert (job.status, job.dispatched) == (JobStatus.QUEUED, True)
+    assert job.status is JobStatus.QUEUED
     assert (job.size_bytes, job.etag) == (len(VIDEO), upload.etag)
     assert house.sent() == (1, 1)
     assert house.depth().dead == 0
@@ -95,17 +97,17 @@ async def test_a_sound_file_wakes_no_video_worker(house):
 
 async def test_the_missing_picture_is_on_record_before_the_sound_is_asked_for(house, monkeypatch):
     """Else a quick audio worker finds no second half, and nobody asks for the verdict."""
-    upload = house.put("uploads/voicemail.wav", SOUND)
     seen = []
 
-    def look(_, modality, job_id):
-        seen.append((modality, house.store.get(job_id).video is not None))
+    def look(_, modality, job_ids):
+        seen.extend((modality, house.store.get(job_id).video is not None) for job_id in job_ids)
+        return {}
 
-    monkeypatch.setattr(admission.queues, "send_analysis", look)
+    monkeypatch.setattr(outgoing.queues, "send_analyses", look)
+    house.put("uploads/voicemail.wav", SOUND)
     await house.drain()
 
     assert seen == [("audio", True)]
-    assert house.store.get(upload.job_id).dispatched
 
 
 async def test_duplicates_are_one_job_and_send_nothing_twice(house):
@@ -123,12 +125,64 @@ async def test_duplicates_are_one_job_and_send_nothing_twice(house):
 async def test_a_duplicate_carries_on_where_the_first_died(house):
     """The first delivery created the job and was killed before it sent the tasks."""
     upload = house.put("uploads/call.mp4", VIDEO)
-    assert not house.store.create(upload, datetime.now(UTC)).job.dispatched
+    house.purge()
+    event = house.tell(json.dumps({"Records": [house.record(upload.key, eTag=upload.etag)]}))
+    assert house.store.create(upload, datetime.now(UTC), event).applied
 
     await house.drain()
 
-    assert house.store.get(upload.job_id).dispatched
     assert house.sent() == (1, 1)
+
+
+async def test_an_event_that_comes_again_leaves_out_what_has_begun(house):
+    """Its process was killed when the tasks were sent and the event was still in the queue."""
+    upload = house.put("uploads/call.mp4", VIDEO)
+    house.purge()
+    event = house.tell(json.dumps({"Records": [house.record(upload.key, eTag=upload.etag)]}))
+    house.store.create(upload, datetime.now(UTC), event)
+    house.store.begin(upload.job_id, "audio", datetime.now(UTC))
+
+    await house.drain()
+
+    assert house.sent() == (0, 1)
+
+
+async def test_a_burst_is_sent_by_the_batch(house, monkeypatch):
+    batches, send = [], outgoing.queues.send_analyses
+
+    def counted(settings, modality, job_ids):
+        batches.append((modality, len(job_ids)))
+        return send(settings, modality, job_ids)
+
+    monkeypatch.setattr(outgoing.queues, "send_analyses", counted)
+    for number in range(20):
+        house.put(f"uploads/{number}.mp4", VIDEO)
+
+    await house.drain()
+
+    assert house.sent() == (20, 20)
+    assert len(batches) < 20, "fewer calls than one by one"
+
+
+async def test_what_sqs_refuses_of_a_batch_comes_again(house, monkeypatch):
+    send, refused = outgoing.queues.send_analyses, []
+
+    def refuse_one(settings, modality, job_ids):
+        if refused:
+            return send(settings, modality, job_ids)
+        refused.append(job_ids[0])
+        taken = send(settings, modality, job_ids[1:]) if job_ids[1:] else {}
+        return {**taken, job_ids[0]: ServiceUnavailable("throttled")}
+
+    monkeypatch.setattr(outgoing.queues, "send_analyses", refuse_one)
+    for number in range(5):
+        house.put(f"uploads/{number}.mp4", VIDEO)
+
+    await house.drain()
+
+    waiting = house.sent()
+    assert min(waiting) == 5
+    assert max(waiting) <= 6, "only the other half of the refused one is sent twice"
 
 
 async def test_a_multipart_upload_of_two_events_is_one_job(house, tmp_path):

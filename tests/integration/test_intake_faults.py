@@ -136,7 +136,7 @@ async def test_sigterm_ends_the_process_with_0_and_loses_nothing(house, start):
 
     await house.drain()
     assert set(house.jobs()) == keys
-    assert all(house.store.get(row.job_id).dispatched for row in house.jobs().values())
+    assert min(house.sent()) >= len(keys)
 
 
 async def test_what_a_last_poll_brings_is_handed_back(house, start):

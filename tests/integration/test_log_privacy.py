@@ -13,6 +13,7 @@ from shared.jobs import JobStore
 from shared.records import Upload
 from shared.telemetry import configure_logging, hide_keys, key_digest
 from workers.intake import admission
+from workers.intake.outgoing import Outgoing
 
 pytestmark = pytest.mark.integration
 KEY = "uploads/kim minsu, passport.mp4"
@@ -45,7 +46,8 @@ def upload_of(settings, body):
 def take_in(settings, upload):
     async def call():
         async with aws.async_client(settings, "s3") as s3:
-            await admission.take_in(settings, s3, JobStore(settings), upload)
+            desk = admission.Desk(settings, s3, JobStore(settings), Outgoing(settings))
+            await admission.take_in(desk, upload)
 
     asyncio.run(call())
 

@@ -107,7 +107,6 @@ def _mend(
         return "given_up"
     for modality in missing:
         queues.send_analysis(settings, modality, job.job_id)
-    store.mark_dispatched(job.job_id, now)
     return "never_started" if len(missing) == len(MODALITIES) else "half_missing"
 
 

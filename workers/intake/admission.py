@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, queues
+from shared import aws
 from shared.containers import AUDIO_CONTAINERS, SNIFF_BYTES, admit
 from shared.errors import (
     GuardianError,
@@ -22,11 +23,12 @@ from shared.errors import (
     WrongBucket,
 )
 from shared.halves import typed_half
-from shared.jobs import JobStore, Written
+from shared.jobs import JobStore
 from shared.objects import pin
-from shared.records import MODALITIES, Upload
+from shared.records import MODALITIES, Job, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 from shared.telemetry import EVENTS, REJECTED, key_digest
+from workers.intake.outgoing import Outgoing
 
 _MISSING: dict[str, type[GuardianError]] = {
     "404": ObjectGone,
@@ -40,23 +42,48 @@ _EMPTY = "InvalidRange"
 _log = structlog.get_logger()
 
 
-async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) -> None:
+@dataclass(frozen=True)
+class Desk:
+    """What uploads are taken in with.
+
+    Attributes:
+        settings: Which installation.
+        s3: An asynchronous client.
+        store: The jobs table.
+        outgoing: Sends the tasks.
+    """
+
+    settings: Settings
+    s3: Any
+    store: JobStore
+    outgoing: Outgoing
+
+
+async def take_in(desk: Desk, upload: Upload, event: str | None = None) -> None:
     """Make the job of an upload and send its tasks, or make it as rejected with a reason.
 
-    A duplicate carries on where the first left off: a job whose tasks were never sent gets them.
+    Tasks are sent by the event that made the job, which is in the queue until they are: when it
+    comes again, those that have begun meanwhile are left out. Another event of the same upload
+    sends nothing.
+
+    Args:
+        desk: What to take it in with.
+        upload: The object.
+        event: Id of the message that tells of it.
 
     Raises:
         WrongBucket: The event is about a bucket that is not ours.
         Retryable: A passing fault; the message must come again.
     """
-    if upload.bucket != settings.uploads_bucket:
+    if upload.bucket != desk.settings.uploads_bucket:
         raise WrongBucket(f"The event is about bucket {upload.bucket!r}.")
+    settings, store = desk.settings, desk.store
     log = _log.bind(key=key_digest(upload.key))
     now = datetime.now(UTC)
     try:
         if not upload.key.startswith(UPLOADS_PREFIX):
             raise KeyOutsideUploads
-        upload, start = await _look(s3, upload)
+        upload, start = await _look(desk.s3, upload)
         container = admit(upload.size_bytes or 0, start, settings.max_upload_bytes)
     except Permanent as error:
         written = await asyncio.to_thread(store.reject, upload, error, now)
@@ -65,11 +92,11 @@ async def take_in(settings: Settings, s3: Any, store: JobStore, upload: Upload) 
         EVENTS.labels("rejected" if written.applied else "duplicate").inc()
         log.info("rejected", job_id=written.job.job_id, reason=error.code)
         return
-    written = await asyncio.to_thread(store.create, upload, now)
+    written = await asyncio.to_thread(store.create, upload, now, event)
     EVENTS.labels("accepted" if written.applied else "duplicate").inc()
     log.info("accepted", job_id=written.job.job_id, container=container, new=written.applied)
-    if not written.job.status.final and not written.job.dispatched:
-        await asyncio.to_thread(_dispatch, settings, store, written, container)
+    if not written.job.status.final and written.job.event in (None, event):
+        await _dispatch(desk, written.job, container)
 
 
 async def _look(s3: Any, upload: Upload) -> tuple[Upload, bytes]:
@@ -101,17 +128,17 @@ async def _look(s3: Any, upload: Upload) -> tuple[Upload, bytes]:
     return found, start
 
 
-def _dispatch(settings: Settings, store: JobStore, written: Written, container: str) -> None:
+async def _dispatch(desk: Desk, job: Job, container: str) -> None:
     """Send the tasks of a job; a container that holds only sound wakes no video worker.
 
     The picture's typed half is stored before the sound is asked for: whoever stores the second
     half sends for the verdict, and that is to be the audio worker.
     """
-    job_id, now = written.job.job_id, datetime.now(UTC)
     wanted = MODALITIES
     if container in AUDIO_CONTAINERS:
-        store.save_partial(job_id, typed_half("video", NoVideoTrack()), now)
+        half, now = typed_half("video", NoVideoTrack()), datetime.now(UTC)
+        await asyncio.to_thread(desk.store.save_partial, job.job_id, half, now)
         wanted = ("audio",)
-    for modality in wanted:
-        queues.send_analysis(settings, modality, job_id)
-    store.mark_dispatched(job_id, now)
+    await asyncio.gather(
+        *(desk.outgoing.ask(name, job.job_id) for name in wanted if name not in job.begun)
+    )

@@ -19,6 +19,7 @@ from shared.settings import Settings
 from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS, RETRIES
 from workers import health
 from workers.intake import admission, events
+from workers.intake.outgoing import Outgoing
 
 #: Port of /health, /ready and /metrics.
 PORT = 9100
@@ -57,7 +58,6 @@ class _Intake:
         self._queue = settings.queue("uploads")
         self._url = queues.queue_url(settings, self._queue)
         self._dead_url = queues.queue_url(settings, settings.dead_letter_queue("uploads"))
-        self._store = JobStore(settings)
         self._stop = asyncio.Event()
         self._batch = min(_BATCH, settings.intake_concurrency)
         #: Messages handled at once; the batches in hand are just enough to fill these places.
@@ -66,7 +66,7 @@ class _Intake:
         self._heard = 0.0
         self._pause_s = _MIN_PAUSE_S
         self._sqs: Any = None
-        self._s3: Any = None
+        self._desk: Any = None
 
     async def run(self) -> None:
         """Consume until stopped."""
@@ -83,9 +83,11 @@ class _Intake:
         try:
             async with (
                 aws.async_client(self._settings, "sqs") as self._sqs,
-                aws.async_client(self._settings, "s3") as self._s3,
+                aws.async_client(self._settings, "s3") as s3,
                 asyncio.TaskGroup() as batches,
             ):
+                store, outgoing = JobStore(self._settings), Outgoing(self._settings)
+                self._desk = admission.Desk(self._settings, s3, store, outgoing)
                 while not self._stop.is_set():
                     if await self._is_paused():
                         continue
@@ -171,7 +173,8 @@ class _Intake:
     async def _take(self, message: Message) -> bool:
         """Take in one message; True when it may be deleted."""
         try:
-            await self._take_uploads(events.parse(message["Body"]))
+            with self._desk.outgoing.in_hand():
+                await self._take_uploads(events.parse(message["Body"]), message["MessageId"])
         except Retryable as error:
             EVENTS.labels("retried").inc()
             RETRIES.labels("intake").inc()
@@ -188,7 +191,7 @@ class _Intake:
             return False
         return True
 
-    async def _take_uploads(self, parsed: events.Parsed) -> None:
+    async def _take_uploads(self, parsed: events.Parsed, event: str) -> None:
         """Take in all uploads of a message; one that is not ours does not hold up the others.
 
         Raises:
@@ -202,7 +205,7 @@ class _Intake:
         for upload in parsed.uploads:
             try:
                 with tracing.span(upload.job_id, "intake"):
-                    await admission.take_in(self._settings, self._s3, self._store, upload)
+                    await admission.take_in(self._desk, upload, event)
             except WrongBucket as error:
                 foreign = error
         if foreign:
