@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "server", "date"}
+#: The kind of a small row beside the jobs, which its key begins with.
+_KIND = re.compile(rb'"pk": ?{"S": ?"([a-z]+):')
 
 
 class CountingWay(ThreadingHTTPServer):
@@ -72,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._onward.close()
             self._onward = None
             return
-        self._note(content)
+        self._note(body, content)
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP_BY_HOP:
@@ -82,14 +84,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _note(self, content: bytes) -> None:
+    def _note(self, body: bytes, content: bytes) -> None:
         signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
         who = signed[1] if signed else "anonymous"
         service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
         if not service:
             what = f"S3 {self.command}"
         elif service.startswith("DynamoDB"):
-            what = f"DynamoDB {operation}"
+            kind = _KIND.search(body)
+            what = f"DynamoDB {operation}{f' ({kind[1].decode()})' if kind else ''}"
         else:
             empty = operation == "ReceiveMessage" and b"ReceiptHandle" not in content
             what = f"SQS {operation}{' (empty)' if empty else ''}"

@@ -220,30 +220,24 @@ def _of_roles(calls: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 def _busy(calls: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
     """Leave out the polls that brought nothing and what is done by the clock."""
     return Counter(
-        {
-            (who, what): count
-            for (who, what), count in calls.items()
-            if not _is_by_the_clock(who, what)
-        }
+        {(who, what): count for (who, what), count in calls.items() if not _is_by_the_clock(what)}
     )
 
 
 #: Calls that the clock makes, not a job: queue depths, the sweeper's queries, leaving processes.
 _BY_THE_CLOCK = {
-    *("DynamoDB Query", "DynamoDB BatchGetItem", "DynamoDB DeleteItem"),
+    *("DynamoDB Query", "DynamoDB BatchGetItem"),
     *("SQS GetQueueAttributes", "SQS GetQueueUrl"),
 }
 
 
-def _is_by_the_clock(who: str, what: str) -> bool:
+def _is_by_the_clock(what: str) -> bool:
     """Tell whether a call would be made without any job: polls, signs of life, pause flags."""
-    sign = what == "DynamoDB PutItem" and who != "intake"
-    flag = what == "DynamoDB GetItem" and who != "aggregator"
-    return sign or flag or what.endswith("(empty)") or what in _BY_THE_CLOCK
+    return what.endswith(("(empty)", "(worker)", "(pause)", "(lost)")) or what in _BY_THE_CLOCK
 
 
 def _price(what: str) -> float:
-    known = PRICES.get(what.removesuffix(" (empty)"))
+    known = PRICES.get(what.partition(" (")[0])
     return known if known is not None else PRICES.get(what.split(maxsplit=1)[0], 0.0)
 
 
