@@ -15,7 +15,7 @@ def retry(settings: Settings, job_id: str) -> Job:
     """Analyse a finished job again: its failed halves, or both where none failed.
 
     Returns:
-        The job, queued again; its earlier verdict is gone.
+        The job, queued again; its verdict has moved to `superseded`, with the models behind it.
 
     Raises:
         UnknownJob: There is no such job.

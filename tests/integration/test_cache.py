@@ -179,12 +179,13 @@ def test_who_asks_for_a_repetition_gets_one(settings):
     job = run(settings, job_of(settings, "one.mp4"), detector)
     run(settings, job.job_id, Detector("audio"))
     model = fusion.load(Registry())
-    service.conclude(settings, JobStore(settings), job.job_id, model, datetime.now(UTC))
+    first = service.conclude(settings, JobStore(settings), job.job_id, model, datetime.now(UTC))
 
     repeat.retry(settings, job.job_id)
     again = run(settings, job.job_id, detector)
 
     assert (detector.asked, again.cache_hit) == (2, False)
+    assert again.superseded == (first.as_superseded(),), "what was said, and by which models"
 
 
 def test_erasing_a_job_forgets_the_result_of_its_content(settings):

@@ -206,11 +206,13 @@ function models(job) {
   const used = new Map();
   for (const ref of [...(job.audio?.models ?? []), ...(job.video?.models ?? []), ...(job.verdict ? [job.verdict.model] : [])]) used.set(ref.name, ref);
   if (!used.size) return null;
+  const shadow = job.verdict?.shadow;
   return h(
     "section",
     { class: "card" },
     h("h2", {}, word("models")),
     h("dl", { class: "facts" }, [...used.values()].map((ref) => h("div", {}, h("dt", {}, `${ref.name} ${ref.version}`), h("dd", { class: "mono break" }, ref.sha256)))),
+    shadow ? h("p", { class: shadow.flip ? "notice" : "quiet" }, word(shadow.flip ? "shadow_flip" : "shadow_same", { n: word(`label_${shadow.label}`), m: shadow.models.map((ref) => `${ref.name} ${ref.version}`).join(", ") })) : null,
   );
 }
 

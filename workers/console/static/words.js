@@ -55,6 +55,7 @@ const WORDS = {
   timeline_label: ["{n} over time; highest {m} at {at}", "시간에 따른 {n}, {at}에 최고 {m}"], up_to: ["up to {n}", "최고 {n}"],
   way: ["The way through the system", "처리 과정"], decided: ["Decided", "판정"], took: ["Took in all", "전체 소요 시간"], waited: ["Of that, waiting and handing over", "그중 대기와 전달"], media: ["Media", "형식"], object: ["Object", "저장 위치"],
   stage_lips_and_sequence: ["lips and order of pictures", "입 모양과 화면 흐름"],
+  shadow_flip: ["Models on trial would say otherwise: {n} ({m}).", "시험 중인 모델은 다르게 판정합니다: {n} ({m})."], shadow_same: ["Models on trial would say the same: {n} ({m}).", "시험 중인 모델도 같게 판정합니다: {n} ({m})."],
   telling: ["Telling others", "외부 알림"], telling_pending: ["not yet delivered", "전달 대기 중"], telling_delivered: ["delivered", "전달됨"], telling_gave_up: ["given up", "전달 포기"],
   stage_fetch: ["fetched", "가져오기"], stage_decode: ["decoded", "디코딩"], stage_speech: ["speech found", "말소리 찾기"], stage_score: ["scored", "점수 계산"], stage_find: ["faces found", "얼굴 찾기"], stage_total: ["all", "전체"], stage_sequence: ["order of pictures", "화면 흐름"], stage_lips: ["lips", "입 모양"], stage_stability: ["checked again", "다시 확인"],
   save_page: ["Download the report", "보고서 내려받기"], save_json: ["Download JSON", "JSON 내려받기"], retry: ["Analyse again", "다시 분석"], erase: ["Erase", "지우기"], erased: ["erased", "지웠습니다"],
