@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kombu.transport import SQS
 
 from shared import aws, flags
+from shared.deletion import Deletion
 from shared.errors import ReceiptLost
 from shared.settings import Settings, get_settings
 from shared.telemetry import LAST_RECEIVE, RECEIVE_ERRORS
@@ -63,8 +64,19 @@ def _job_id(payload: dict[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
+@lru_cache(maxsize=1)
+def _deletion(settings: Settings) -> Deletion:
+    return Deletion(settings)
+
+
+def delete_done(settings: Settings) -> None:
+    """Delete now what is done and waits for others to be deleted with."""
+    _deletion(settings).flush()
+
+
 def hand_back(settings: Settings) -> int:
     """Give every message that this process has in hand to other workers; return how many."""
+    delete_done(settings)
     return _keeper(settings).hand_back()
 
 
@@ -151,13 +163,17 @@ class Channel(SQS.Channel):
         return payloads
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Delete the message; its visibility needs no more renewing.
+        """Delete the message soon, by the batch; its visibility needs no more renewing.
 
         Where that fails, SQS delivers it again, and the task finds its work done.
         """
-        _keeper(get_settings()).release(delivery_tag)
+        receipt = _keeper(get_settings()).release(delivery_tag)
+        if receipt is not None:
+            _deletion(get_settings()).add(receipt)
+            super(SQS.Channel, self).basic_ack(delivery_tag, multiple)
+            return
         try:
-            super().basic_ack(delivery_tag, multiple)
+            super().basic_ack(delivery_tag, multiple)  # let go before it was done
         except (ClientError, BotoCoreError) as error:
             _log.warning("not_deleted", error=str(error))
 

@@ -77,6 +77,7 @@ def run(settings: Settings, role: Role) -> int:
         worker.start()
     finally:
         stop.set()
+        sqs_transport.delete_done(settings)
         server.shutdown()
     return int(worker.exitcode or 0)
 

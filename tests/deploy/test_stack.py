@@ -30,6 +30,7 @@ MISSING = "without it S3 answers 403 for an object that is gone, which looks lik
 RARE = {
     f"intake sqs:ChangeMessageVisibility {P}-uploads": "gives a message back that failed",
     f"intake sqs:SendMessage {P}-uploads-dlq": "keeps what it cannot read",
+    f"intake dynamodb:UpdateItem {P}-jobs": "stores that a sound file has no pictures",
     f"intake s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
     f"intake s3:ListBucket {P}-uploads": MISSING,
     f"audio sqs:ChangeMessageVisibility {P}-audio": "keeps a job longer than the visibility",
