@@ -363,6 +363,18 @@ def test_a_copy_is_found_though_every_second_frame_of_the_source_is_held():
     assert "duplicated_run" in kinds
 
 
+@pytest.mark.parametrize(("period", "kinds"), [(9, set()), (40, {"duplicated_run"})])
+def test_a_quick_movement_that_repeats_itself_is_no_copy_but_a_loop_is(period, kinds):
+    rng = np.random.default_rng(3)
+    cycle = shot(period)
+    waving = [
+        np.uint8(np.clip(cycle[at % period] + rng.normal(0, 0.4, (48, 64)), 0, 255))
+        for at in range(160)
+    ]
+
+    assert {kind for kind, _, _ in found(waving)} & {"duplicated_run"} == kinds
+
+
 def test_a_rest_in_front_of_a_camera_is_no_frozen_run():
     frames = shot(150)
     rng = np.random.default_rng(8)

@@ -48,6 +48,9 @@ _FLOOR = 0.15
 MIN_LAG, MAX_LAG = 5, 3000
 #: Percentile of the steps beside a run that tells whether it moves there.
 _BUSY = 65
+#: A copy follows what it was copied from, so it is no longer than its lag; what is longer by this
+#: factor and comes back sooner than this, in seconds, is a movement that repeats itself.
+PERIODIC, PERIOD_S = 1.3, 1.0
 _BLOCK = 256
 _BESIDE_LAG = 2  # neighbours of a frame
 
@@ -119,7 +122,14 @@ def duplicated_runs(motion: Motion) -> list[Run]:
             beside = 0.5 * (change[:-2] + change[2:])
             nearer = np.clip(0.5 * np.log(beside / change[1:-1]), *NEARER)
             runs.add(place, nearer - USUALLY_NEARER)
-    return _without_overlaps(runs.finish(), key=lambda run: -run.contrast)
+    found = _without_overlaps(runs.finish(), key=lambda run: -run.contrast)
+    return [run for run in found if not _periodic(run, motion)]
+
+
+def _periodic(run: Run, motion: Motion) -> bool:
+    """Tell whether a run goes on over itself, time and again, as quick movements do."""
+    lag_s = motion.times_s[run.start] - motion.times_s[run.start - run.lag]
+    return run.stop - run.start > PERIODIC * run.lag and lag_s < PERIOD_S
 
 
 class _Runs:
