@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.settings import get_settings
 from torturing.faults import Fault, Weather
 
 #: Shares of messages; an event of S3 is lost for good, a task is never (SQS keeps those).
@@ -23,6 +24,8 @@ _THROTTLED = {
     "AmazonSQS": "RequestThrottled",
     "DynamoDB_20120810": "ProvisionedThroughputExceededException",
 }
+#: The stand-in goes by the service that a call is signed for; unsigned, it would take it for S3's.
+_SIGNED = "AWS4-HMAC-SHA256 Credential=torture/20260101/{region}/sqs/aws4_request"
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
@@ -71,6 +74,7 @@ class FaultyWay(ThreadingHTTPServer):
             "X-Amz-Target": f"AmazonSQS.{operation}",
             "Content-Type": "application/x-amz-json-1.0",
             "Host": self.target.netloc,
+            "Authorization": _SIGNED.format(region=get_settings().region),
         }
         body = json.dumps(request).encode()
         answer: dict[str, Any] = json.loads(self.call("POST", "/", headers, body)[2] or b"{}")
