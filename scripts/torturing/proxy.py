@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.settings import get_settings
+from shared.settings import UPLOADS_PREFIX, get_settings
 from torturing.faults import Fault, Weather
 
 #: Shares of messages; an event of S3 is lost for good, a task is never (SQS keeps those).
@@ -41,7 +41,8 @@ class FaultyWay(ThreadingHTTPServer):
         Args:
             target: URL of the stand-in.
             weather: What goes wrong.
-            events_queue: Name of the queue whose messages come from S3, not through this way.
+            events_queue: Name of the queue whose messages come from S3, not through this way; the
+                bucket of the uploads has the same.
         """
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target)
@@ -114,10 +115,21 @@ class FaultyWay(ThreadingHTTPServer):
         if delayed:
             delay_s = self.weather.delay_s(LONGEST_DELAY_S)
             self.sqs("SendMessage", {**copy, "DelaySeconds": delay_s})
-        elif not self.weather.happens("events_lost", LOST):
+        elif not (
+            self._is_looked_for(message["Body"]) and self.weather.happens("events_lost", LOST)
+        ):
             return True
         self.sqs("DeleteMessage", {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]})
         return False
+
+    def _is_looked_for(self, event: str) -> bool:
+        """Tell whether the sweeper finds the upload of an event that is lost: one of ours."""
+        try:
+            (record,) = json.loads(event)["Records"]
+            bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        return bucket == self.events_queue and str(key).startswith(UPLOADS_PREFIX)
 
 
 class _Handler(BaseHTTPRequestHandler):
