@@ -96,9 +96,7 @@ def running(
     logs = settings.state_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stand_in = _spawn(
-            "aws", [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], logs, {}
-        )
+        stand_in = _spawn("aws", [sys.executable, "-m", "workers.standin", str(port)], logs, {})
         stack.callback(_stop, [stand_in])
         _wait(stand_in, f"{endpoint}/moto-api/")
         provision(here)

@@ -223,7 +223,7 @@ def _stand_in(directory: Path) -> Iterator[Settings]:
     port = _free_port()
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
-    command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
+    command = [sys.executable, "-m", "workers.standin", str(port)]
     with _process(command, {}):
         settings = Settings(
             endpoint_url=f"http://{HOST}:{port}",

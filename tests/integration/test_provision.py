@@ -21,7 +21,8 @@ def settings(endpoint_url):
 
 def names(settings):
     """All queues and buckets, and the table, of the installation."""
-    found = [*aws.client(settings, "dynamodb").list_tables()["TableNames"]]
+    pages = aws.client(settings, "dynamodb").get_paginator("list_tables").paginate()
+    found = [name for page in pages for name in page["TableNames"]]
     found += [row["Name"] for row in aws.client(settings, "s3").list_buckets()["Buckets"]]
     listed = aws.client(settings, "sqs").list_queues(QueueNamePrefix=settings.prefix)
     found += [url.rpartition("/")[2] for url in listed.get("QueueUrls", [])]
