@@ -10,7 +10,7 @@ import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from shared.settings import UPLOADS_PREFIX, get_settings
 from torturing.faults import Fault, Weather
@@ -82,13 +82,16 @@ class FaultyWay(ThreadingHTTPServer):
         return answer
 
     def sent(self, body: bytes) -> bytes:
-        """Double or delay a message on its way into a queue; return the call as it goes on."""
+        """Double or delay messages on their way into a queue; return the call as it goes on."""
         request = json.loads(body)
-        if self.weather.happens("tasks_doubled", DOUBLED):
-            delay_s = self.weather.delay_s(LONGEST_DELAY_S)
-            self.sqs("SendMessage", {**request, "DelaySeconds": delay_s})
-        if self.weather.happens("tasks_delayed", DELAYED):
-            request["DelaySeconds"] = self.weather.delay_s(LONGEST_DELAY_S)
+        for message in request.get("Entries", [request]):
+            if self.weather.happens("tasks_doubled", DOUBLED):
+                copy = {name: value for name, value in message.items() if name != "Id"}
+                delay_s = self.weather.delay_s(LONGEST_DELAY_S)
+                url = request["QueueUrl"]
+                self.sqs("SendMessage", {**copy, "QueueUrl": url, "DelaySeconds": delay_s})
+            if self.weather.happens("tasks_delayed", DELAYED):
+                message["DelaySeconds"] = self.weather.delay_s(LONGEST_DELAY_S)
         return json.dumps(request).encode()
 
     def received(self, asked: bytes, answer: Answer) -> Answer:
@@ -129,7 +132,7 @@ class FaultyWay(ThreadingHTTPServer):
             bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
         except (ValueError, KeyError, TypeError):
             return False
-        return bucket == self.events_queue and str(key).startswith(UPLOADS_PREFIX)
+        return bucket == self.events_queue and unquote_plus(key).startswith(UPLOADS_PREFIX)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -152,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> Answer:
         operation = self.headers.get("X-Amz-Target", "")
-        if operation == "AmazonSQS.SendMessage":
+        if operation in ("AmazonSQS.SendMessage", "AmazonSQS.SendMessageBatch"):
             body = self.server.sent(body)
         headers = {name: value for name, value in self.headers.items() if name != "Content-Length"}
         answer = self.server.call(self.command, self.path, headers, body)

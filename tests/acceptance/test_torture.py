@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_nothing_is_lost_in_a_storm():
     done = subprocess.run(
-        [ROOT / "scripts" / "torture", "--short", "--json"],
+        [ROOT / "scripts" / "torture", "--short", "--seed", "72464", "--json"],
         env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
         capture_output=True,
         text=True,
@@ -27,8 +27,11 @@ def test_nothing_is_lost_in_a_storm():
     jobs, weather, blows = outcome["jobs"], outcome["weather"], outcome["blows"]
     assert jobs["complete"] + jobs["rejected"] == outcome["uploads"]
     assert (jobs["files_left"], jobs["processes_left"]) == (0, 0)
-    # it was a storm: calls failed, AWS was cut off, and each kind of process was ended
+    # it was a storm: calls failed, messages were doubled, delayed and lost, AWS was cut off, and
+    # each kind of process was ended
     assert weather["cuts"] == 1
     assert any(what.startswith("fault_") for what in weather)
+    for fate in ("events_doubled", "events_delayed", "events_lost", "tasks_doubled"):
+        assert weather[fate]
     for role in ("intake", "audio", "video", "aggregator"):
         assert any(blow.startswith(role) for blow in blows)
