@@ -34,8 +34,8 @@ from shared.records import Media
 PROTOCOLS = "file,pipe"
 #: The time in a line of ffmpeg's filter `showinfo`, written as %g, or NOPTS.
 SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)")
-#: The name of a second output in a command; see `Child.second`.
-SECOND_PIPE = "pipe:second"
+#: The names of further outputs in a command; see `Child.beside`.
+BESIDE_PIPES = ("pipe:second", "pipe:third")
 #: Room in a child's pipe (16 s of sound), so that it decodes on while we work on what is there.
 _PIPE_BYTES = 1024 * 1024
 #: How often the clock of a child is looked at, in seconds.
@@ -79,17 +79,15 @@ def open_input(path: Path, media: Media, **options: Any) -> Any:
     )
 
 
-def compile_quiet(stream: Any, *, beside: Any = None, **output: Any) -> list[str]:
+def compile_quiet(stream: Any, *, beside: Any = (), **output: Any) -> list[str]:
     """Turn an ffmpeg-python graph into the command line of a quiet child that writes to a pipe.
 
     Args:
         stream: What is written.
-        beside: Another output of the same graph, if any.
+        beside: Other outputs of the same graph.
         **output: Options of the output.
     """
-    node = ffmpeg.output(stream, "pipe:1", **output)
-    if beside is not None:
-        node = ffmpeg.merge_outputs(node, beside)
+    node = ffmpeg.merge_outputs(ffmpeg.output(stream, "pipe:1", **output), *beside)
     command: list[str] = node.global_args(
         *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "repeat+level+info")
     ).compile()
@@ -110,7 +108,7 @@ class Child:
         pattern: What to look for in the log; see `next_time_s`.
         reads: Further files and directories that may be read.
         errors: Errors in the log so far.
-        second: What the child writes to `SECOND_PIPE`, where its command names that.
+        beside: What the child writes to those of `BESIDE_PIPES` that its command names.
     """
 
     command: list[str]
@@ -128,12 +126,14 @@ class Child:
         self._layers = sandbox.layers(self.limits.sandbox)
         started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
         command = self._full_command()
-        self.second: IO[bytes]
+        self.beside: list[IO[bytes]] = []
         passed: tuple[int, ...] = ()
-        if SECOND_PIPE in command:
-            read, write = os.pipe()
-            self.second, passed = os.fdopen(read, "rb"), (write,)
-            command[command.index(SECOND_PIPE)] = f"pipe:{write}"
+        for name in BESIDE_PIPES:
+            if name in command:
+                read, write = os.pipe()
+                self.beside.append(os.fdopen(read, "rb"))
+                passed = (*passed, write)
+                command[command.index(name)] = f"pipe:{write}"
         self._watcher = threading.Thread(
             target=self._run, args=(command, passed, started), daemon=True
         )
@@ -142,14 +142,15 @@ class Child:
         for end in passed:  # the child has its own
             os.close(end)
         if isinstance(process, OSError):
-            if passed:
-                self.second.close()
+            for pipe in self.beside:
+                pipe.close()
             raise process
         self._process = process
         assert self._process.stdout
         self.stdout: IO[bytes] = self._process.stdout
         with contextlib.suppress(OSError):  # beyond what this user may have in all pipes together
-            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            for pipe in (self.stdout, *self.beside):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         return self
@@ -159,9 +160,8 @@ class Child:
         self._process.wait()
         self._watcher.join()
         self._reader.join()
-        self.stdout.close()
-        if SECOND_PIPE in self.command:
-            self.second.close()
+        for pipe in (self.stdout, *self.beside):
+            pipe.close()
 
     def kill(self) -> None:
         """End the child and all that it started; its pipes end with it."""
@@ -208,7 +208,7 @@ class Child:
         except OSError as error:
             started.put(error)
             return
-        outputs = [process.stdout, *([self.second] if passed else [])]
+        outputs = [process.stdout, *self.beside]
         started.put(process)
         poll = select.poll()
         poll.register(ended, select.POLLIN)

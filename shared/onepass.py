@@ -1,24 +1,25 @@
-"""One decode of pictures for two uses: each small and grey, every n-th large.
+"""One decode of pictures for three uses: each small and grey, every n-th large, bursts between.
 
-Decoding costs many times what scaling does, so both sizes leave the same child, on two pipes.
+Decoding costs many times what scaling does, so all sizes leave the same child, on three pipes.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.decoder import (
+    BESIDE_PIPES,
     DEFAULT_LIMITS,
-    SECOND_PIPE,
     SHOWINFO,
     Child,
     DecodeLimits,
@@ -29,11 +30,12 @@ from shared.errors import DecoderTimeout, Undecodable
 from shared.media import MAX_DECODED_S, MAX_SIDE_PX, Frame, Sampling, scaled_size
 from shared.records import Media, Track
 
-#: Large pictures that are decoded ahead while the one before is looked at.
-_AHEAD = 3
-#: The end of the large pictures.
-_END = b""
+#: Large pictures, and those of bursts, that are decoded ahead of who looks at them.
+_AHEAD, _BURST_AHEAD = 3, 24
+#: How far behind the end of a stretch the input is read, in seconds.
+_BEYOND_S = 0.2
 
+Item = TypeVar("Item")
 Grey = tuple[float, NDArray[np.uint8]]
 
 
@@ -54,38 +56,77 @@ class _Times:
             return self.known[index]
 
 
-@dataclass
-class _Ahead:
-    """A few large pictures between the thread that reads and the one that looks."""
+@dataclass(frozen=True)
+class Bursts:
+    """Pictures that are wanted in close succession, besides.
 
-    pictures: deque[bytes] = field(default_factory=deque)
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    closed: bool = False
+    Attributes:
+        numbers: Of the pictures of each burst, counted from the first that is decoded; apart from
+            each other, in order.
+        side_px: They are scaled down so that the longer side is at most this.
+    """
 
-    def put(self, picture: bytes) -> bool:
-        """Hand one over when there is room; False where nobody wants more."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.closed or len(self.pictures) < _AHEAD)
-            self.pictures.append(picture)
-            self.changed.notify_all()
-            return not self.closed
+    numbers: tuple[range, ...]
+    side_px: int
 
-    def take(self) -> bytes:
-        """Wait for the next one; `_END` is the last."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.pictures)
-            self.changed.notify_all()
-            return self.pictures.popleft()
+    @property
+    def condition(self) -> str:
+        """The pictures as an expression of ffmpeg's filter `select`."""
+        return "+".join(
+            f"between(n,{burst.start},{burst[-1]})*not(mod(n-{burst.start},{burst.step}))"
+            for burst in self.numbers
+        )
+
+
+class _Ahead(Generic[Item]):
+    """A few pictures between the thread that reads and the one that looks."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._items: deque[Item | None] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, item: Item | None) -> bool:
+        """Hand one over when there is room, None after the last; False where nobody wants more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._room)
+            if not self._closed:
+                self._items.append(item)
+            self._changed.notify_all()
+            return not self._closed
+
+    def __iter__(self) -> Iterator[Item]:
+        """Wait for each in turn, until the last or until nobody wants more."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._items)
+                item = None if self._closed else self._items.popleft()
+                self._changed.notify_all()
+            if item is None:
+                return
+            yield item
+
+    def end(self) -> None:
+        """Let the last one be the last, without waiting for room."""
+        with self._changed:
+            self._items.append(None)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Want no more."""
-        with self.changed:
-            self.closed = True
-            self.changed.notify_all()
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
 
 
 class OnePassReader:
     """Stream every n-th picture of a stretch, and gather all of them small and grey; iterate once.
+
+    Where `bursts` are wanted too, another thread has to take them from `burst_frames`, or say by
+    `skip_bursts` that nobody will: they hold up the other pictures. It waits until the reader is
+    iterated, or `end` says that it will not be.
 
     Attributes:
         size: Width and height of the large pictures, in pixels.
@@ -105,6 +146,7 @@ class OnePassReader:
         grey_side_px: int,
         max_greys: int,
         max_side_px: int = MAX_SIDE_PX,
+        bursts: Bursts | None = None,
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare the reader; nothing runs before the first picture is asked for.
@@ -122,18 +164,28 @@ class OnePassReader:
         self._grey_size = scaled_size(track, grey_side_px)
         self._limits = limits
         self._start_s = sampling.start_s
+        self._bursts = bursts
+        self._burst_size = scaled_size(track, bursts.side_px) if bursts else (0, 0)
+        self._burst_ahead: _Ahead[Frame] = _Ahead(_BURST_AHEAD)
         options = {"ss": sampling.start_s} if sampling.start_s else {}
-        both = open_input(path, media, **options)[str(track.index)].filter("showinfo", checksum=0)
-        both = both.filter_multi_output("split")
-        large = both[0].filter("select", f"not(mod(n,{sampling.every}))")
-        small = both[1].filter("scale", *self._grey_size, flags="area").filter("format", "gray")
+        if (
+            sampling.length_s
+        ):  # outputs that end early would let it decode on; their own `t` is exact
+            options["t"] = sampling.length_s + _BEYOND_S
+        shown = open_input(path, media, **options)[str(track.index)].filter("showinfo", checksum=0)
+        parts = shown.filter_multi_output("split", 3 if bursts else 2)
+        large = parts[0].filter("select", f"not(mod(n,{sampling.every}))")
+        small = parts[1].filter("scale", *self._grey_size, flags="area").filter("format", "gray")
         length_s = sampling.length_s or MAX_DECODED_S
         raw: dict[str, Any] = {"format": "rawvideo", "fps_mode": "passthrough", "t": length_s}
+        greys, close = BESIDE_PIPES
+        beside = [ffmpeg.output(small, greys, **raw, pix_fmt="gray", **{"frames:v": max_greys})]
+        if bursts:
+            dense = parts[2].filter("select", bursts.condition).filter("scale", *self._burst_size)
+            beside.append(ffmpeg.output(dense, close, **raw, pix_fmt="bgr24"))
         self._command = compile_quiet(
             large.filter("scale", *self.size),
-            beside=ffmpeg.output(
-                small, SECOND_PIPE, **raw, pix_fmt="gray", **{"frames:v": max_greys}
-            ),
+            beside=beside,
             **raw,
             pix_fmt="bgr24",
             **{"frames:v": max_frames},
@@ -147,19 +199,18 @@ class OnePassReader:
             DecoderTimeout: The decoder did not finish in time.
         """
         width, height = self.size
-        ahead, index = _Ahead(), 0
+        ahead: _Ahead[bytes] = _Ahead(_AHEAD)
+        index = 0
         with Child(self._command, self._limits, SHOWINFO) as child:
             times = _Times(child, self._start_s)
-            readers = (
-                threading.Thread(target=self._read_greys, args=(child.second, times), daemon=True),
-                threading.Thread(
-                    target=_read_ahead, args=(child.stdout, 3 * width * height, ahead), daemon=True
-                ),
-            )
-            for reader in readers:
-                reader.start()
+            greys, *close = child.beside
+            readers = [
+                _started(self._read_greys, greys, times),
+                _started(_read_ahead, child.stdout, 3 * width * height, ahead),
+                *(_started(self._read_bursts, pipe, times) for pipe in close),
+            ]
             try:
-                while data := ahead.take():
+                for data in ahead:
                     image = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
                     yield Frame(index, times.of(index * self._every), image)
                     index += 1
@@ -174,6 +225,27 @@ class OnePassReader:
             if index == 0:
                 raise Undecodable(f"The picture could not be decoded: {child.last_error()}.")
 
+    def burst_frames(self) -> Iterator[tuple[int, Frame]]:
+        """Yield each picture of the bursts with its burst's number, in order.
+
+        Another thread iterates over the reader. What is left when this one is left is skipped.
+        """
+        if not self._bursts:
+            return
+        numbers = [n for n, burst in enumerate(self._bursts.numbers) for _ in burst]
+        try:
+            yield from zip(numbers, self._burst_ahead, strict=False)  # the recording may end early
+        finally:
+            self.skip_bursts()
+
+    def skip_bursts(self) -> None:
+        """Say that nobody takes the pictures of bursts any more."""
+        self._burst_ahead.close()
+
+    def end(self) -> None:
+        """Say that nobody iterates any more."""
+        self._burst_ahead.end()
+
     def _read_greys(self, pipe: IO[bytes], times: _Times) -> None:
         """Gather the small pictures; the end of the log or of its patience ends them."""
         width, height = self._grey_size
@@ -184,10 +256,33 @@ class OnePassReader:
             except (Undecodable, DecoderTimeout):
                 return
 
+    def _read_bursts(self, pipe: IO[bytes], times: _Times) -> None:
+        """Hand on the pictures of bursts; read to the end, since unread ones hold up the others."""
+        assert self._bursts
+        width, height = self._burst_size
+        size, wanted = 3 * width * height, True
+        numbers = itertools.chain.from_iterable(self._bursts.numbers)
+        while len(data := pipe.read(size)) == size:
+            number = next(numbers, None)
+            if not wanted or number is None:
+                continue
+            picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+            try:
+                wanted = self._burst_ahead.put(Frame(number, times.of(number), picture))
+            except (Undecodable, DecoderTimeout):
+                wanted = False
+        self._burst_ahead.put(None)
 
-def _read_ahead(pipe: IO[bytes], size: int, ahead: _Ahead) -> None:
+
+def _started(work: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def _read_ahead(pipe: IO[bytes], size: int, ahead: _Ahead[bytes]) -> None:
     """Hand on whole pictures until the pipe ends or nobody wants more."""
-    wanted = True
-    while wanted and len(data := pipe.read(size)) == size:
-        wanted = ahead.put(data)
-    ahead.put(_END)
+    while len(data := pipe.read(size)) == size:
+        if not ahead.put(data):
+            return
+    ahead.put(None)

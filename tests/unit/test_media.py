@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from shared.media import (
     probe,
     scaled_size,
 )
-from shared.onepass import OnePassReader
+from shared.onepass import Bursts, OnePassReader
 from shared.records import Media, Track
 from workers.samples import SAMPLES
 
@@ -346,3 +347,56 @@ def test_one_pass_that_is_left_early_leaves_no_thread_and_no_file():
 
     assert threading.active_count() == threads
     assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+BURSTS = Bursts((range(3, 12, 2), range(20, 26)), side_px=160)
+
+
+def with_bursts(every=5):
+    media = probe(SAMPLES[0])
+    (track,) = media.of_kind("video")
+    once = OnePassReader(
+        *(SAMPLES[0], media, track, Sampling(every=every)),
+        max_frames=40,
+        grey_side_px=64,
+        max_greys=300,
+        bursts=BURSTS,
+    )
+    return once, FrameReader(SAMPLES[0], media, track, Sampling(every=1), max_side_px=160)
+
+
+def test_bursts_are_the_pictures_asked_for_with_their_times():
+    once, every_one = with_bursts()
+    with ThreadPoolExecutor(1) as beside:
+        pending = beside.submit(lambda: list(once.burst_frames()))
+        large = list(once)
+        taken = pending.result(60)
+
+    numbers = [number for burst in BURSTS.numbers for number in burst]
+    pictures = list(every_one)
+    assert [frame.index for _, frame in taken] == numbers
+    assert [burst for burst, _ in taken] == [0] * 5 + [1] * 6
+    for _, frame in taken:
+        assert frame.pts_s == pictures[frame.index].pts_s
+        assert (frame.image == pictures[frame.index].image).all()
+    assert [frame.pts_s for frame in large] == [frame.pts_s for frame in pictures[::5][:40]]
+
+
+def test_who_leaves_bursts_early_or_skips_them_holds_up_nobody():
+    once, _ = with_bursts(every=1)
+    with ThreadPoolExecutor(1) as beside:
+        pending = beside.submit(lambda: next(once.burst_frames()))
+        assert len(list(once)) == 40
+        assert pending.result(60)[1].index == 3
+
+    skipped, _ = with_bursts(every=1)
+    skipped.skip_bursts()
+    assert len(list(skipped)) == 40
+
+
+def test_who_waits_for_bursts_of_a_reader_that_is_never_iterated_is_let_go():
+    once, _ = with_bursts()
+    with ThreadPoolExecutor(1) as beside:
+        pending = beside.submit(lambda: list(once.burst_frames()))
+        once.end()
+        assert pending.result(60) == []

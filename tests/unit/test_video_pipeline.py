@@ -143,6 +143,31 @@ def test_of_a_long_recording_stretches_are_examined_and_faces_are_looked_for_in_
     assert half.llr == pytest.approx(whole.llr, abs=0.3)
 
 
+def moving(path, duration_s):
+    """The sample seen by an unsteady camera, so that its mouth moves."""
+    return make(
+        path,
+        *("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", str(duration_s), "-an"),
+        *("-vf", "crop=320:320:x='40+25*sin(2*t)':y='40+20*sin(3*t)',noise=c0s=6:c0f=t"),
+        *("-preset", "ultrafast", "-g", "50"),
+    )
+
+
+def test_mouths_are_the_same_with_a_decoder_of_their_own_and_on_the_way(tmp_path, detector):
+    clip = moving(tmp_path / "short.mp4", 20)
+    on_the_way, own = look(clip, detector).result, look(clip, detector, sequence=False).result
+
+    assert on_the_way.sync
+    assert on_the_way.sync == own.sync
+
+
+def test_mouths_of_a_long_recording_are_followed_in_its_stretches(tmp_path, detector):
+    half = look(moving(tmp_path / "longer.mp4", 32), detector).result
+
+    assert len({series.start_s for series in half.sync}) == 2
+    assert half.coverage.dropped["pictures_not_examined"] > 150
+
+
 def test_mouths_are_followed_where_the_first_bursts_showed_none(tmp_path, detector):
     late = make(
         tmp_path / "late.mp4",

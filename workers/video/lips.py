@@ -21,6 +21,7 @@ from shared.agreement import (
     stretches,
 )
 from shared.media import Frame
+from shared.onepass import Bursts
 from shared.records import SyncSeries
 from workers.video.faces import Face, FaceFinder, Image, cut, overlap
 from workers.video.tracks import similarity
@@ -37,6 +38,8 @@ MOST_HZ = 65
 BURST_SIDE_PX = 640
 #: The detector looks at every n-th picture of a burst; points between are interpolated.
 FIND_EVERY = 3
+#: And before there was a first face, at every n-th.
+SEARCH_EVERY = 9
 #: It looks at a square this much wider than the last face, scaled to this side in pixels.
 NEAR_MARGIN, NEAR_SIDE_PX = 2.0, 160
 #: Boxes of one face overlap at least this much from look to look.
@@ -107,9 +110,57 @@ def bursts(times: Sequence[float], duration_s: float, keys: Sequence[float] = ()
     else:
         starts = [start + SEARCH_S / 2 for start, _ in stretches(duration_s)]
     seen = [sum(start <= time < start + BURST_S for time in times) for start in starts]
-    good = [start for start, count in zip(starts, seen, strict=True) if 2 * count >= max(seen)]
-    picks = np.linspace(0, len(good) - 1, min(BURSTS, len(good)) + 2)[1:-1]
-    return [(good[round(pick)], BURST_S) for pick in picks]
+    return _some(
+        [start for start, count in zip(starts, seen, strict=True) if 2 * count >= max(seen)]
+    )
+
+
+def bursts_on_the_way(duration_s: float, spans: Sequence[Span]) -> list[Span]:
+    """Choose when to look closely, before any face was seen, in what is decoded anyway.
+
+    Args:
+        duration_s: Length of the recording, in seconds.
+        spans: Start and length of what is decoded picture by picture, in order, in seconds; empty
+            where that is all of it.
+
+    Returns:
+        Start and length of each burst; empty where the recording is so long that only parts of
+        its sound are heard, see `shared.agreement.stretches`.
+    """
+    if duration_s > WHOLE_S:
+        return []
+    if not spans:
+        return bursts(np.arange(0.0, max(1.0, duration_s)).tolist(), duration_s)
+    return _some(
+        [
+            start + n * BURST_S
+            for start, length in spans
+            for n in range(int((length + _INTO_S) / BURST_S))
+        ]
+    )
+
+
+def pictures(spans: Sequence[Span], from_s: float, fps: float) -> Bursts:
+    """Say which pictures of a decoder belong to bursts.
+
+    Args:
+        spans: Start and length of each burst, in seconds.
+        from_s: Where the decoder begins, in seconds.
+        fps: Pictures a second.
+    """
+    every = max(1, int(fps / RATE_HZ + 0.01))
+    numbers = []
+    for start_s, length_s in spans:
+        first = round((start_s - from_s) * fps)
+        count = min(round(length_s * fps), int(length_s * MOST_HZ) * every)
+        numbers.append(range(first, first + max(1, count), every))
+    return Bursts(tuple(numbers), BURST_SIDE_PX)
+
+
+def _some(starts: Sequence[float]) -> list[Span]:
+    """Choose bursts from the middle of equal parts of those that are possible."""
+    picks = np.linspace(0, len(starts) - 1, min(BURSTS, len(starts)) + 2)[1:-1]
+    return [(starts[round(pick)], BURST_S) for pick in picks]
 
 
 def _snap(start_s: float, keys: Sequence[float], last_s: float) -> float:
@@ -156,9 +207,9 @@ def _follow(frames: Iterable[Frame], finder: FaceFinder) -> list[_Run]:
     held: list[Frame] = []
     for number, frame in enumerate(frames):
         held.append(frame)
-        if number % FIND_EVERY:
-            continue
         last = runs[-1].looked[-1] if runs[-1].looked else None
+        if number % (FIND_EVERY if last or len(runs) > 1 else SEARCH_EVERY):
+            continue
         face = _go_on(frame.image, finder, last[1]) if last else None
         if face is None:
             face = next(iter(finder.find(frame.image)), None)

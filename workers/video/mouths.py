@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from shared.agreement import RATE_HZ, Projection, Span
 from shared.errors import Undecodable
-from shared.media import DecodeLimits, FrameReader, Sampling
+from shared.media import DecodeLimits, Frame, FrameReader, Sampling
+from shared.onepass import OnePassReader
 from shared.records import Media, SyncSeries, Track
 from workers.video import lips
 from workers.video.faces import FaceFinder
@@ -42,6 +44,26 @@ class Mouths:
         self._every = max(1, int((track.fps or RATE_HZ) / RATE_HZ + 0.01))
         self._duration_s = track.duration_s or media.duration_s or 0.0
         self._looked: list[Span] = []
+
+    def follow_on_the_way(
+        self, bursts: Sequence[Span], readers: Sequence[OnePassReader]
+    ) -> tuple[SyncSeries, ...]:
+        """Look closely at bursts that are decoded with the other pictures, in another thread.
+
+        Args:
+            bursts: Their starts and lengths, in seconds.
+            readers: What decodes them.
+        """
+        self._looked.extend(bursts)
+        found: tuple[SyncSeries, ...] = ()
+        try:
+            for reader in readers:
+                for _, numbered in groupby(reader.burst_frames(), key=lambda item: item[0]):
+                    found += self._series(frame for _, frame in numbered)
+        finally:
+            for reader in readers:
+                reader.skip_bursts()
+        return found
 
     def follow(self, any_face: SimpleQueue[bool], keys: Sequence[float]) -> tuple[SyncSeries, ...]:
         """Wait until a face is seen anywhere, then look closely at evenly spread bursts.
@@ -77,11 +99,14 @@ class Mouths:
                 continue
             self._looked.append(burst)
             try:
-                mouths = lips.watch(self._frames(burst), self._finder, self.dropped)
-                found += lips.series(mouths, self._projection, self.dropped)
+                found += self._series(self._frames(burst))
             except Undecodable:
                 self.dropped["undecodable_bursts"] += 1
         return found
+
+    def _series(self, frames: Iterable[Frame]) -> tuple[SyncSeries, ...]:
+        mouths = lips.watch(frames, self._finder, self.dropped)
+        return lips.series(mouths, self._projection, self.dropped)
 
     def _frames(self, burst: Span) -> FrameReader:
         start_s, length_s = burst

@@ -132,18 +132,22 @@ def analyze(
     tracks = media.of_kind("video")
     if not tracks:
         raise NoVideoTrack
-    chosen = Choice(sample_every, max_frames, sequence_s if sequence else 0.0)
+    chosen = Choice(sample_every, max_frames, sequence_s if sequence else 0.0, bursts=sync)
     track, source, frames = _open_first(path, media, tracks, chosen, limits)
     seen, mouths = _Seen(), Mouths(path, media, track, detector.finder, detector.mouth, limits)
-    with ThreadPoolExecutor(1) as beside:  # mouths wait for another decoder: both cores are used
-        pending = beside.submit(mouths.follow, seen.any_face, source.keys_s) if sync else None
+    with ThreadPoolExecutor(1) as beside:  # both cores are used
+        if source.bursts:
+            pending = beside.submit(mouths.follow_on_the_way, source.bursts, source.stretches)
+        elif sync:
+            pending = beside.submit(mouths.follow, seen.any_face, source.keys_s)
         try:
             _look(seen, frames, detector, clock)
         finally:
+            source.close()
             seen.any_face.put(False)  # whoever waits for a first face waits no longer
         looked = clock()
         order = _sequence(path, media, track, limits, source) if sequence else Consistency()
-        series = pending.result() if pending else ()
+        series = pending.result() if sync else ()
     if sync and not series:
         series = mouths.follow_where([item.time_s for item in seen.scored], source.keys_s)
     seen.dropped.update(source.dropped + mouths.dropped + Counter(order.dropped))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from shared.errors import Undecodable
 from shared.media import DecodeLimits, Frame, FrameReader, Sampling, plan_sampling
 from shared.onepass import OnePassReader
 from shared.records import Media, Track
-from workers.video import stretches
+from workers.video import lips, stretches
 from workers.video.consistency import MAX_PICTURES
 from workers.video.motion import SIDE_PX
 
@@ -36,11 +36,13 @@ class Choice:
         most: Look at no more than about so many.
         sequence_s: Seconds that are decoded picture by picture for the sequence of frames, about;
             of long recordings a tenth, up to `MAX_PICTURES`. 0 for none.
+        bursts: Whether mouths shall be followed.
     """
 
     every: int
     most: int
     sequence_s: float = SEQUENCE_S
+    bursts: bool = False
 
 
 class Source:
@@ -50,6 +52,8 @@ class Source:
         packets: What the container says; None where the sequence is not wanted, or it says nothing.
         stretches: Every picture of these was decoded small; complete after `frames`. Empty where
             the sequence is not wanted or the recording is looked at in key pictures alone.
+        bursts: Start and length of what another thread has to take from the stretches'
+            `burst_frames`, in seconds; empty where mouths are to be looked for elsewhere.
         dropped: Errors of decoders and stretches without a picture; complete after `frames`.
     """
 
@@ -64,24 +68,30 @@ class Source:
         """
         self._open = (path, media, track)
         self._limits = limits
+        self._length_s = track.duration_s or media.duration_s or 0.0
+        self._fps = track.fps or 30.0
         self._fault = ""
         self.dropped: Counter[str] = Counter()
         self._most = 2 * chosen.most
         self._sampling = sampling_for(media, track, chosen.every, chosen.most)
         self.packets: Packets | None = None
         self._spans: tuple[Span, ...] = ()
+        self._running: Generator[Frame] | None = None
+        self.bursts: list[Span] = []
         self.stretches: list[OnePassReader] = []
         self._keys: FrameReader | None = None
         if chosen.sequence_s:
             with suppress(Undecodable):  # faces may be seen all the same; `examine` will count it
                 self.packets = read_packets(path, media, track, limits=limits)
                 self._spans = stretches.choose(self.packets, self._budget_s(chosen.sequence_s))
+        if chosen.bursts:
+            self.bursts = lips.bursts_on_the_way(self._length_s, self._spans)
         if self._spans:
             self._keys = self._reader(self._key_sampling(chosen))
             every = Sampling(every=self._sampling.every)
             self.stretches = [self._one_pass(every, span) for span in self._spans]
         elif self._sampling.keyframes_only or not chosen.sequence_s:
-            self._keys = self._reader(self._sampling)
+            self._keys, self.bursts = self._reader(self._sampling), []
         else:
             self.stretches = [self._one_pass(self._sampling, None)]
 
@@ -97,6 +107,17 @@ class Source:
             Undecodable: Not one picture came out.
             DecoderTimeout: A decoder did not finish in time.
         """
+        self._running = self._frames()
+        return self._running
+
+    def close(self) -> None:
+        """End all decoders; who waits for bursts waits no longer."""
+        if self._running:
+            self._running.close()
+        for reader in self.stretches:
+            reader.end()
+
+    def _frames(self) -> Generator[Frame]:
         parts = [self._decoded(*self.stretches)]
         if self._keys:
             parts.append(f for f in self._decoded(self._keys) if not self._inside(f.pts_s))
@@ -121,15 +142,11 @@ class Source:
         return any(start <= time_s < start + length for start, length in self._spans)
 
     def _budget_s(self, least_s: float) -> float:
-        _, media, track = self._open
-        length_s = track.duration_s or media.duration_s or 0.0
-        return max(least_s, min(SEQUENCE_SHARE * length_s, MAX_PICTURES / (track.fps or 30.0)))
+        return max(least_s, min(SEQUENCE_SHARE * self._length_s, MAX_PICTURES / self._fps))
 
     def _key_sampling(self, chosen: Choice) -> Sampling:
         """Sample key pictures more thinly than pictures in stretches."""
-        _, media, track = self._open
-        length_s = track.duration_s or media.duration_s or 0.0
-        gap_s = max(_THINNER * self._sampling.every / (track.fps or 30.0), length_s / chosen.most)
+        gap_s = max(_THINNER * self._sampling.every / self._fps, self._length_s / chosen.most)
         return Sampling(every=1, keyframes_only=True, min_gap_s=0.999 * gap_s)
 
     def _reader(self, sampling: Sampling) -> FrameReader:
@@ -137,12 +154,15 @@ class Source:
 
     def _one_pass(self, sampling: Sampling, span: Span | None) -> OnePassReader:
         start_s, length_s = span or (0.0, None)
+        end_s = start_s + (length_s or self._length_s)
+        inside = [burst for burst in self.bursts if start_s - 1e-6 <= burst[0] < end_s]
         return OnePassReader(
             *self._open,
             Sampling(every=sampling.every, start_s=start_s, length_s=length_s),
             max_frames=self._most,
             grey_side_px=SIDE_PX,
             max_greys=MAX_PICTURES,
+            bursts=lips.pictures(inside, start_s, self._fps) if inside else None,
             limits=self._limits,
         )
 
