@@ -1,5 +1,6 @@
 """Every bench runs on the smallest inputs and ends with the figures that others read."""
 
+import functools
 import json
 import os
 import subprocess
@@ -15,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.integration
 
 
+@functools.cache
 def bench(name, *options, inputs):
-    """Run one bench quickly and return the JSON of its last line."""
+    """Run one bench quickly, once, and return the JSON of its last line."""
     command = [sys.executable, "-m", "benching", name, "--quick", "--json", *options]
     done = subprocess.run(
         [*command, "--inputs", str(inputs)],
@@ -35,8 +37,9 @@ def inputs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["audio", "video"])
-def test_a_half_is_measured_by_stage_and_beside_the_naive_way(name, inputs, tmp_path):
-    found = bench(name, "--plot", str(tmp_path / "bars.svg"), inputs=inputs)
+def test_a_half_is_measured_by_stage_and_beside_the_naive_way(name, inputs):
+    plot = inputs / f"{name}.svg"
+    found = bench(name, "--plot", str(plot), inputs=inputs)
 
     assert found["bench"] == name
     assert found["realtime_factor"] > 0
@@ -44,11 +47,11 @@ def test_a_half_is_measured_by_stage_and_beside_the_naive_way(name, inputs, tmp_
     assert set(found["stages"]) == {"fetch", "decode", "prepare", "infer", "post"}
     assert found["stages"]["infer"] > 0
     assert found["reference"][0]["naive x real time"] > 0
-    assert "<svg" in (tmp_path / "bars.svg").read_text()
+    assert "<svg" in plot.read_text()
 
 
 def test_the_plan_reads_what_a_bench_writes(inputs, tmp_path):
-    found = bench("audio", inputs=inputs)
+    found = bench("audio", "--plot", str(inputs / "audio.svg"), inputs=inputs)
     (tmp_path / "audio.json").write_text(json.dumps(found))
     words = ["--uploads-per-hour", "10", "--minutes", "1", "--json"]
 
