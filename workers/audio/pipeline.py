@@ -299,18 +299,22 @@ def _run(
 
 
 def _instability(heard: _Heard, detector: AudioDetector) -> float:
-    """Return the root mean square change of the score under noise and a gentle low-pass."""
+    """Return the root mean square change of the score under noise and a gentle low-pass, in turn.
+
+    A single window is changed in both ways.
+    """
     windows = heard.samples[:: max(1, len(heard.samples) // STABILITY_WINDOWS)]
     windows = windows[:STABILITY_WINDOWS]
     by_start = {round(item.start_s * PCM_RATE): item.score for item in heard.scored}
-    before = np.array([by_start[window.start] for window in windows] * 2)
+    noisy, dulled = (windows, windows) if len(windows) == 1 else (windows[::2], windows[1::2])
+    before = np.array([by_start[window.start] for window in (*noisy, *dulled)])
     rng = np.random.default_rng(0)
-    noisy = []
-    for window in windows:
+    changed = []
+    for window in noisy:
         level = np.sqrt(np.mean(np.square(window.samples))) * 10 ** (-STABILITY_SNR_DB / 20)
-        noisy.append(window.samples + level * rng.standard_normal(window.samples.size))
-    dulled = [np.convolve(window.samples, _LOW_PASS_TAPS, "same") for window in windows]
-    after = _run(detector, noisy + dulled)[0].mean(axis=1)
+        changed.append(window.samples + level * rng.standard_normal(window.samples.size))
+    changed += [np.convolve(window.samples, _LOW_PASS_TAPS, "same") for window in dulled]
+    after = _run(detector, changed)[0].mean(axis=1)
     return float(np.sqrt(np.mean(np.square(after - before))))
 
 
