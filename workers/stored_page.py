@@ -7,7 +7,7 @@ from shared.errors import NotDecided
 from shared.jobs import JobStore
 from shared.settings import Settings
 from workers.aggregator import report
-from workers.aggregator.wording import Language
+from workers.phrases import Language
 
 
 def render(settings: Settings, job_id: str, language: Language) -> str:

@@ -176,6 +176,7 @@ def test_the_job_page_shows_what_the_verdict_rests_on(page, done):
     for picture in (".spectrogram", ".gallery img"):
         seen = f"document.querySelector('{picture}')?.naturalWidth > 50"
         wait_for(lambda seen=seen: page.evaluate(seen))
+    assert "stretches in which the mouth is still: 1" in page.locator("main").inner_text()
 
     estimate = page.locator(".estimate strong")
     at_even = estimate.inner_text()

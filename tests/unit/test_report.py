@@ -25,6 +25,7 @@ from shared.records import (
     TimelinePoint,
     Track,
 )
+from workers import audio, phrases, video
 from workers.aggregator import charts, fusion, page_words, report
 from workers.aggregator.wording import OVERCLAIMS
 
@@ -272,9 +273,7 @@ def test_no_percentage_claims_certainty(probability, shown):
     assert report.percent(probability) == shown
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [pair for table in page_words.tables().values() for pair in table.items()]
-)
+@pytest.mark.parametrize(("name", "text"), [*page_words.table().items(), *phrases.table().items()])
 def test_every_phrase_is_in_both_languages_with_the_same_blanks(name, text):
     blanks = [sorted(set(re.findall(r"{\w+}", text[language]))) for language in ("en", "ko")]
 
@@ -282,8 +281,17 @@ def test_every_phrase_is_in_both_languages_with_the_same_blanks(name, text):
     assert HANGUL.search(text["ko"])
 
 
+def test_what_analyses_leave_out_has_a_phrase():
+    named = re.compile(r'dropped\["(\w+)"\]')
+    sources = [*Path(audio.__path__[0]).glob("*.py"), *Path(video.__path__[0]).glob("*.py")]
+    codes = {code for path in sources for code in named.findall(path.read_text())}
+
+    assert "mouth_still" in codes
+    assert codes <= phrases.table().keys()
+
+
 def test_unknown_codes_read_as_words():
-    assert page_words.of_code("brand_new_thing", "ko") == "brand new thing"
+    assert phrases.of_code("brand_new_thing", "ko") == "brand new thing"
 
 
 def test_a_timeline_lies_inside_its_drawing():

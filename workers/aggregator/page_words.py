@@ -6,24 +6,18 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 
-from workers.aggregator.wording import Language, Text
+from workers.phrases import Language, Text
 
 _FILE = Path(__file__).with_name("page.toml")
 
 
 def words(language: Language) -> dict[str, str]:
     """Return all phrases of a language by name."""
-    return {name: text[language] for name, text in tables()["words"].items()}
-
-
-def of_code(code: str, language: Language) -> str:
-    """Return the phrase for a detector's code; the code in plain letters where it is new."""
-    text = tables()["codes"].get(code)
-    return text[language] if text else code.replace("_", " ")
+    return {name: text[language] for name, text in table().items()}
 
 
 @lru_cache(maxsize=1)
-def tables() -> dict[str, dict[str, Text]]:
-    """Read the file once: `words` and `codes`, each by name."""
-    content = tomllib.loads(_FILE.read_text(encoding="utf-8"))
-    return {"words": content["words"], "codes": content.get("codes", {})}
+def table() -> dict[str, Text]:
+    """Read the file once: by name and language."""
+    phrases: dict[str, Text] = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    return phrases

@@ -9,7 +9,7 @@ from typing import Any
 from shared import spectrum
 from shared.records import EvidenceRef, Job, Verdict
 from workers.aggregator import charts, page_words, reasons
-from workers.aggregator.wording import Language
+from workers.phrases import Language
 
 #: Marked stretches that are named in words; the picture marks all of them.
 MAX_SPANS = 8

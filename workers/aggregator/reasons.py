@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.records import Reason
-from workers.aggregator.wording import Language
+from workers.phrases import Language
 
 
 @dataclass(frozen=True)

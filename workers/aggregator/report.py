@@ -24,8 +24,10 @@ from shared.records import (
     Superseded,
     Verdict,
 )
+from workers import phrases
 from workers.aggregator import charts, page_words, pictures, reasons
-from workers.aggregator.wording import HEADLINES, LANGUAGES, NEXT_STEPS, Language
+from workers.aggregator.wording import HEADLINES, NEXT_STEPS
+from workers.phrases import LANGUAGES, Language
 
 __all__ = ["LANGUAGES", "Report", "encode", "gather_evidence", "render_html", "render_json"]
 
@@ -207,7 +209,7 @@ def render_html(
         "report_sha256": hashlib.sha256(document).hexdigest(),
         "signed_by": told.signature.key_id if told.signature else None,
         "clock": reasons.clock,
-        "code": lambda code: page_words.of_code(code, language),
+        "code": lambda code: phrases.of_code(code, language),
         "percent": percent,
     }
     return _environment().get_template(_TEMPLATE).render(page)
@@ -303,7 +305,7 @@ def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:
                 if count is not None:
                     facts.append((words[name], f"{count}"))
             facts += [
-                (f"{words['dropped']}: {page_words.of_code(cause, language)}", f"{count}")
+                (f"{words['dropped']}: {phrases.of_code(cause, language)}", f"{count}")
                 for cause, count in cover.dropped.items()
                 if count
             ]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from shared.records import Label
-
-Language = Literal["en", "ko"]
-LANGUAGES: tuple[Language, ...] = ("en", "ko")
-Text = dict[Language, str]
+from workers.phrases import Text
 
 #: Words that claim more than an estimate can; a test keeps them out of everything people read.
 OVERCLAIMS = re.compile(

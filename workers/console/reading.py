@@ -14,13 +14,14 @@ from shared.errors import NotReady, ObjectGone, UnknownJob
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus, Label
 from shared.settings import Settings
+from workers import phrases
 from workers.console import feed, spectrogram
 from workers.console.board import Board, Overview
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
 QueueName = Literal["uploads", "audio", "video", "aggregate"]
 #: Renders the page of a decided job in a language.
-Render = Callable[[Settings, str, Literal["en", "ko"]], str]
+Render = Callable[[Settings, str, phrases.Language], str]
 _PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
 #: Reports bring their own style; they may run nothing and reach nobody.
 _REPORT_CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
@@ -55,6 +56,11 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render
             endpoint_url=settings.endpoint_url,
             max_upload_bytes=settings.max_upload_bytes,
         )
+
+    @api.get("/phrases", dependencies=door)
+    def words_for_codes() -> dict[str, phrases.Text]:
+        """Give the phrases for detectors' codes, by code and language."""
+        return phrases.table()
 
     @api.get("/overview", dependencies=door)
     def overview() -> Overview:
@@ -139,7 +145,7 @@ def _add_report(api: APIRouter, settings: Settings, read: web.Door, render: Rend
     @api.get(
         "/jobs/{job_id}/report/report.{language}.html", dependencies=door, response_class=Response
     )
-    def page(job_id: JobId, language: Literal["en", "ko"]) -> Response:
+    def page(job_id: JobId, language: phrases.Language) -> Response:
         """Render the stored report as a page in one file."""
         body = render(settings, job_id, language).encode()
         return _download(body, f"{job_id[:12]}-report.{language}.html", "text/html; charset=utf-8")

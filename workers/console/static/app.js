@@ -7,7 +7,7 @@ import * as letters from "./letters.js";
 import * as queues from "./queues.js";
 import * as submit from "./submit.js";
 import { failed, fill, h } from "./ui.js";
-import { chooseLanguage, language, word } from "./words.js";
+import { chooseLanguage, language, learn, word } from "./words.js";
 
 const PAGES = { queues, jobs, submit, letters };
 const state = { me: null, overview: null, refresh: null };
@@ -77,7 +77,7 @@ function logIn() {
     event.preventDefault();
     api.token.set(input.value.trim());
     try {
-      state.me = await api.get("/me");
+      await meet();
       start();
     } catch (error) {
       api.token.clear();
@@ -95,6 +95,12 @@ function logIn() {
   );
   fill(main, form);
   input.focus();
+}
+
+async function meet() {
+  const [me, phrases] = await Promise.all([api.get("/me"), api.get("/phrases")]);
+  state.me = me;
+  learn(phrases);
 }
 
 function leave() {
@@ -125,7 +131,7 @@ document.addEventListener("guardian:login", () => { if (state.me) leave(); });
 
 frame();
 try {
-  state.me = await api.get("/me");
+  await meet();
   start();
 } catch (error) {
   if (error.status === 401) logIn();

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { timelines } from "./timeline.js";
 import { act, ask, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, when } from "./ui.js";
-import { language, word } from "./words.js";
+import { language, phrase, word } from "./words.js";
 
 const FINAL = ["complete", "rejected", "failed"];
 
@@ -131,7 +131,7 @@ function half(job, modality) {
     ["windows", cover.windows],
     ["frames_sampled", cover.frames_sampled],
     ["faces", cover.faces],
-    ["dropped", Object.entries(cover.dropped).filter(([, n]) => n).map(([cause, n]) => `${word(`cause_${cause}`, {}, cause)}: ${n}`).join(", ") || null],
+    ["dropped", Object.entries(cover.dropped).filter(([, n]) => n).map(([cause, n]) => `${phrase(cause)}: ${n}`).join(", ") || null],
     ["attempt", result.attempt],
   ];
   return h(
@@ -148,7 +148,7 @@ function findings(result) {
   if (!result.findings.length) return null;
   return [
     h("h3", {}, word("findings")),
-    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, `${clock(one.start_s)}–${clock(one.end_s)}`), ` ${word(`finding_${one.type}`, {}, one.detail)} `, one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.join(", ") })) : null))),
+    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, `${clock(one.start_s)}–${clock(one.end_s)}`), ` ${phrase(one.type)} `, h("span", { class: "quiet", lang: "en" }, one.detail, " "), one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.map(phrase).join(", ") })) : null))),
   ];
 }
 

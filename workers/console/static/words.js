@@ -91,6 +91,16 @@ export function chooseLanguage(name) {
   localStorage.setItem(KEY, name);
 }
 
+// The phrases for detectors' codes, which the server has: {en, ko} by code.
+let phrases = {};
+
+export function learn(table) {
+  phrases = table;
+}
+
+// Returns the phrase for a detector's code; the code in plain letters where it is new.
+export const phrase = (code) => phrases[code]?.[chosen] ?? code.replaceAll("_", " ");
+
 // Returns a word in the chosen language, with {names} filled in; `other` where there is none.
 export function word(name, values = {}, other = name) {
   const pair = Object.hasOwn(WORDS, name) ? WORDS[name] : null;
