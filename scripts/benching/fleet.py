@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         intake's rate beside a bare consumer's.
     """
     burst, alone = (10, 3) if args.quick else (args.uploads, 12)
-    idle_s = 3.0 if args.quick else args.idle_s
+    idle_s, poll_s = (3.0, "2") if args.quick else (args.idle_s, "20")
     with tempfile.TemporaryDirectory() as directory, system(Path(directory)) as (settings, way):
         with _workers(settings, way, Path(directory), ROLES):
             _follow(settings, [_put(settings, "warm-up")])
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _follow(settings, [_put(settings, f"burst-{n}") for n in range(burst)])
             time.sleep(2.0)
             calls_burst = _of_roles(way.taken())
-        with _workers(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S="20"):
+        with _workers(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S=poll_s):
             time.sleep(1.0)
             way.taken()
             time.sleep(idle_s)
