@@ -140,7 +140,7 @@ def _naive(path: Path, detector: pipeline.VideoDetector) -> None:
         if number % 30 == 0:
             picture = np.asarray(image, dtype=np.uint8)
             for face in detector.finder.find(picture):
-                detector.scorer.score_faces(picture, [face])
+                detector.scorer.score_crops([detector.scorer.cut(picture, face)])
         number += 1
     capture.release()
     again = cv2.VideoCapture(str(path))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shared.errors import SetupError
-from workers.video.album import MOST, SPREAD, Album
+from workers.video.album import MOST, SPREAD, Album, Shot, show
 from workers.video.faces import Face
 from workers.video.pooling import Calibration, Scored, pool, smooth, timeline
 
@@ -107,7 +107,7 @@ def test_the_album_keeps_the_most_and_least_suspicious_in_bounded_memory():
     album = Album()
     picture = np.zeros((64, 64, 3), np.uint8)
     for n in range(500):
-        album.add(picture, FACE, Scored(0, float(n), float(n % 97), 1.0), picture)
+        album.add(Shot(Scored(0, float(n), float(n % 97), 1.0), picture, picture))
     assert [shot.scored.score for shot in album.most] == [96.0] * MOST
     assert album.least[0].scored.score == 0
     times = [shot.scored.time_s for shot in album.spread]
@@ -119,7 +119,7 @@ def test_the_album_keeps_the_most_and_least_suspicious_in_bounded_memory():
 def test_evidence_is_a_picture_with_time_and_probability():
     album = Album()
     picture = np.full((64, 64, 3), 128, np.uint8)
-    album.add(picture, FACE, Scored(0, 1.25, 2.0, 1.0), picture)
+    album.add(Shot(Scored(0, 1.25, 2.0, 1.0), picture, show(picture, FACE)))
     (item,) = album.evidence(CALIBRATION)
     decoded = cv2.imdecode(np.frombuffer(item.content, np.uint8), cv2.IMREAD_COLOR)
     assert decoded.shape == (256, 256, 3)

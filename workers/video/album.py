@@ -34,6 +34,11 @@ class Shot:
     shown: Image
 
 
+def show(image: Image, face: Face) -> Image:
+    """Cut what people are shown of a face out of a BGR picture."""
+    return cut(image, face, SHOWN_MARGIN, SHOWN_SIDE_PX)
+
+
 @dataclass
 class Album:
     """Shots of one recording, in memory that does not grow with its length."""
@@ -44,9 +49,8 @@ class Album:
     _stride: int = 1
     _count: int = 0
 
-    def add(self, image: Image, face: Face, scored: Scored, crop: Image) -> None:
-        """Consider one scored face of a BGR picture."""
-        shot = Shot(scored, crop, cut(image, face, SHOWN_MARGIN, SHOWN_SIDE_PX))
+    def add(self, shot: Shot) -> None:
+        """Consider one scored face."""
         self.most = sorted([*self.most, shot], key=lambda s: -s.scored.score)[:MOST]
         self.least = sorted([*self.least, shot], key=lambda s: s.scored.score)[:LEAST]
         if self._count % self._stride == 0:

@@ -29,9 +29,9 @@ from shared.records import (
     PartialResult,
     Track,
 )
-from workers.video.album import Album
+from workers.video.album import Album, Shot, show
 from workers.video.consistency import Consistency, examine
-from workers.video.faces import Face, FaceFinder
+from workers.video.faces import Face, FaceFinder, Image
 from workers.video.mouths import Mouths
 from workers.video.pooling import Calibration, Scored, pool, timeline
 from workers.video.quality import refusal, unfit
@@ -43,6 +43,8 @@ from workers.video.tracks import Tracker, likeness_vector
 FINDER, SCORER = "face-finder", "face-detector"
 #: Faces of one frame that are looked at, largest first.
 MAX_FACES_A_FRAME = 4
+#: Faces scored in one run of the network; bounds memory.
+BATCH = 8
 
 Clock = Callable[[], float]
 
@@ -58,12 +60,23 @@ class VideoDetector:
     models: tuple[ModelRef, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A face that waits for others to be scored with it; the pictures are those of a `Shot`."""
+
+    person: int
+    time_s: float
+    crop: Image
+    shown: Image
+
+
 @dataclass
 class _Seen:
     """What one pass over the frames found."""
 
     tracker: Tracker = field(default_factory=Tracker)
     album: Album = field(default_factory=Album)
+    waiting: list[_Waiting] = field(default_factory=list)
     scored: list[Scored] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     any_face: SimpleQueue[bool] = field(default_factory=SimpleQueue)
@@ -171,7 +184,9 @@ def analyze(
         )
         return Analysis(result)
     looked = clock()
-    shift = instability(detector.scorer, [shot.crop for shot in seen.album.spread])
+    spread = seen.album.spread
+    crops, scores = [shot.crop for shot in spread], [shot.scored.score for shot in spread]
+    shift = instability(detector.scorer, crops, scores)
     seen.timings_ms["stability"] = (clock() - looked) * 1000
     verdict = pool(seen.scored, detector.calibration, shift)
     evidence = seen.album.evidence(detector.calibration)
@@ -230,18 +245,22 @@ def _look(seen: _Seen, frames: Iterator[Frame], detector: VideoDetector, clock: 
         decoded = clock()
         seen.timings_ms["decode"] += (decoded - started) * 1000
         if frame is None:
+            _score_waiting(seen, detector.scorer)
+            seen.timings_ms["score"] += (clock() - decoded) * 1000
             return
         faces = detector.finder.find(frame.image)
         found = clock()
         seen.timings_ms["find"] += (found - decoded) * 1000
-        _score_frame(seen, frame, faces, detector)
+        _gather(seen, frame, faces, detector.scorer)
+        if len(seen.waiting) >= BATCH:
+            _score_waiting(seen, detector.scorer)
         seen.timings_ms["score"] += (clock() - found) * 1000
         seen.frames += 1
         seen.last_s = frame.pts_s
 
 
-def _score_frame(seen: _Seen, frame: Frame, faces: list[Face], detector: VideoDetector) -> None:
-    """Track the faces of one frame and score those that are good enough."""
+def _gather(seen: _Seen, frame: Frame, faces: list[Face], scorer: FaceScorer) -> None:
+    """Track the faces of one frame, and keep those that are good enough until they are scored."""
     if not faces:
         seen.dropped["no_face"] += 1
     if len(faces) > MAX_FACES_A_FRAME:
@@ -257,16 +276,25 @@ def _score_frame(seen: _Seen, frame: Frame, faces: list[Face], detector: VideoDe
         return
     looks = [(face, likeness_vector(frame.image, face)) for face in good]
     persons = seen.tracker.assign(looks, frame.pts_s)
-    marks = detector.scorer.score_faces(frame.image, good)
-    for face, person, mark in zip(good, persons, marks, strict=True):
+    for face, person in zip(good, persons, strict=True):
         if person is None:
             seen.dropped["too_many_persons"] += 1
             continue
-        scored = Scored(person, frame.pts_s, mark.score, mark.distance)
-        seen.scored.append(scored)
-        seen.album.add(frame.image, face, scored, mark.crop)
-        if len(seen.scored) == 1:
+        if not seen.waiting and not seen.scored:
             seen.any_face.put(True)
+        crop, shown = scorer.cut(frame.image, face), show(frame.image, face)
+        seen.waiting.append(_Waiting(person, frame.pts_s, crop, shown))
+
+
+def _score_waiting(seen: _Seen, scorer: FaceScorer) -> None:
+    if not seen.waiting:
+        return
+    scores, distances = scorer.score_crops([face.crop for face in seen.waiting])
+    for face, score, distance in zip(seen.waiting, scores, distances, strict=True):
+        scored = Scored(face.person, face.time_s, float(score), float(distance))
+        seen.scored.append(scored)
+        seen.album.add(Shot(scored, face.crop, face.shown))
+    seen.waiting.clear()
 
 
 def _coverage(seen: _Seen, track: Track) -> Coverage:

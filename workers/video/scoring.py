@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -14,21 +13,6 @@ from workers.video.faces import Face, Image, cut, resize
 
 #: JPEG quality and scale of the degraded copies behind the stability band.
 STABILITY_QUALITY, STABILITY_SCALE = 60, 0.7
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The network's word on one face.
-
-    Attributes:
-        score: Higher is more likely manipulated.
-        distance: How far the face lies from the training data.
-        crop: The square that the network saw, BGR.
-    """
-
-    score: float
-    distance: float
-    crop: Image
 
 
 class FaceScorer:
@@ -46,19 +30,18 @@ class FaceScorer:
         self._input = session.get_inputs()[0].name
         self.side_px = int(session.get_inputs()[0].shape[2])
 
-    def score_faces(self, image: Image, faces: Sequence[Face]) -> list[Mark]:
-        """Score faces of one BGR picture."""
-        crops = [cut(image, face, self._margin, self.side_px) for face in faces]
-        scores, distances = self.score_crops(crops)
-        return [
-            Mark(float(score), float(distance), crop)
-            for score, distance, crop in zip(scores, distances, crops, strict=True)
-        ]
+    def cut(self, image: Image, face: Face) -> Image:
+        """Cut the square around a face of a BGR picture that the network sees."""
+        return cut(image, face, self._margin, self.side_px)
 
     def score_crops(
         self, crops: Sequence[Image]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return scores and distances, both of shape (n,), of n BGR squares."""
+        """Return scores and distances, both of shape (n,), of n BGR squares.
+
+        A score is higher for a face that is more likely manipulated, a distance for one that is
+        less like those of the training data.
+        """
         stack = np.stack(crops)
         stack = np.concatenate([stack, stack[:, :, ::-1]])[..., ::-1]
         scaled = (stack.transpose(0, 3, 1, 2).astype(np.float32) - 127) / 128
@@ -67,14 +50,12 @@ class FaceScorer:
         return (score[:count] + score[count:]) / 2, (distance[:count] + distance[count:]) / 2
 
 
-def instability(scorer: FaceScorer, crops: Sequence[Image]) -> float:
+def instability(scorer: FaceScorer, crops: Sequence[Image], scores: Sequence[float]) -> float:
     """Return how far the mean score moves when crops are slightly degraded, in score units."""
     if not crops:
         return 0.0
-    plain, _ = scorer.score_crops(crops)
-    worse, _ = scorer.score_crops([_compressed(crop) for crop in crops])
-    small, _ = scorer.score_crops([_shrunk(crop) for crop in crops])
-    moves = [float(copy.mean() - plain.mean()) for copy in (worse, small)]
+    copies = [[degrade(crop) for crop in crops] for degrade in (_compressed, _shrunk)]
+    moves = [scorer.score_crops(copy)[0].mean() - np.mean(scores) for copy in copies]
     return float(np.sqrt(np.mean(np.square(moves))))
 
 
