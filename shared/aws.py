@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 import boto3
 import structlog
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -71,6 +69,10 @@ def client(settings: Settings, service: str) -> Any:
 
 def async_client(settings: Settings, service: str) -> AbstractAsyncContextManager[Any]:
     """Return an asynchronous context manager around a new aiobotocore client."""
+    # imported here: a third of a second, which commands and analyzers do without
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+    from aiobotocore.session import get_session  # noqa: PLC0415
+
     config = _CONFIG if settings.endpoint_url else {**_CONFIG, "s3": {"addressing_style": "auto"}}
     manager: AbstractAsyncContextManager[Any] = get_session().create_client(
         service,

@@ -9,31 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Protocol
 
 import structlog
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from shared import items, shadow
-from shared.errors import GuardianError, ServiceUnavailable
+from shared.errors import GuardianError
 from shared.models import Registry
 from shared.records import MODALITIES, Media, Modality, Outcome, PartialResult, Record
 from shared.settings import Settings
 from shared.telemetry import CACHE_LOOKUPS
 
 _KIND = "cache"
-#: A Redis that does not answer within this time is left alone for a while.
-_ANSWER_S = 0.5
-_LEAVE_ALONE_S = 30.0
-_FAULTS = (GuardianError, RedisError, OSError, ValueError)
+_FAULTS = (GuardianError, OSError, ValueError)
 _log = structlog.get_logger()
 
 
@@ -89,10 +80,7 @@ def forget(settings: Settings, sha256: str) -> None:
         ServiceUnavailable: The table or Redis could not be reached.
     """
     for modality in MODALITIES:
-        try:
-            _store(settings).remove(f"{sha256}:{modality}")
-        except RedisError as error:
-            raise ServiceUnavailable(f"Redis could not be reached: {error}.") from error
+        _store(settings).remove(f"{sha256}:{modality}")
 
 
 @lru_cache(maxsize=4)
@@ -119,6 +107,16 @@ def _read(found: str | None) -> Entry | None:
         return None
 
 
+class _Entries(Protocol):
+    """Where entries are kept, as texts by name."""
+
+    def get(self, name: str) -> str | None: ...
+
+    def put(self, name: str, text: str, now: datetime) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+
 class _Table:
     """Entries as rows of the jobs table."""
 
@@ -137,46 +135,14 @@ class _Table:
         items.delete(self._settings, _KIND, name)
 
 
-class _Redis:
-    """Entries in Redis; after a fault it is left alone for a while, so that it costs little."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._keep = timedelta(days=settings.cache_days)
-        self._prefix = f"{settings.prefix}:{_KIND}:"
-        self._quiet_until = 0.0
-        self._redis: Any = Redis.from_url(
-            url,
-            socket_timeout=_ANSWER_S,
-            socket_connect_timeout=_ANSWER_S,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
-
-    def get(self, name: str) -> str | None:
-        found: str | None = self._ask(lambda: self._redis.get(self._prefix + name))
-        return found
-
-    def put(self, name: str, text: str, _: datetime) -> None:
-        self._ask(lambda: self._redis.set(self._prefix + name, text, ex=self._keep))
-
-    def remove(self, name: str) -> None:
-        self._redis.delete(self._prefix + name)
-
-    def _ask(self, call: Callable[[], Any]) -> Any:
-        if time.monotonic() < self._quiet_until:
-            raise RedisError("Redis is left alone after a fault.")
-        try:
-            return call()
-        except (RedisError, OSError):
-            self._quiet_until = time.monotonic() + _LEAVE_ALONE_S
-            raise
-
-
 @lru_cache(maxsize=4)
-def _store(settings: Settings) -> _Table | _Redis:
+def _store(settings: Settings) -> _Entries:
     if settings.cache_url is None:
         return _Table(settings)
-    return _Redis(settings, settings.cache_url.get_secret_value())
+    from shared.cache_redis import RedisEntries  # noqa: PLC0415  # see there
+
+    url, prefix = settings.cache_url.get_secret_value(), f"{settings.prefix}:{_KIND}:"
+    return RedisEntries(url, prefix, timedelta(days=settings.cache_days))
 
 
 def age_s(entry: Entry, now: datetime) -> float:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from shared import aws, cache, erasure, halves, items, objects, repeat
+from shared import aws, cache, cache_redis, erasure, halves, items, objects, repeat
 from shared.jobs import JobStore
 from shared.models import PACKAGED, Registry
 from shared.records import (
@@ -258,7 +258,7 @@ def test_a_redis_that_hangs_is_asked_once_and_then_left_alone(aws_settings, send
 
 
 def test_a_redis_that_is_back_is_used_again(aws_settings, sending, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_LEAVE_ALONE_S", 0.0)
+    monkeypatch.setattr(cache_redis, "_LEAVE_ALONE_S", 0.0)
     half, now = Detector()(None, None).result, datetime.now(UTC)
     with redis_server(tmp_path) as (url, server):
         there = aws_settings.model_copy(update={"cache_url": SecretStr(url)})
