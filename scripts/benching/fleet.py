@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +114,9 @@ def _workers(
     settings: Settings, way: CountingWay, directory: Path, roles: tuple[str, ...], **more: str
 ) -> Iterator[None]:
     """Run one process a role behind the way, and wait until each has asked its queue."""
-    with ExitStack() as stack, ExitStack() as asking:  # all are asked to end before one is awaited
-        way.taken()
-        for role in roles:
-            pid = stack.enter_context(worker(settings, way.url, directory, role, **more))
-            asking.callback(os.kill, pid, signal.SIGTERM)
+    way.taken()
+    children = [start(settings, way.url, directory, role, **more) for role in roles]
+    try:
         end = time.monotonic() + _WAIT_S
         asked = set[str]()
         while asked < set(roles) and time.monotonic() < end:
@@ -127,10 +125,23 @@ def _workers(
         if asked < set(roles):
             raise SystemExit(f"These did not start: {set(roles) - asked}.")
         yield
+    finally:
+        stop(children)
 
 
 @contextmanager
 def worker(
+    settings: Settings, endpoint: str, directory: Path, role: str, **options: Any
+) -> Iterator[int]:
+    """Run one process of a role, see `start`, and yield its id."""
+    child = start(settings, endpoint, directory, role, **options)
+    try:
+        yield child.pid
+    finally:
+        stop([child])
+
+
+def start(
     settings: Settings,
     endpoint: str,
     directory: Path,
@@ -138,8 +149,8 @@ def worker(
     *,
     instant: bool = True,
     **more: str,
-) -> Iterator[int]:
-    """Run one process of a role and yield its id; an analyzer is `instant`, or the real one."""
+) -> subprocess.Popen[bytes]:
+    """Start one process of a role; an analyzer is `instant`, or the real one."""
     at_once = instant and role in {"audio", "video"}
     module = ["benching.instant"] if at_once else ["workers.cli", "worker"]
     command = [sys.executable, "-m", *module, role]
@@ -155,23 +166,24 @@ def worker(
         **more,
     }
     with (directory / f"{role}.log").open("ab") as log:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
-    try:
-        yield child.pid
-    finally:
-        _end(child)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask a worker to end, and end it with its pool when it takes too long."""
-    child.terminate()
-    try:
-        child.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+def stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask all to end, once: a second time would leave a poll behind that takes messages along.
+
+    One that takes too long is ended with its pool.
+    """
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
 def _put(settings: Settings, name: str) -> tuple[str, float]:

@@ -165,11 +165,14 @@ class Statistics(nn.Module):
     """How linear-frequency bands and cepstra of a window are spread over time, for the trees.
 
     Bands are power in `BANDS` triangles up to 7.6 kHz, as logarithms; cepstra their cosine
-    transform (LFCC). Of cepstra: mean, deviation, skewness, and deviation of first and second
-    differences; of bands: mean and deviation, and deviation of the differences.
+    transform (LFCC). Of cepstra: mean, deviation, skewness, deviation of first and second
+    differences, and how far a frame goes with the one `LAGS` frames later (autocorrelation); of
+    bands: mean and deviation, and deviation of the differences.
     """
 
     BANDS, CEPSTRA, TOP_HZ = 48, 32, 7_600.0
+    #: In frames of 10 ms.
+    LAGS = (1, 2, 4, 8)
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,10 +192,13 @@ class Statistics(nn.Module):
         centred = cepstra - cepstra.mean(2, keepdim=True)
         deviation = _deviation(cepstra)
         skew = (centred * centred * centred).mean(2) / (deviation * deviation * deviation + 1e-6)
+        power = deviation * deviation + 1e-6
+        along = [(centred[:, :, lag:] * centred[:, :, :-lag]).mean(2) / power for lag in self.LAGS]
         return torch.cat(
             [
                 *(cepstra.mean(2), deviation, skew, _deviation(change), _deviation(turn)),
                 *(bands.mean(2), _deviation(bands), _deviation(bands[:, :, 1:] - bands[:, :, :-1])),
+                *along,
             ],
             dim=1,
         )
