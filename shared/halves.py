@@ -19,7 +19,7 @@ from shared.errors import (
     Retryable,
     SetupError,
 )
-from shared.jobs import JobStore, Written
+from shared.jobs import JobStore
 from shared.media import DecodeLimits, probe
 from shared.records import (
     Analysis,
@@ -32,6 +32,7 @@ from shared.records import (
     PartialResult,
 )
 from shared.settings import Settings
+from shared.table import Written
 from shared.telemetry import RETRIES, TASKS
 from shared.visibility import Receipt, give_back
 

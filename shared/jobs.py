@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from shared import aws, listing, rows
+from shared import listing, rows
 from shared.errors import GuardianError, UnknownJob
 from shared.records import (
     Job,
@@ -31,30 +29,12 @@ from shared.records import (
 )
 from shared.rows import JobSummary
 from shared.settings import Settings
+from shared.table import Table, Written
 
 #: Partitions of each index: a single one takes 1,000 writes a second (DynamoDB quotas).
 SHARDS = 4
 #: Later than any time, in seconds since 1970.
 _NEVER = 1 << 40
-_CONDITION_FAILED = "ConditionalCheckFailedException"
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a conditional write found.
-
-    Attributes:
-        job: The job after the write, or as it stands where the condition failed.
-        applied: Whether this very call changed it.
-    """
-
-    job: Job
-    applied: bool
-
-    @property
-    def both_halves(self) -> bool:
-        """Whether the job has all its evidence."""
-        return self.job.audio is not None and self.job.video is not None
 
 
 @dataclass(frozen=True)
@@ -78,7 +58,7 @@ class JobStore:
     def __init__(self, settings: Settings) -> None:
         """Take table name, retention and patience from the settings."""
         self._settings = settings
-        self._dynamodb = aws.client(settings, "dynamodb")
+        self._table = Table(settings)
 
     # --- intake -------------------------------------------------------------------------------
 
@@ -91,19 +71,19 @@ class JobStore:
             event: Id of the message that told of it: whoever has that one sends the tasks.
         """
         item = self._new(upload, now, JobStatus.QUEUED)
-        return self._put(item | ({"event": event} if event else {}), upload.job_id)
+        return self._table.put(item | ({"event": event} if event else {}))
 
     def reject(self, upload: Upload, error: GuardianError, now: datetime) -> Written:
         """Create the job of an upload as rejected, with its reason code, unless it exists."""
         item = self._new(upload, now, JobStatus.REJECTED)
         item["error"] = JobError(code=error.code, message=error.message).model_dump_json()
-        return self._put(item, upload.job_id)
+        return self._table.put(item)
 
     # --- the two halves -----------------------------------------------------------------------
 
     def begin(self, job_id: str, modality: Modality, now: datetime) -> Written:
         """Mark a half as running and read the job in one call; final jobs stay as they are."""
-        return self._update(
+        return self._table.update(
             job_id,
             f"SET #status = :running, {modality}_started = :now, updated = :now",
             {":running": JobStatus.RUNNING, ":queued": JobStatus.QUEUED},
@@ -143,13 +123,13 @@ class JobStore:
             sets.append("cache_age = :age")
             values[":age"] = f"{cache_age_s:.1f}"
         condition = f"attribute_not_exists({half}) OR {half}_outcome = :failed"
-        return self._update(job_id, f"SET {', '.join(sets)}", values, now, condition)
+        return self._table.update(job_id, f"SET {', '.join(sets)}", values, now, condition)
 
     # --- the verdict --------------------------------------------------------------------------
 
     def claim_aggregation(self, job_id: str, now: datetime) -> bool:
         """Claim the right to send the one aggregation message of a job."""
-        return self._update(
+        return self._table.update(
             job_id,
             "SET aggregation = :queued, updated = :now",
             {":queued": "queued"},
@@ -205,17 +185,17 @@ class JobStore:
                 condition += f" AND {name}_outcome = :{name}"
                 values[f":{name}"] = half.outcome
         removes = ", ".join(("#error", *closing.removes))
-        return self._update(job.job_id, f"{sets} REMOVE {removes}", values, now, condition)
+        return self._table.update(job.job_id, f"{sets} REMOVE {removes}", values, now, condition)
 
     def reported(self, job_id: str, now: datetime) -> Written:
         """Note that the report of a decided job is written: it leaves the `pending` index."""
-        return self._update(
+        return self._table.update(
             job_id, "SET updated = :now REMOVE pending, due", {}, now, "attribute_exists(verdict)"
         )
 
     def fail(self, job_id: str, error: GuardianError, now: datetime) -> Written:
         """End a job that has no verdict, with the cause."""
-        return self._update(
+        return self._table.update(
             job_id,
             "SET #status = :failed, #error = :error, updated = :now REMOVE pending, due",
             {
@@ -228,7 +208,7 @@ class JobStore:
 
     def note(self, job_id: str, error: GuardianError, now: datetime) -> Written:
         """Write on an unfinished job what went wrong with it; its end takes the note away."""
-        return self._update(
+        return self._table.update(
             job_id,
             "SET #error = :error, updated = :now",
             {
@@ -266,11 +246,13 @@ class JobStore:
         if earlier:
             sets += ", superseded = list_append(if_not_exists(superseded, :none), :earlier)"
             values |= {":none": [], ":earlier": [earlier.model_dump_json()]}
-        return self._update(job.job_id, f"SET {sets} REMOVE {gone}", values, now, "#status = :seen")
+        return self._table.update(
+            job.job_id, f"SET {sets} REMOVE {gone}", values, now, "#status = :seen"
+        )
 
     def erase(self, job_id: str) -> None:
         """Remove the row of a job."""
-        self._call("delete_item", Key=rows.encode({"pk": job_id}))
+        self._table.delete(job_id)
 
     # --- reads --------------------------------------------------------------------------------
 
@@ -280,7 +262,7 @@ class JobStore:
         Raises:
             UnknownJob: There is none with that id.
         """
-        return rows.job(self._item(job_id))
+        return rows.job(self._table.get(job_id))
 
     def newest(self, limit: int = 20, before: str | None = None) -> list[JobSummary]:
         """List jobs, newest first, from the index; `before` is an ISO time to page on from."""
@@ -297,25 +279,16 @@ class JobStore:
 
     def _pending(self, limit: int, before: int, part: str = "pending") -> Iterator[Job]:
         for shard in range(SHARDS):
-            answer = self._call(
-                "query",
-                IndexName="pending",
-                KeyConditionExpression="pending = :shard AND due < :before",
-                ExpressionAttributeValues=rows.encode(
-                    {":shard": f"{part}#{shard}", ":before": before}
-                ),
-                Limit=limit,
-            )
-            for row in answer["Items"]:
+            for job_id in self._table.due(f"{part}#{shard}", before, limit):
                 with contextlib.suppress(UnknownJob):  # erased meanwhile
-                    yield self.get(rows.decode(row)["pk"])
+                    yield self.get(job_id)
 
     def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
         """Give an unfinished job another stretch of patience; `counts` it as a sweep.
 
         Of several sweepers that found the job, one gets `applied`.
         """
-        return self._update(
+        return self._table.update(
             job.job_id,
             "SET due = :due, sweeps = :next, updated = :now",
             {":due": self._due(now), ":next": job.sweeps + counts, ":seen": job.sweeps},
@@ -347,69 +320,3 @@ class JobStore:
 
     def _due(self, now: datetime) -> int:
         return int(now.timestamp() + self._settings.stuck_after_s)
-
-    def _put(self, item: dict[str, Any], job_id: str) -> Written:
-        try:
-            self._call(
-                "put_item",
-                Item=rows.encode(item),
-                ConditionExpression="attribute_not_exists(pk)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except _ConditionFailed as failed:
-            return Written(rows.job(failed.item or self._item(job_id)), applied=False)
-        return Written(rows.job(item), applied=True)
-
-    def _update(
-        self,
-        job_id: str,
-        expression: str,
-        values: dict[str, Any],
-        now: datetime,
-        condition: str = "",
-    ) -> Written:
-        guard = "attribute_exists(pk)" + (f" AND ({condition})" if condition else "")
-        values = {**values, ":now": rows.iso(now)}
-        used = {"#status": "status", "#error": "error"}
-        names = {name: real for name, real in used.items() if name in expression + guard}
-        request: dict[str, Any] = {
-            "Key": rows.encode({"pk": job_id}),
-            "UpdateExpression": expression,
-            "ConditionExpression": guard,
-            "ExpressionAttributeValues": rows.encode(values),
-            "ReturnValues": "ALL_NEW",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        if names:
-            request["ExpressionAttributeNames"] = names
-        try:
-            answer = self._call("update_item", **request)
-        except _ConditionFailed as failed:
-            return Written(rows.job(failed.item or self._item(job_id)), applied=False)
-        return Written(rows.job(rows.decode(answer["Attributes"])), applied=True)
-
-    def _item(self, job_id: str) -> dict[str, Any]:
-        answer = self._call("get_item", Key=rows.encode({"pk": job_id}), ConsistentRead=True)
-        if "Item" not in answer:
-            raise UnknownJob(f"There is no job {job_id!r}.")
-        return rows.decode(answer["Item"])
-
-    def _call(self, operation: str, **request: Any) -> dict[str, Any]:
-        with aws.translated("using the jobs table"):
-            try:
-                answer: dict[str, Any] = getattr(self._dynamodb, operation)(
-                    TableName=self._settings.table, **request
-                )
-            except ClientError as error:
-                if aws.error_code(error) == _CONDITION_FAILED:
-                    raise _ConditionFailed(error.response.get("Item")) from error
-                raise
-        return answer
-
-
-class _ConditionFailed(Exception):  # an answer, not an error
-    """The condition of a write did not hold; `item` is the row as it stands."""
-
-    def __init__(self, item: Any) -> None:
-        self.item = rows.decode(item) if item else None
-        super().__init__()

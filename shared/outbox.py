@@ -14,9 +14,10 @@ from typing import Any
 
 from shared import rows
 from shared.errors import UnknownJob
-from shared.jobs import SHARDS, Closing, JobStore, Written
+from shared.jobs import SHARDS, Closing, JobStore
 from shared.records import Job, Telling, Verdict
 from shared.settings import Settings
+from shared.table import Written
 
 
 def close(settings: Settings, job: Job, now: datetime) -> None:
@@ -62,7 +63,7 @@ class Outbox(JobStore):
     def enter(self, job: Job, now: datetime) -> Written:
         """Put a verdict into the outbox, once, and take its job from the sweeper's list."""
         assert job.verdict is not None
-        return self._update(
+        return self._table.update(
             job.job_id,
             f"SET {', '.join(_ENTERS)}, updated = :now",
             _entering(job.job_id, job.verdict, now),
@@ -76,7 +77,7 @@ class Outbox(JobStore):
         Raises:
             UnknownJob: There is no such job.
         """
-        return "pending" not in self._item(job_id)
+        return "pending" not in self._table.get(job_id)
 
     def due(self, now: datetime, limit: int = 25) -> Iterator[Job]:
         """Yield jobs that others are to be told of now, a limit a shard."""
@@ -92,7 +93,7 @@ class Outbox(JobStore):
         condition = "pending = :outbox AND due <= :latest"
         sets = "SET due = :due, updated = :now"
         try:
-            return self._update(job.job_id, sets, values, now, condition).applied
+            return self._table.update(job.job_id, sets, values, now, condition).applied
         except UnknownJob:  # erased meanwhile
             return False
 
@@ -109,7 +110,7 @@ class Outbox(JobStore):
             sets += ", due = :due"
             values[":due"] = int(now.timestamp() + again_s)
         with contextlib.suppress(UnknownJob):  # erased meanwhile
-            self._update(job.job_id, sets, values, now, "pending = :outbox")
+            self._table.update(job.job_id, sets, values, now, "pending = :outbox")
 
 
 def _shard(job_id: str) -> str:

@@ -8,9 +8,10 @@ import structlog
 
 from shared import measures, objects, outbox, signing, tracing
 from shared.errors import GuardianError, NoVerdict, Retryable, UnknownJob
-from shared.jobs import JobStore, Written
+from shared.jobs import JobStore
 from shared.records import Job, JobStatus, Verdict
 from shared.settings import Settings
+from shared.table import Written
 from shared.telemetry import RETRIES, SHADOW_VERDICTS, VERDICTS
 from shared.visibility import Receipt, give_back
 from workers.aggregator import fusion, report, shadow
