@@ -6,6 +6,7 @@ import pytest
 
 from shared import errors
 from shared.records import Label, Reason
+from workers import phrases
 from workers.aggregator import reasons, wording
 
 HANGUL = re.compile("[가-힣]")
@@ -53,7 +54,7 @@ def test_every_typed_non_answer_has_a_reason(kind):
 @pytest.mark.parametrize("label", Label)
 def test_every_label_has_a_headline_and_a_next_step_in_both_languages(label):
     for table in (wording.HEADLINES, wording.NEXT_STEPS):
-        assert set(wording.LANGUAGES) == set(table[label])
+        assert set(phrases.LANGUAGES) == set(table[label])
 
 
 @pytest.mark.parametrize("label", Label)
