@@ -2,6 +2,6 @@
 
 import os
 
-# The matrices here are small: threads for them would wait busily for each other, at three times
-# the CPU time of the work. Read by OpenBLAS when NumPy is imported; an operator's value stands.
+# The matrices here are small: threads for them would spend more time waiting busily for each other
+# than working. Read by OpenBLAS when NumPy is imported; an operator's value stands.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -69,7 +69,7 @@ def client(settings: Settings, service: str) -> Any:
 
 def async_client(settings: Settings, service: str) -> AbstractAsyncContextManager[Any]:
     """Return an asynchronous context manager around a new aiobotocore client."""
-    # imported here: a third of a second, which commands and analyzers do without
+    # imported here: it is large, and commands and analyzers do without it
     from aiobotocore.config import AioConfig  # noqa: PLC0415
     from aiobotocore.session import get_session  # noqa: PLC0415
 

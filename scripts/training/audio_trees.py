@@ -17,8 +17,7 @@ Figures = NDArray[np.float32]
 
 #: Shape of the trees; chosen by the AUC on unseen sources.
 TREES, LEAVES, RATE = 120, 10, 0.08
-#: Runs that are averaged, and bins of a figure: with 63 they are as good as with 255, three times
-#: as fast.
+#: Runs that are averaged, and bins of a figure; few, for speed.
 RUNS, BINS = 3, 63
 #: Log-odds are clipped here, so that the trees alone never decide.
 LIMIT = 4.0

@@ -20,6 +20,7 @@ from shared.spectrum import Spectrogram
 from workers.audio import speech
 from workers.audio.features import SoundSummary
 from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
+from workers.audio.stability import instability
 from workers.audio.syllables import Listener
 from workers.audio.windows import GAP, HALF, Window, WindowCutter
 
@@ -33,9 +34,6 @@ TRACE_OF_SPEECH_S = 0.3
 BATCH = 8
 #: Windows that are scored again after slight degradation, spread over the recording.
 STABILITY_WINDOWS = 4
-#: Speech-to-noise ratio of the noisy copy, in dB.
-STABILITY_SNR_DB = 30.0
-_LOW_PASS_TAPS = np.array([0.25, 0.5, 0.25])  # -3 dB at 5.8 kHz, zero phase
 
 Clock = Callable[[], float]
 
@@ -299,23 +297,15 @@ def _run(
 
 
 def _instability(heard: _Heard, detector: AudioDetector) -> float:
-    """Return the root mean square change of the score under noise and a gentle low-pass, in turn.
-
-    A single window is changed in both ways.
-    """
+    """Score some windows, spread over the recording, again after slight degradation."""
     windows = heard.samples[:: max(1, len(heard.samples) // STABILITY_WINDOWS)]
     windows = windows[:STABILITY_WINDOWS]
     by_start = {round(item.start_s * PCM_RATE): item.score for item in heard.scored}
-    noisy, dulled = (windows, windows) if len(windows) == 1 else (windows[::2], windows[1::2])
-    before = np.array([by_start[window.start] for window in (*noisy, *dulled)])
-    rng = np.random.default_rng(0)
-    changed = []
-    for window in noisy:
-        level = np.sqrt(np.mean(np.square(window.samples))) * 10 ** (-STABILITY_SNR_DB / 20)
-        changed.append(window.samples + level * rng.standard_normal(window.samples.size))
-    changed += [np.convolve(window.samples, _LOW_PASS_TAPS, "same") for window in dulled]
-    after = _run(detector, changed)[0].mean(axis=1)
-    return float(np.sqrt(np.mean(np.square(after - before))))
+    return instability(
+        lambda samples: _run(detector, samples)[0].mean(axis=1),
+        [window.samples for window in windows],
+        [by_start[window.start] for window in windows],
+    )
 
 
 def _refusal(heard: _Heard) -> tuple[str, str] | None:
