@@ -15,6 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from audio_card import ship
 from audio_export import Detector, export
 from audio_extend import extend
 from audio_fit import (
@@ -38,7 +39,7 @@ from workers import evaluation
 
 #: Layers of the encoder that are used, and degraded copies of each clip.
 LAYERS = 3
-POOL_COPIES, EXTENSION_COPIES = 1, 1
+POOL_COPIES, EXTENSION_COPIES = 2, 2
 #: A quick run takes each of so many clips, and so many of each class under every condition.
 QUICK_EVERY, QUICK_CLIPS = 12, 5
 #: A statement is at most this strong: about the number of independent sources of one class.
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("build/audio"), help="intermediate files")
     parser.add_argument("--out", type=Path, default=Path("build/audio/voice-detector.onnx"))
+    parser.add_argument("--write", action="store_true", help="ship: model, registry and card")
     parser.add_argument("--quick", action="store_true", help="few clips, to see that all runs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -105,6 +107,8 @@ def main() -> None:
     text = json.dumps(report, indent=1)
     arguments.out.with_suffix(".json").write_text(text)
     print(text)
+    if arguments.write:
+        ship(report, arguments.out)
 
 
 def to_llr(score: np.ndarray, params: dict[str, float]) -> np.ndarray:

