@@ -14,8 +14,7 @@ from shared.errors import NoAudioTrack, UndecodableAudio
 from shared.media import DEFAULT_LIMITS, PCM_RATE, PcmReader, probe
 from shared.models import Registry
 from shared.records import Media, Outcome, Track
-from workers.audio import pipeline, speech
-from workers.audio.windows import WINDOW, Window
+from workers.audio import pipeline, scoring, speech
 
 pytestmark = pytest.mark.unit
 
@@ -137,24 +136,9 @@ def test_the_second_track_is_heard_where_the_first_cannot_be(tmp_path, detector,
 
 def test_the_network_scores_a_window_alike_alone_and_in_company(detector, spoken):
     windows = np.stack([np.roll(spoken, shift)[: 4 * PCM_RATE] for shift in (0, 9000, 31000)])
-    together, _ = pipeline._run(detector, list(windows))
-    alone = [pipeline._run(detector, [window])[0][0] for window in windows]
+    together, _ = scoring.run(detector.network, list(windows))
+    alone = [scoring.run(detector.network, [window])[0][0] for window in windows]
     np.testing.assert_allclose(together, alone, atol=2e-3)  # sums in another order
-
-
-def _halves(start_s, scores):
-    start = int(start_s * PCM_RATE)
-    window = Window(start, start + WINDOW, 4.0, np.zeros(WINDOW, np.float32))
-    return pipeline.Halves(window, np.array(scores), np.array([1.0, 2.0]))
-
-
-def test_windows_side_by_side_give_the_one_between():
-    first, second, late = _halves(1, (0.0, 1.0)), _halves(5, (3.0, 7.0)), _halves(9.6, (0.0, 0.0))
-    assert first.touches(second)
-    assert not second.touches(late)
-    between = first.joined(second)
-    assert (between.start_s, between.end_s, between.score) == (3, 7, 2.0)
-    assert (first.whole().score, second.whole().score) == (0.5, 5.0)
 
 
 def test_long_speech_has_a_window_every_two_seconds(tmp_path, detector, spoken):
@@ -165,7 +149,7 @@ def test_long_speech_has_a_window_every_two_seconds(tmp_path, detector, spoken):
 
 def test_loudness_has_no_say(detector, spoken):
     window = spoken[: 4 * PCM_RATE]
-    loud, quiet = pipeline._run(detector, [window, 0.1 * window])[0]
+    loud, quiet = scoring.run(detector.network, [window, 0.1 * window])[0]
     assert loud == pytest.approx(quiet, abs=0.02)
 
 

@@ -20,9 +20,10 @@ from shared.spectrum import Spectrogram
 from workers.audio import speech
 from workers.audio.features import SoundSummary
 from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
+from workers.audio.scoring import Scoring, run
 from workers.audio.stability import instability
 from workers.audio.syllables import Listener
-from workers.audio.windows import GAP, HALF, Window, WindowCutter
+from workers.audio.windows import Window, WindowCutter
 
 #: Name of the detector in the registry.
 MODEL = "voice-detector"
@@ -30,8 +31,6 @@ MODEL = "voice-detector"
 MIN_SPEECH_S = 1.5
 #: Speech below which there is none: single frames that music or noise set off, in seconds.
 TRACE_OF_SPEECH_S = 0.3
-#: Windows scored in one run of the network; bounds memory.
-BATCH = 8
 #: Windows that are scored again after slight degradation, spread over the recording.
 STABILITY_WINDOWS = 4
 
@@ -49,40 +48,6 @@ class AudioDetector:
     models: tuple[ModelRef, ...]
 
 
-@dataclass(frozen=True)
-class Halves:
-    """What the network said about the two halves of a window."""
-
-    window: Window
-    scores: NDArray[np.float32]
-    distances: NDArray[np.float32]
-
-    def touches(self, later: Halves) -> bool:
-        """Whether the later window begins about where this one ends, so that halves can join."""
-        pause = later.window.start - self.window.end
-        return self.window.is_full and later.window.is_full and 0 <= pause <= GAP
-
-    def whole(self) -> Scored:
-        """Return what follows for the window."""
-        return Scored(
-            start_s=self.window.start / PCM_RATE,
-            end_s=self.window.end / PCM_RATE,
-            speech_s=self.window.speech_s,
-            score=float(self.scores.mean()),
-            distance=float(self.distances.mean()),
-        )
-
-    def joined(self, later: Halves) -> Scored:
-        """Return what follows for the window between: second half of this, first of that."""
-        return Scored(
-            start_s=(self.window.start + HALF) / PCM_RATE,
-            end_s=(later.window.start + HALF) / PCM_RATE,
-            speech_s=(self.window.speech_s + later.window.speech_s) / 2,
-            score=float(self.scores[1] + later.scores[0]) / 2,
-            distance=float(self.distances[1] + later.distances[0]) / 2,
-        )
-
-
 @dataclass
 class _Heard:
     """What one pass over a track found."""
@@ -92,9 +57,7 @@ class _Heard:
     cutter: WindowCutter = field(default_factory=WindowCutter)
     summary: SoundSummary = field(default_factory=SoundSummary)
     scored: list[Scored] = field(default_factory=list)
-    pending: list[Window] = field(default_factory=list)
     samples: list[Window] = field(default_factory=list)
-    last: Halves | None = None
     stride: int = 1
     seen: int = 0
     decode_errors: int = 0
@@ -230,19 +193,21 @@ def _hear_first(
 def _hear(reader: PcmReader, detector: AudioDetector, heard: _Heard, clock: Clock) -> _Heard:
     """Stream one track through speech detection and scoring; memory stays flat."""
     stream = speech.SpeechStream(detector.voice_activity)
-    for block in _timed(iter(reader), heard.timings_ms, "decode", clock):
-        started = clock()
-        heard.summary.add(block)
-        heard.listener.add(block)
-        if heard.spectrum:
-            heard.spectrum.add(block)
-        probabilities = stream.feed(block)
-        heard.timings_ms["speech"] += (clock() - started) * 1000
-        for window in heard.cutter.feed(block, probabilities):
-            _enqueue(heard, window, detector, clock)
-    for window in heard.cutter.finish():
-        _enqueue(heard, window, detector, clock)
-    _score_pending(heard, detector, clock)
+    with Scoring(detector.network, clock) as scoring:
+        for block in _timed(iter(reader), heard.timings_ms, "decode", clock):
+            started = clock()
+            heard.summary.add(block)
+            heard.listener.add(block)
+            if heard.spectrum:
+                heard.spectrum.add(block)
+            probabilities = stream.feed(block)
+            heard.timings_ms["speech"] += (clock() - started) * 1000
+            for window in heard.cutter.feed(block, probabilities):
+                _take(heard, window, scoring)
+        for window in heard.cutter.finish():
+            _take(heard, window, scoring)
+        heard.scored = scoring.finish()
+        heard.timings_ms["score"] = scoring.waited_ms
     heard.decode_errors = reader.decode_errors
     return heard
 
@@ -259,41 +224,15 @@ def _timed(
         yield block
 
 
-def _enqueue(heard: _Heard, window: Window, detector: AudioDetector, clock: Clock) -> None:
-    heard.pending.append(window)
+def _take(heard: _Heard, window: Window, scoring: Scoring) -> None:
+    """Give a window to the network, and keep some for the stability check."""
     if heard.seen % heard.stride == 0:
         heard.samples.append(window)
         if len(heard.samples) > 2 * STABILITY_WINDOWS:  # keep an even spread in bounded memory
             heard.samples = heard.samples[::2]
             heard.stride *= 2
     heard.seen += 1
-    if len(heard.pending) == BATCH:
-        _score_pending(heard, detector, clock)
-
-
-def _score_pending(heard: _Heard, detector: AudioDetector, clock: Clock) -> None:
-    if not heard.pending:
-        return
-    started = clock()
-    scores, distances = _run(detector, [window.samples for window in heard.pending])
-    for window, score, distance in zip(heard.pending, scores, distances, strict=True):
-        halves = Halves(window, score, distance)
-        if heard.last and heard.last.touches(halves):
-            heard.scored.append(heard.last.joined(halves))
-        heard.scored.append(halves.whole())
-        heard.last = halves
-    heard.pending.clear()
-    heard.timings_ms["score"] += (clock() - started) * 1000
-
-
-def _run(
-    detector: AudioDetector, windows: list[NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return score and distance from the training data, (windows, 2): of each window's halves."""
-    scores, distances = detector.network.run(
-        ["score", "distance"], {"samples": np.stack(windows).astype(np.float32)}
-    )
-    return scores, distances
+    scoring.add(window)
 
 
 def _instability(heard: _Heard, detector: AudioDetector) -> float:
@@ -302,7 +241,7 @@ def _instability(heard: _Heard, detector: AudioDetector) -> float:
     windows = windows[:STABILITY_WINDOWS]
     by_start = {round(item.start_s * PCM_RATE): item.score for item in heard.scored}
     return instability(
-        lambda samples: _run(detector, samples)[0].mean(axis=1),
+        lambda samples: run(detector.network, samples)[0].mean(axis=1),
         [window.samples for window in windows],
         [by_start[window.start] for window in windows],
     )

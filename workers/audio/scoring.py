@@ -1,0 +1,132 @@
+"""Scores windows by the batch in a thread beside the one that decodes and looks for speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.media import PCM_RATE
+from workers.audio.pooling import Scored
+from workers.audio.windows import GAP, HALF, Window
+
+#: Windows scored in one run of the network; bounds memory.
+BATCH = 4
+
+Floats = NDArray[np.float32]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Halves:
+    """What the network said about the two halves of a window."""
+
+    window: Window
+    scores: Floats
+    distances: Floats
+
+    def touches(self, later: Halves) -> bool:
+        """Whether the later window begins about where this one ends, so that halves can join."""
+        pause = later.window.start - self.window.end
+        return self.window.is_full and later.window.is_full and 0 <= pause <= GAP
+
+    def whole(self) -> Scored:
+        """Return what follows for the window."""
+        return Scored(
+            start_s=self.window.start / PCM_RATE,
+            end_s=self.window.end / PCM_RATE,
+            speech_s=self.window.speech_s,
+            score=float(self.scores.mean()),
+            distance=float(self.distances.mean()),
+        )
+
+    def joined(self, later: Halves) -> Scored:
+        """Return what follows for the window between: second half of this, first of that."""
+        return Scored(
+            start_s=(self.window.start + HALF) / PCM_RATE,
+            end_s=(later.window.start + HALF) / PCM_RATE,
+            speech_s=(self.window.speech_s + later.window.speech_s) / 2,
+            score=float(self.scores[1] + later.scores[0]) / 2,
+            distance=float(self.distances[1] + later.distances[0]) / 2,
+        )
+
+
+def run(network: Any, windows: list[Floats]) -> tuple[Floats, Floats]:
+    """Return score and distance from the training data, (windows, 2): of each window's halves."""
+    scores, distances = network.run(
+        ["score", "distance"], {"samples": np.stack(windows).astype(np.float32)}
+    )
+    return scores, distances
+
+
+class Scoring:
+    """Takes windows in order; at most one batch is at the network and one is filling.
+
+    Use it as a context: its thread ends with it.
+
+    Attributes:
+        waited_ms: Time that whoever gives the windows has waited for the network.
+    """
+
+    def __init__(self, network: Any, clock: Clock) -> None:
+        """Score with a loaded network."""
+        self.waited_ms = 0.0
+        self._network, self._clock = network, clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._waiting: list[Window] = []
+        self._running: Future[list[Halves]] | None = None
+        self._last: Halves | None = None
+        self._scored: list[Scored] = []
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the thread; a batch that is at the network is waited for."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def add(self, window: Window) -> None:
+        """Take a window; raises what went wrong with an earlier batch."""
+        self._waiting.append(window)
+        if len(self._waiting) == BATCH:
+            self._send()
+
+    def finish(self) -> list[Scored]:
+        """Return all windows, and those between windows that follow each other, in order."""
+        if self._waiting:
+            self._send()
+        self._collect()
+        return self._scored
+
+    def _send(self) -> None:
+        self._collect()
+        batch, self._waiting = self._waiting, []
+        self._running = self._thread.submit(self._score, batch)
+
+    def _score(self, windows: list[Window]) -> list[Halves]:
+        scores, distances = run(self._network, [window.samples for window in windows])
+        return [Halves(*found) for found in zip(windows, scores, distances, strict=True)]
+
+    def _collect(self) -> None:
+        if self._running is None:
+            return
+        started = self._clock()
+        found = self._running.result()
+        self.waited_ms += (self._clock() - started) * 1000
+        for halves in found:
+            if self._last and self._last.touches(halves):
+                self._scored.append(self._last.joined(halves))
+            self._scored.append(halves.whole())
+            self._last = halves
+        self._running = None
