@@ -152,10 +152,10 @@ def worker(role: Any) -> None:
         return
     from workers import pool_metrics
 
-    with pool_metrics.collected(get_settings()):
-        from workers import fleet
+    pool_metrics.collect(get_settings())
+    from workers import fleet
 
-        raise SystemExit(logged(fleet.run)(get_settings(), role))
+    raise SystemExit(logged(fleet.run)(get_settings(), role))
 
 
 @main.command()

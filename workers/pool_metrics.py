@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from multiprocessing.util import Finalize
 
 from shared import objects
 from shared.errors import SetupError
@@ -16,9 +16,12 @@ from shared.settings import Settings
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
-@contextmanager
-def collected(settings: Settings) -> Iterator[None]:
-    """Collect the metrics of this process and of all it starts, until the context ends.
+#: After that of multiprocessing's own temporary directory (-100), which lies inside.
+_EXIT_PRIORITY = -200
+
+
+def collect(settings: Settings) -> None:
+    """Collect the metrics of this process and of all it starts, until it ends.
 
     All other temporary files of theirs go to the same private directory, so that those of a
     process that was killed are removed when the next one starts.
@@ -28,10 +31,8 @@ def collected(settings: Settings) -> Iterator[None]:
     """
     if "prometheus_client" in sys.modules:
         raise SetupError("Metrics were declared before their directory was made.")
-    with objects.workspace(settings) as directory:
-        os.environ[VARIABLE] = str(directory)  # never a parent's: each has figures of its own
-        os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
-        try:
-            yield
-        finally:
-            tempfile.tempdir = None
+    until_the_end = ExitStack()
+    directory = until_the_end.enter_context(objects.workspace(settings))
+    Finalize(None, until_the_end.close, exitpriority=_EXIT_PRIORITY)
+    os.environ[VARIABLE] = str(directory)  # never a parent's: each has figures of its own
+    os.environ["TMPDIR"] = tempfile.tempdir = str(directory)

@@ -87,7 +87,8 @@ def check_jobs(
         reckoning.counts["swept"] += job.sweeps > 0
         found = decision(job)
         if found != expected[job_id]:
-            reckoning.problems.append(f"{names[job_id]}: {_difference(expected[job_id], found)}")
+            places = "; ".join(_differences(expected[job_id], found)[:_SHOWN])
+            reckoning.problems.append(f"{names[job_id]}: {places}")
         if job.status is JobStatus.COMPLETE:
             reckoning.expect(_reported(settings, job), f"{names[job_id]}: no report")
 
@@ -99,15 +100,13 @@ def _reported(settings: Settings, job: Job) -> bool:
         return False
 
 
-def _difference(expected: Any, found: Any, where: str = "") -> str:
-    """Name the first place where two documents differ."""
+def _differences(expected: Any, found: Any, where: str = "") -> list[str]:
+    """Name the places where two documents differ."""
     if isinstance(expected, dict) and isinstance(found, dict):
-        for name in sorted(expected.keys() | found.keys()):
-            inside = _difference(expected.get(name), found.get(name), f"{where}.{name}")
-            if inside:
-                return inside
-        return ""
-    return "" if expected == found else f"{where} is {found!r}, not {expected!r}"
+        names = sorted(expected.keys() | found.keys())
+        inside = [_differences(expected.get(n), found.get(n), f"{where}.{n}") for n in names]
+        return [place for places in inside for place in places]
+    return [] if expected == found else [f"{where} is {found!r}, not {expected!r}"]
 
 
 def check_queues(reckoning: Reckoning, settings: Settings, poison: list[str]) -> None:

@@ -147,3 +147,15 @@ def test_intake_ends_at_the_second_sigterm_without_waiting_for_its_poll(settings
     intake.send_signal(signal.SIGTERM)
 
     assert intake.wait(10) == 0
+
+
+def test_a_worker_ends_without_a_trace(settings, start, tmp_path):
+    worker = start("-m", "workers.cli", "worker", "aggregator")
+    log = tmp_path / "process-0.log"
+    wait_for(lambda: "calling self.run()" in log.read_text())
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(60) == 0
+    assert "Traceback" not in log.read_text()
+    assert list((tmp_path / "work").iterdir()) == []
