@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from shared import cache, measures, objects, provenance, queues, tracing
+from shared.containers import AUDIO_CONTAINERS
 from shared.errors import (
     GuardianError,
     NotApplicable,
@@ -197,11 +198,19 @@ def examine(
         analysis = analyze(path, media)
     except Permanent as error:
         analysis = Analysis(typed_half(modality, error))
-    if media is not None and modality == "video":  # once a file
+    if media is not None and modality == _reads_origin(media):
         origin = provenance.inspect(path, media.container, limits=limits)
         result = analysis.result.model_copy(update={"provenance": origin})
         analysis = Analysis(result, analysis.evidence)
     return analysis, media
+
+
+def _reads_origin(media: Media) -> Modality:
+    """Return the half that looks for a manifest, once a file.
+
+    A container that holds only sound wakes no video worker.
+    """
+    return "audio" if media.container in AUDIO_CONTAINERS else "video"
 
 
 def _observe(result: PartialResult, *, from_cache: bool) -> None:

@@ -111,14 +111,27 @@ def test_an_upload_becomes_a_verdict_with_a_report(system, sample_job, tmp_path)
 
 
 def test_one_file_alone_gives_the_numbers_of_the_fleet(system, sample_job):
-    done = guardian(system, "analyze", str(SAMPLES[0]), "--json")
-    alone = json.loads(done.stdout.splitlines()[-1])
+    alone = guardian(system, "analyze", str(SAMPLES[0]), "--json")
 
+    assert_same(json.loads(alone.stdout.splitlines()[-1]), sample_job)
+
+
+def test_sound_alone_has_the_same_verdict_and_origin_both_ways(system, tmp_path):
+    sound = make(tmp_path / "voice.wav", "-i", str(SAMPLES[0]), "-vn", "-bitexact")
+    alone = guardian(system, "analyze", str(sound), "--json")
+    fleet = guardian(system, "submit", str(sound), "--json")
+    job = json.loads(fleet.stdout.splitlines()[-1])
+
+    assert_same(json.loads(alone.stdout.splitlines()[-1]), job)
+    assert job["verdict"]["provenance"] == {"status": "absent"}
+
+
+def assert_same(alone, job):
     changing = {"timings_ms", "attempt", "evidence"}
     for half in ("audio", "video"):
-        fleet = {name: value for name, value in sample_job[half].items() if name not in changing}
+        fleet = {name: value for name, value in job[half].items() if name not in changing}
         assert fleet == {name: alone[half][name] for name in fleet}
-    assert {**alone["verdict"], "decided_at": ""} == {**sample_job["verdict"], "decided_at": ""}
+    assert {**alone["verdict"], "decided_at": ""} == {**job["verdict"], "decided_at": ""}
 
 
 def test_multipart_by_a_plain_client_is_one_job(system, tmp_path):
