@@ -3,11 +3,13 @@
     python scripts/tamper.py SOURCES OUT --clips 600 --half test
 
 SOURCES is a directory with videos, at any depth; a `manifest.csv` in it or above it (columns `file`
-and `group`) says which of them belong together. Groups are split into a development and a test half
-by a digest of their name. Every clip has one tampering at a random place, of a random length, and
-is compressed once more with a random quality (CRF 18 to 32). The manifest of the clips has one row
-a clip: file, label (a type of finding, or none), start_s, end_s, kind, source, group, crf.
-A tampering without extent (frames deleted, a splice) has the span 0.2 s before and after it.
+and `group`) says which of them belong together, and (column `label`) which are fake: systems that
+move lips show pictures again and jump, so `--genuine` leaves them out. Groups are split into a
+development and a test half by a digest of their name. Every clip has one tampering at a random
+place, of a random length, and is compressed once more with a random quality (CRF 18 to 32). The
+manifest of the clips has one row a clip: file, label (a type of finding, or none), start_s, end_s,
+kind, source, group, crf. A tampering without extent (frames deleted, a splice) has the span 0.2 s
+before and after it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import hashlib
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -208,21 +210,36 @@ def join(clip: Frames, at: int, out: Path, crf: int) -> None:
         path.unlink()
 
 
-def sources_in(directory: Path, half: str) -> list[Source]:
-    """List the sources of one half: all, development or test."""
-    groups = {}
+def sources_in(
+    directory: Path, half: str, without: Container[str], *, genuine: bool
+) -> list[Source]:
+    """List the sources of one half: all, development or test.
+
+    Args:
+        directory: Where they are.
+        half: Which half.
+        without: Names of files that are left out.
+        genuine: Leave out what the manifest calls fake, and graphics.
+    """
+    groups, fakes = {}, set()
     for manifest in (directory / "manifest.csv", directory.parent / "manifest.csv"):
         if manifest.exists():
             with manifest.open(newline="", encoding="utf-8") as file:
-                groups = {Path(row["file"]).name: row["group"] for row in csv.DictReader(file)}
+                rows = list(csv.DictReader(file))
+            groups = {Path(row["file"]).name: row["group"] for row in rows}
+            fakes = {Path(row["file"]).name for row in rows if row.get("label") == "fake"}
             break
     found = [
         Source(path.name, groups.get(path.name, path.stem), path=path)
         for path in sorted(directory.rglob("*"))
         if path.suffix in (".mp4", ".mkv", ".mov", ".webm")
     ]
-    found += [Source(name, name, graph=graph) for name, graph in SYNTHETIC.items()]
-    return [source for source in found if half in ("all", half_of(source.group))]
+    if genuine:
+        found = [source for source in found if source.name not in fakes]
+    else:
+        found += [Source(name, name, graph=graph) for name, graph in SYNTHETIC.items()]
+    chosen = [source for source in found if half in ("all", half_of(source.group))]
+    return [source for source in chosen if source.name not in without]
 
 
 def half_of(group: str) -> str:
@@ -280,8 +297,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--side", type=int, default=1280, help="longest side of the clips")
     parser.add_argument("--only", default="", help="makers to use, by name, with commas between")
+    parser.add_argument("--genuine", action="store_true", help="no sources that are called fake")
+    parser.add_argument("--without", nargs="*", default=[], help="files that are no source")
     options = parser.parse_args()
-    sources = sources_in(options.sources, options.half)
+    sources = sources_in(options.sources, options.half, options.without, genuine=options.genuine)
     print(f"{len(sources)} sources, {len({source.group for source in sources})} groups")
     rows: list[dict[str, str]] = []
     jobs = ((TAMPERINGS, options.clips, "tampered"), (UNTOUCHED, options.untouched, "untouched"))

@@ -384,3 +384,24 @@ def test_a_rest_in_front_of_a_camera_is_no_frozen_run():
     ]
 
     assert "frozen_run" not in [kind for kind, _, _ in found(frames[:60] + rest + frames[61:])]
+
+
+def test_a_flickering_lamp_after_a_cut_is_no_copy_while_somebody_moves():
+    first, second = texture(1)[:48, :64], texture(2)[:48, :64]
+    rng = np.random.default_rng(4)
+    frames = []
+    for at, moving in enumerate(shot(180, seed=7)):
+        lamp = 8 * np.sin(2 * np.pi * at / 40) if at >= 50 else 0.0
+        frame = (second if at >= 50 else first) + lamp + rng.normal(0, 0.4, first.shape)
+        frame[8:40, 16:48] = 102 + 0.2 * moving[8:40, 16:48]
+        frames.append(np.uint8(np.clip(frame, 0, 255)))
+
+    assert found(frames) == []
+
+
+def test_pictures_that_happen_to_be_shown_again_in_one_phase_are_no_change_of_speed():
+    frames = shot(140)
+    for at in (40, 44, 50, 54, 60):
+        frames[at] = frames[at - 1]
+
+    assert found(frames) == []

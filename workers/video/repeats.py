@@ -123,7 +123,28 @@ def duplicated_runs(motion: Motion) -> list[Run]:
             nearer = np.clip(0.5 * np.log(beside / change[1:-1]), *NEARER)
             runs.add(place, nearer - USUALLY_NEARER)
     found = _without_overlaps(runs.finish(), key=lambda run: -run.contrast)
-    return [run for run in found if not _periodic(run, motion)]
+    return [run for run in found if not _periodic(run, motion) and _holds(run, motion)]
+
+
+def _holds(run: Run, motion: Motion) -> bool:
+    """Tell whether a run is a copy where things move during it, too.
+
+    What changes most over a whole recording is, after a cut, mostly what does not move, and there
+    any two frames of a shot are alike.
+    """
+    count = len(motion)
+    pixels = motion.pictures.reshape(count, -1)
+    own = pixels[run.start : run.stop].astype(np.float32)
+    busy = np.argsort(-own.std(axis=0), kind="stable")[: ceil(BUSY_SHARE * own.shape[1])]
+    places = np.arange(run.start, run.stop)
+
+    def change(lag: int) -> Floats:
+        other = pixels[np.maximum(places - lag, 0)][:, busy]
+        return np.asarray(np.square(own[:, busy] - other).mean(axis=1) + _FLOOR)
+
+    beside = 0.5 * (change(run.lag - 1) + change(run.lag + 1))
+    nearer = np.clip(0.5 * np.log(beside / change(run.lag)), *NEARER)
+    return float((nearer - USUALLY_NEARER).sum()) >= EVIDENCE
 
 
 def _periodic(run: Run, motion: Motion) -> bool:

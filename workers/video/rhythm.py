@@ -15,7 +15,7 @@ Booleans = NDArray[np.bool_]
 
 #: Periods that are looked for, in frames, and the evidence from which on each is told: 2 for half
 #: and one and a half times the speed, 3 for two thirds of it. Set on development clips.
-PERIODS = {2: 9.0, 3: 7.0}
+PERIODS = {2: 13.0, 3: 7.0}
 #: The period whose other steps are all larger than their neighbours.
 ALTERNATING = 2
 #: Shortest shot that is looked at, in frames.
@@ -29,6 +29,9 @@ AROUND, MOVING, STILL_COST = 8, 1.5, 0.1
 #: Steps of the rest of the shot that are needed to say that it has no such rhythm, and the bounds
 #: of their mean contrast: at least, and at most as a share of that inside.
 REST_STEPS, REST_LEAST, REST_SHARE = 6, -0.12, 0.35
+#: Share of the steps of the rhythm that stand out by themselves; a few pictures that an encoder
+#: shows again stand out as much, but not those between them.
+REGULAR = 0.7
 #: Longest interval inside such a part, in usual ones; frames left out with true times shift the
 #: phase of frames that the source holds.
 STEADY = 1.5
@@ -64,6 +67,7 @@ def _in_shot(motion: Motion, start: int, stop: int) -> list[Stretch]:
                 evidence >= needed
                 and _steady(motion.times_s[start:stop], inside)
                 and _alone(contrast, small & moving, inside)
+                and float((contrast[inside][small[inside]] > USUAL_CONTRAST).mean()) >= REGULAR
             ):
                 detail = (
                     f"In this part every {period}. step is smaller than its neighbours, as when "
