@@ -51,11 +51,18 @@ class FaceScorer:
 
 
 def instability(scorer: FaceScorer, crops: Sequence[Image], scores: Sequence[float]) -> float:
-    """Return how far the mean score moves when crops are slightly degraded, in score units."""
+    """Return how far the mean score moves when crops are slightly degraded, in score units.
+
+    Crops are compressed and shrunk in turn; a single one is changed in both ways.
+    """
     if not crops:
         return 0.0
-    copies = [[degrade(crop) for crop in crops] for degrade in (_compressed, _shrunk)]
-    moves = [scorer.score_crops(copy)[0].mean() - np.mean(scores) for copy in copies]
+    ways = (_compressed, _shrunk)
+    turns = range(max(len(crops), len(ways)))
+    copies = [ways[turn % len(ways)](crops[turn % len(crops)]) for turn in turns]
+    before = np.array([scores[turn % len(crops)] for turn in turns])
+    changed = scorer.score_crops(copies)[0] - before
+    moves = [changed[way :: len(ways)].mean() for way in range(len(ways))]
     return float(np.sqrt(np.mean(np.square(moves))))
 
 
