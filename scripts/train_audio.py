@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from audio_card import ship
-from audio_export import Detector, export
+from audio_candidates import CANDIDATES
+from audio_card import fill, members_table, ship
+from audio_compare import SETS, held_back, scores_of
+from audio_export import export
 from audio_extend import extend
 from audio_fit import (
     CURRENT,
@@ -30,9 +33,10 @@ from audio_fit import (
 )
 from audio_nets import FrontEnd, Statistics
 from audio_pool import LEAST_SPEECH_S, Clips, Figures, figures, prepare
+from audio_quantize import Encoder8, quantise
 from audio_robust import Condition, Folds, under_conditions
 from audio_shortcuts import shortcuts
-from audio_splices import splices
+from audio_splices import pooling, put_together, splices
 from audio_weights import read_ctranslate2, whisper_file
 
 from workers import evaluation
@@ -48,6 +52,14 @@ LLR_LIMIT = 3.5
 #: under each condition of the robustness table.
 FALSE_ALARMS = 0.05
 
+#: Weight of what a recording's highest quarter of windows has above their mean, as a share of the
+#: mean's; chosen among `TOPS` by what long genuine recordings look like.
+TOP_SHARE = 0.3
+TOPS = (0.0, TOP_SHARE, 0.6, 0.9, 1.2)
+
+#: Clips of one manifest, and the statistics of their windows.
+Part = tuple[Clips, np.ndarray]
+
 
 def main() -> None:
     """Run all stages; stages whose output is in the work folder are not run again."""
@@ -57,40 +69,82 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/audio"), help="intermediate files")
     parser.add_argument("--out", type=Path, default=Path("build/audio/voice-detector.onnx"))
     parser.add_argument("--write", action="store_true", help="ship: model, registry and card")
+    parser.add_argument("--compare", action="store_true", help="print the table of candidates")
     parser.add_argument("--quick", action="store_true", help="few clips, to see that all runs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
-    work: Path = arguments.work
-    work.mkdir(parents=True, exist_ok=True)
+    arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    heard = hear(arguments)
+    if not arguments.compare:
+        train(arguments, heard)
+        return
+    table, _ = tabulate(heard.parts, heard.encoded)
+    lines = compare([clips for clips, _ in heard.parts], table, arguments)
+    print("\n".join(lines))
+    if arguments.write:
+        fill({"candidates": lines})
+
+
+@dataclass
+class Heard:
+    """The clips of pool and extension, and what both members hear in their windows.
+
+    Attributes:
+        encoder: With 8 bits, as it ships.
+        parts: Clips of each manifest, and the statistics of their windows.
+        encoded: What the encoder says about these windows, by manifest.
+        encoded_32: The same with 32 bits, to tell what 8 bits cost.
+    """
+
+    encoder: Encoder8
+    parts: list[Part]
+    encoded: list[Figures]
+    encoded_32: list[Figures]
+
+
+def hear(arguments: argparse.Namespace) -> Heard:
+    """Extend the pool, trim and degrade all clips, and run both members over their windows."""
+    work: Path = arguments.work
     manifest = work / "extension" / "manifest.csv"
     if not manifest.exists():
         extend(arguments.data, manifest.parent, arguments.seed, quick=arguments.quick)
+    every = QUICK_EVERY if arguments.quick else 1
+    pool = prepare(arguments.data / "manifest.csv", work / "pool", POOL_COPIES, every=every)
+    extension = prepare(manifest, work / "ext", EXTENSION_COPIES)
     front_end = FrontEnd(read_ctranslate2(whisper_file()), LAYERS).eval()
-    parts = []
-    for name, path, copies in (
-        ("pool", arguments.data / "manifest.csv", POOL_COPIES),
-        ("ext", manifest, EXTENSION_COPIES),
-    ):
-        every = QUICK_EVERY if arguments.quick and name == "pool" else 1
-        clips = prepare(path, work / name, copies, every=every)
-        heard = figures(clips, front_end, work / name)
-        parts.append((clips, heard, figures(clips, Statistics(), work / name).values))
-    table, rows = tabulate(parts)
+    encoder = quantise(front_end, pool, work / "encoder.onnx")
+    heard = Heard(encoder, [], [], [])
+    for name, clips in (("pool", pool), ("ext", extension)):
+        heard.parts.append((clips, figures(clips, Statistics(), work / f"{name}_s.npz").values))
+        heard.encoded.append(figures(clips, encoder, work / f"{name}_f8.npz"))
+        heard.encoded_32.append(figures(clips, front_end, work / f"{name}_f.npz"))
+    return heard
+
+
+def train(arguments: argparse.Namespace, heard: Heard) -> None:
+    """Fit, cross-check, export and report; with `--write`, ship."""
+    table, rows = tabulate(heard.parts, heard.encoded)
     fitted, grown = cross_fit(table), cross_grow(table, arguments.seed)
     linear = fitted.scores[PENALTY]
-    tree_weight = TREE_SHARE * float(linear[table.pool].std() / grown.odds[table.pool].std())
+    tree_weight = weight_of_trees(table, linear, grown.odds)
     score = linear + tree_weight * grown.odds
-    params = calibrate(table, score, fitted.head)
-    pool = parts[0][0]
+    pool = heard.parts[0][0]
     folds = Folds(fitted.fold_heads, grown.fold_trees, tree_weight)
     tried = (QUICK_CLIPS,) if arguments.quick else ()
-    conditions = under_conditions(pool, front_end, folds, *tried)
+    recordings = put_together(pool, heard.encoder, folds, *tried)
+    params = calibrate(table, score, fitted.head)
+    conditions = under_conditions(pool, heard.encoder, folds, *tried)
     params["threshold"] = threshold(table, score, conditions, params)
     report: dict[str, Any] = {"params": params}
-    report["members"] = members(table, {"encoder": linear, "trees": grown.odds, "both": score})
+    plain = cross_fit(tabulate(heard.parts, heard.encoded_32)[0]).scores[PENALTY]
+    in_32 = plain + tree_weight * grown.odds
+    report["members"] = members(
+        table, {"encoder": linear, "trees": grown.odds, "both": score, "both_32": in_32}
+    )
     llr = to_llr(score, params)
+    report["eight_bits"] = eight_bits(table, llr, to_llr(in_32, params), params["threshold"])
     report["figures"] = tables(table, rows, llr, params["threshold"])
     report["robustness"] = {
         name: evaluation.summarise(
@@ -98,17 +152,51 @@ def main() -> None:
         )
         for name, found in conditions.items()
     }
-    write_scores(work / "scores.csv", table, rows, llr)
-    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
-    report["splices"] = splices(pool, front_end, folds, params)
-    report["shortcuts"] = shortcuts(arguments.data, rows, *by_clip(llr[table.pool], pooled, 0))
-    detector = Detector(front_end, fitted.head)
-    report["sha256"] = export(detector, grown.trees, tree_weight, arguments.out)
+    write_scores(arguments.work / "scores.csv", table, rows, llr)
+    report["splices"] = splices(recordings, params)
+    report["pooling"] = {f"{share:g}": pooling(recordings, params, share) for share in TOPS}
+    ratios = by_clip(llr[table.pool], table.of_pool(), 0)
+    report["shortcuts"] = shortcuts(arguments.data, rows, *ratios)
+    report["sha256"] = export(heard.encoder, fitted.head, grown.trees, tree_weight, arguments.out)
     text = json.dumps(report, indent=1)
     arguments.out.with_suffix(".json").write_text(text)
     print(text)
     if arguments.write:
         ship(report, arguments.out)
+
+
+def weight_of_trees(table: Table, linear: np.ndarray, odds: np.ndarray) -> float:
+    """Return what log-odds are multiplied with, so that they have their share of the score."""
+    return TREE_SHARE * float(linear[table.pool].std() / odds[table.pool].std())
+
+
+def compare(clips: list[Clips], table: Table, arguments: argparse.Namespace) -> list[str]:
+    """Return a table of what ships and of networks of the field, tested on the same sources.
+
+    A third of the sources is held back, so what ships has less to learn from, too.
+    """
+    chosen = held_back(table)
+    linear = cross_fit(table, sets=SETS).scores[PENALTY]
+    odds = cross_grow(table, arguments.seed, SETS).odds
+    shipped = linear + weight_of_trees(table, linear, odds) * odds
+    scores = {"encoder": linear[chosen], "trees": odds[chosen], "both": shipped[chosen]}
+    for name in CANDIDATES:
+        scores[name] = scores_of(name, clips, table, arguments.work, arguments.seed)
+    return members_table(members(table.part(chosen), scores))
+
+
+def eight_bits(
+    table: Table, llr: np.ndarray, llr_32: np.ndarray, threshold: float
+) -> dict[str, float]:
+    """Return how far ratios of the pool's clean windows move by 8 bits, and how many flip."""
+    chosen = table.pool & (table.copy == 0)
+    small, plain = llr[chosen], llr_32[chosen]
+    return {
+        "windows": int(chosen.sum()),
+        "mean_shift": round(float(np.abs(small - plain).mean()), 4),
+        "most_shift": round(float(np.abs(small - plain).max()), 3),
+        "flips": int(((small > threshold) != (plain > threshold)).sum()),
+    }
 
 
 def to_llr(score: np.ndarray, params: dict[str, float]) -> np.ndarray:
@@ -133,22 +221,19 @@ def write_scores(
     llr: np.ndarray,
 ) -> None:
     """Write the out-of-fold ratios of the pool's clean clips, for the meta-learner."""
-    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
     lines = [
         f"{rows[clip]['file']},{rows[clip]['label']},"
         f"{rows[clip]['source'].replace('self:', '')},{value:.4f}"
-        for clip, value in zip(*by_clip(llr[table.pool], pooled, 0), strict=True)
+        for clip, value in zip(*by_clip(llr[table.pool], table.of_pool(), 0), strict=True)
     ]
     path.write_text("\n".join(["file,label,group,llr", *lines, ""]))
 
 
-def tabulate(
-    parts: list[tuple[Clips, Figures, np.ndarray]],
-) -> tuple[Table, list[dict[str, str]]]:
+def tabulate(parts: list[Part], encoded: list[Figures]) -> tuple[Table, list[dict[str, str]]]:
     """Join the windows of pool and extension; clips with hardly any speech are left out."""
     columns: list[list[Any]] = [[] for _ in range(8)]
     rows: list[dict[str, str]] = []
-    for number, (clips, found, statistics) in enumerate(parts):
+    for number, ((clips, statistics), found) in enumerate(zip(parts, encoded, strict=True)):
         kept = clips.speech_s[found.clip] >= LEAST_SPEECH_S
         owners = [clips.rows[index] for index in found.clip[kept]]
         columns[0].append(found.values[kept])
@@ -167,9 +252,9 @@ def tabulate(
 
 
 def calibrate(table: Table, score: np.ndarray, head: Any) -> dict[str, float]:
-    """Turn out-of-fold scores of the pool into parameters."""
+    """Turn out-of-fold scores of the pool into parameters; copies with noise alone do not count."""
     weights = np.zeros(len(score))
-    for copy in np.unique(table.copy):
+    for copy in range(POOL_COPIES + 1):
         for truth in (True, False):
             chosen = table.pool & (table.copy == copy) & (table.fake == truth)
             weights[chosen] = 1000 / max(1, chosen.sum())
@@ -180,7 +265,7 @@ def calibrate(table: Table, score: np.ndarray, head: Any) -> dict[str, float]:
     spread = float(np.std((scale * score)[genuine & (table.copy == 0)]))
     return {
         "scale": round(scale, 4),
-        "top_scale": round(0.3 * scale, 4),
+        "top_scale": round(TOP_SHARE * scale, 4),
         "offset": round(offset, 4),
         "window_scale": round(0.8 * scale, 4),
         "window_offset": round(0.8 * offset, 4),
@@ -193,7 +278,7 @@ def calibrate(table: Table, score: np.ndarray, head: Any) -> dict[str, float]:
 
 def members(table: Table, scores: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Return the AUC on unseen sources of each part alone, by clip: clean, current, degraded."""
-    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
+    pooled = table.of_pool()
     found: dict[str, dict[str, float]] = {}
     current = ~pooled.fake | np.isin(pooled.family, CURRENT)
     for name, score in scores.items():
@@ -214,7 +299,7 @@ def tables(
 ) -> dict[str, Any]:
     """Return the out-of-fold figures of the pool: clean, degraded, by language and family."""
     found: dict[str, Any] = {}
-    pooled = Table(*(getattr(table, name)[table.pool] for name in table.__dataclass_fields__))
+    pooled = table.of_pool()
     for copy, name in ((0, "clean"), (1, "degraded"), (0, "clean, current families")):
         clips, values = by_clip(llr[table.pool], pooled, copy)
         lines = [rows[index] for index in clips]

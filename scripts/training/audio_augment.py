@@ -100,6 +100,12 @@ def _noise(samples: Samples, rng: Generator) -> Samples:
     return add_noise(samples, white, slope, rng.uniform(8, 35))
 
 
+def add_hiss(samples: Samples, rng: Generator) -> Samples:
+    """Add stronger noise (white to pink) at 8 to 25 dB below the speech, and nothing else."""
+    white = rng.standard_normal(samples.size)
+    return add_noise(samples, white, rng.uniform(0, 1), rng.uniform(8, 25))
+
+
 def add_noise(samples: Samples, white: NDArray[np.float64], slope: float, snr_db: float) -> Samples:
     """Add noise whose amplitude falls with frequency to the power of `slope`."""
     spectrum = np.fft.rfft(white)

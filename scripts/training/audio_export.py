@@ -1,4 +1,4 @@
-"""Write the trained detector as ONNX: encoder and head in one graph, large weights in half."""
+"""Write the trained detector as ONNX: 8-bit encoder, head and trees in one graph."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ import numpy as np
 import onnx
 import torch
 from audio_fit import CLIP, Head
-from audio_nets import WINDOW, FrontEnd, Statistics
+from audio_nets import WINDOW, Statistics
+from audio_quantize import Encoder8
 from audio_trees import LIMIT, tree_node
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 from torch import Tensor, nn
 
-#: Initializers with at least this many numbers are stored in half precision. The encoder's weights
-#: were published in half precision, so nothing is lost by it.
-LARGE = 4096
+#: What the names of the encoder's values begin with.
+_ENCODER = "encoder8/"
 
 
 class Detector(nn.Module):
-    """Window in, out: linear score of each half, distance from the training data, statistics."""
+    """Window and figures of its halves in; linear scores, distances and statistics out."""
 
-    def __init__(self, front_end: FrontEnd, head: Head) -> None:
+    def __init__(self, head: Head) -> None:
         super().__init__()
-        self.front_end = front_end
         self.statistics = Statistics()
         self.register_buffer("mean", torch.tensor(head.mean).float())
         self.register_buffer("deviation", torch.tensor(head.deviation).float())
         self.register_buffer("weights", torch.tensor(head.weights).float())
         self.bias = head.bias
 
-    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, samples: Tensor, heard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scores and distances (batch, 2) and statistics of windows (batch, samples).
 
         The mean of both scores is the score of the window, clipped figures and all.
         """
-        halves = (self.front_end.halves(samples) - self.mean) / self.deviation
+        halves = (heard - self.mean) / self.deviation
         figures = halves.mean(1).clamp(-CLIP, CLIP)
         whole = torch.matmul(figures, self.weights)[:, None] + self.bias
         apart = torch.matmul(halves, self.weights)
@@ -46,27 +45,44 @@ class Detector(nn.Module):
         return scores, torch.cat([distance, distance], dim=1), self.statistics(samples)
 
 
-def export(detector: Detector, trees: Any, tree_weight: float, path: Path) -> str:
+def export(encoder: Encoder8, head: Head, trees: Any, tree_weight: float, path: Path) -> str:
     """Write the graph, trees and all, with a free batch axis and return its SHA-256."""
-    detector.eval()
+    samples = torch.randn(2, WINDOW) * 0.1
+    inputs = ["samples", "halves"]
     outputs = ["linear", "distance", "statistics"]
     torch.onnx.export(
-        detector,
-        (torch.randn(2, WINDOW) * 0.1,),
+        Detector(head).eval(),
+        (samples, encoder.halves(samples)),
         str(path),
-        input_names=["samples"],
+        input_names=inputs,
         output_names=outputs,
-        dynamic_axes={name: {0: "batch"} for name in ("samples", *outputs)},
+        dynamic_axes={name: {0: "batch"} for name in (*inputs, *outputs)},
         opset_version=17,
         dynamo=False,
     )
     model = onnx.load(str(path))
-    _halve(model)
+    _precede(model, onnx.load(str(encoder.path)))
     _plant(model, trees, tree_weight)
     model.doc_string = "Voice detector of Silver Guardian; encoder: Whisper tiny.en (MIT, OpenAI)"
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _precede(model: Any, encoder: Any) -> None:
+    """Put the encoder before the graph that takes the figures of halves."""
+    compose.add_prefix(encoder, _ENCODER, inplace=True)
+    outside = {f"{_ENCODER}{name}": name for name in ("samples", "halves")}
+    for node in encoder.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [outside.get(name, name) for name in names]
+    nodes = [*encoder.graph.node, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(encoder.graph.initializer)
+    kept = [value for value in model.graph.input if value.name == "samples"]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
 
 
 def _plant(model: Any, trees: Any, tree_weight: float) -> None:
@@ -89,21 +105,3 @@ def _plant(model: Any, trees: Any, tree_weight: float) -> None:
     graph.output.append(helper.make_tensor_value_info("score", TensorProto.FLOAT, shape))
     graph.output.extend(kept)
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
-
-
-def _halve(model: Any) -> None:
-    """Store large initializers as float16 behind a cast, where float16 holds them exactly."""
-    graph = model.graph
-    casts = []
-    for index, tensor in enumerate(graph.initializer):
-        values = numpy_helper.to_array(tensor)
-        half = values.astype(np.float16)
-        if values.dtype != np.float32 or values.size < LARGE:
-            continue
-        if not np.array_equal(half.astype(np.float32), values):
-            continue
-        name = tensor.name
-        graph.initializer[index].CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)

@@ -66,10 +66,19 @@ class Table:
     pool: NDArray[np.bool_]
     family: NDArray[np.str_]
 
+    def part(self, chosen: NDArray[np.bool_]) -> Table:
+        """Return some of the windows."""
+        return Table(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
-def fold_of(source: str) -> int:
-    """Assign a source to a fold by its digest."""
-    return int(hashlib.md5(source.encode(), usedforsecurity=False).hexdigest(), 16) % FOLDS
+    def of_pool(self) -> Table:
+        """Return the windows of the pool proper alone."""
+        return self.part(self.pool)
+
+
+def fold_of(source: str, sets: int = FOLDS) -> int:
+    """Assign a source to a fold by its digest, or to one of fewer sets of folds."""
+    digest = hashlib.md5(source.encode(), usedforsecurity=False).hexdigest()
+    return int(digest, 16) % FOLDS % sets
 
 
 def balance(table: Table, copy_weight: float = COPY_WEIGHT) -> Floats:
@@ -102,11 +111,11 @@ class Grown:
     trees: Any
 
 
-def cross_grow(table: Table, seed: int) -> Grown:
+def cross_grow(table: Table, seed: int, sets: int = FOLDS) -> Grown:
     """Score every window by trees that saw neither its source nor copies of it."""
     weights = balance(table, TREE_COPY_WEIGHT)
     names, inverse = np.unique(table.source, return_inverse=True)
-    folds = np.array([fold_of(name) for name in names])[inverse]
+    folds = np.array([fold_of(name, sets) for name in names])[inverse]
     odds = np.zeros(len(folds))
     fold_trees = {}
     for fold in np.unique(folds):
@@ -156,7 +165,10 @@ def score(values: NDArray[np.float32], head: Head) -> Floats:
 
 
 def cross_fit(
-    table: Table, penalties: tuple[float, ...] = (PENALTY,), copy_weight: float = COPY_WEIGHT
+    table: Table,
+    penalties: tuple[float, ...] = (PENALTY,),
+    copy_weight: float = COPY_WEIGHT,
+    sets: int = FOLDS,
 ) -> CrossFit:
     """Score every window by a head that saw neither its source nor copies of it."""
     mean = table.figures.mean(0, dtype=np.float64)
@@ -164,10 +176,10 @@ def cross_fit(
     values = np.clip((table.figures - mean) / deviation, -CLIP, CLIP).astype(np.float32)
     weights = balance(table, copy_weight)
     names, inverse = np.unique(table.source, return_inverse=True)
-    folds = np.array([fold_of(name) for name in names])[inverse]
+    folds = np.array([fold_of(name, sets) for name in names])[inverse]
     sums = {
         (fold, truth): _sums(values[chosen], weights[chosen])
-        for fold in range(FOLDS)
+        for fold in range(sets)
         for truth in (True, False)
         if (chosen := (folds == fold) & (table.fake == truth)).any()
     }
@@ -181,7 +193,7 @@ def cross_fit(
 
     scores = {penalty: np.zeros(len(folds)) for penalty in penalties}
     fold_heads = {}
-    for fold in range(FOLDS):
+    for fold in range(sets):
         for penalty in reversed(penalties):
             fold_heads[fold] = head = fit(fold, penalty)
             scores[penalty][folds == fold] = values[folds == fold] @ head.weights + head.bias

@@ -1,9 +1,9 @@
-"""The training pool as arrays: clips trimmed to their speech, and degraded copies of each."""
+"""The training pool as arrays: clips trimmed to their speech, degraded and noisy copies of each."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -12,9 +12,10 @@ import numpy as np
 import onnxruntime as ort
 import soundfile as sf
 import torch
-from audio_augment import RATE, Samples, degrade, normalise
-from audio_nets import WINDOW, FrontEnd, Statistics
+from audio_augment import RATE, Samples, add_hiss, degrade, normalise
+from audio_nets import WINDOW
 from numpy.typing import NDArray
+from torch import Tensor
 
 #: Sound kept around the speech, longest clip, and least speech of a clip that is used.
 PAD, LONGEST = RATE // 10, 8 * RATE
@@ -29,7 +30,8 @@ class Clips:
 
     Attributes:
         rows: Lines of the manifest.
-        pcm: int16 of shape (1 + degraded copies, all samples); copy 0 is the clean one.
+        pcm: int16 of shape (1 + degraded copies + 1, all samples); copy 0 is the clean one, the
+            last one has noise alone.
         offsets: First sample of each clip, and the end of the last.
         speech_s: Speech in each clip, in seconds.
     """
@@ -51,7 +53,14 @@ def read_rows(manifest: Path) -> list[dict[str, str]]:
 
 
 def prepare(manifest: Path, stem: Path, copies: int, *, every: int = 1) -> Clips:
-    """Trim and degrade each `every`-th clip of a manifest, or read what is stored at `stem`."""
+    """Trim and degrade each `every`-th clip of a manifest, or read what is stored at `stem`.
+
+    Args:
+        manifest: What clips there are.
+        stem: Where the arrays are kept.
+        copies: Copies through the chain of degradations, besides the clean and the noisy one.
+        every: Each of so many clips is taken.
+    """
     rows = read_rows(manifest)[::every]
     files = [stem.with_name(f"{stem.name}_{part}.npy") for part in ("pcm", "off", "speech")]
     if not all(file.exists() for file in files):
@@ -67,7 +76,7 @@ def _store(manifest: Path, rows: list[dict[str, str]], files: list[Path], copies
     detector = ort.InferenceSession(
         str(package.locate_file("silero_vad/data/silero_vad_16k_sequence.onnx")), options
     )
-    kept: list[list[NDArray[np.int16]]] = [[] for _ in range(copies + 1)]
+    kept: list[list[NDArray[np.int16]]] = [[] for _ in range(copies + 2)]
     speech_s = []
     for index, row in enumerate(rows):
         samples, rate = sf.read(manifest.parent / row["file"], dtype="float32", always_2d=True)
@@ -82,10 +91,10 @@ def _store(manifest: Path, rows: list[dict[str, str]], files: list[Path], copies
         clean = clean[:LONGEST]
         rng = np.random.default_rng([7, index])
         kept[0].append((np.clip(clean, -1, 1) * 32767).astype(np.int16))
-        for copy in range(copies):
-            changed = degrade(clean, rng)
+        for copy, change in enumerate([*[degrade] * copies, add_hiss], start=1):
+            changed = change(clean, rng)
             changed /= max(1.0, float(np.abs(changed).max()))
-            kept[copy + 1].append((changed * 32767).astype(np.int16))
+            kept[copy].append((changed * 32767).astype(np.int16))
     lengths = [clip.size for clip in kept[0]]
     np.save(files[0], np.stack([np.concatenate(copy) for copy in kept]))
     np.save(files[1], np.concatenate([[0], np.cumsum(lengths)]))
@@ -125,14 +134,12 @@ class Figures:
     clip: NDArray[np.int64]
 
 
-def figures(clips: Clips, front_end: FrontEnd | Statistics, stem: Path) -> Figures:
+def figures(clips: Clips, front_end: Callable[[Tensor], Tensor], file: Path) -> Figures:
     """Run a front end over all copies of all clips, or read what an earlier run stored."""
-    kind = "f" if isinstance(front_end, FrontEnd) else "s"
-    file = stem.with_name(f"{stem.name}_{kind}.npz")
     if not file.exists():
         rng = np.random.default_rng(0)
         values, owners = [], []
-        for batch, whose in _batches(clips, rng):
+        for batch, whose in batches(clips, rng):
             with torch.no_grad():
                 samples = torch.tensor(np.stack(batch)).float() / 32768
                 values.append(front_end(samples).numpy())
@@ -142,9 +149,10 @@ def figures(clips: Clips, front_end: FrontEnd | Statistics, stem: Path) -> Figur
     return Figures(stored["x"], stored["idx"][:, 0], stored["idx"][:, 1])
 
 
-def _batches(
+def batches(
     clips: Clips, rng: np.random.Generator
 ) -> Iterator[tuple[list[NDArray[np.int16]], list[tuple[int, int]]]]:
+    """Yield windows of all copies of all clips by the batch, with the copy and clip of each."""
     batch: list[NDArray[np.int16]] = []
     whose: list[tuple[int, int]] = []
     for copy in range(clips.pcm.shape[0]):

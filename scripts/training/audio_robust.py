@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import torch
 from audio_augment import Samples, add_noise, add_room, coarse, gate, transcode
 from audio_fit import Head, fold_of, score
-from audio_nets import FrontEnd, Statistics
+from audio_nets import Statistics
 from audio_pool import LEAST_SPEECH_S, Clips, windows
+from audio_quantize import Encoder8
 from audio_trees import log_odds
 from numpy.typing import NDArray
 
 #: Clips of each class that are looked at.
-CLIPS = 200
+CLIPS = 400
 
 
 def _noisy(samples: Samples) -> Samples:
@@ -64,7 +66,7 @@ class Condition:
 
 
 def under_conditions(
-    clips: Clips, front_end: FrontEnd, folds: Folds, count: int = CLIPS
+    clips: Clips, front_end: Encoder8, folds: Folds, count: int = CLIPS
 ) -> dict[str, Condition]:
     """Score `count` clips of each class under every condition, by folds that never saw them."""
     rng = np.random.default_rng(1)
@@ -78,13 +80,14 @@ def under_conditions(
     found = {}
     for name, change in CONDITIONS.items():
         scores = []
-        for index, source in zip(chosen, sources, strict=True):
-            clip = change(clips.clip(0, index).astype(np.float32) / 32768)
-            cut = windows((np.clip(clip, -1, 1) * 32767).astype(np.int16), None)[:1]
-            with torch.no_grad():
-                heard = torch.tensor(np.stack(cut)).float() / 32768
-                made = front_end(heard).numpy(), statistics(heard).numpy()
-            scores.append(folds.score(source, *made))
+        plain = [clips.clip(0, index).astype(np.float32) / 32768 for index in chosen]
+        with ThreadPoolExecutor() as beside:  # codecs are processes of their own
+            for clip, source in zip(beside.map(change, plain), sources, strict=True):
+                cut = windows((np.clip(clip, -1, 1) * 32767).astype(np.int16), None)[:1]
+                with torch.no_grad():
+                    heard = torch.tensor(np.stack(cut)).float() / 32768
+                    made = front_end(heard).numpy(), statistics(heard).numpy()
+                scores.append(folds.score(source, *made))
         found[name] = Condition(np.array(scores), labels[chosen], sources)
         print(f"{name}: {len(scores)} clips scored", flush=True)
     return found

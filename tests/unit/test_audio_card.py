@@ -40,6 +40,8 @@ REPORT: dict[str, Any] = {
         "G.711, 8 kHz": {**ROW, "eer": 0.24},
         "GSM, 8 kHz": {**ROW, "fpr_at_threshold": 0.04},
     },
+    "pooling": {"0.3": {"genuine": 0.02, "spliced": 0.2, "auc, spliced": 0.66}},
+    "eight_bits": {"windows": 9, "mean_shift": 0.02, "most_shift": 0.1, "flips": 1},
     "shortcuts": {
         "duration": {
             "auc": 0.5,
@@ -88,11 +90,13 @@ def test_shipping_fills_every_part_of_the_card(packaged: Path) -> None:
     audio_card.ship(REPORT, packaged / "new.onnx")
 
     text = (packaged / "audio-voice-detector.md").read_text()
-    assert text.count("<!-- end -->") == len(audio_card.sections(REPORT))
+    assert text.count("<!-- end -->") == len({*audio_card.sections(REPORT), "candidates"})
     assert "| ko | 20 / 30 | 0.91 | 0.85 to 0.95 | 16 % | - | 0.60 | 1.5 % | - |" in text
     assert "an EER 1.50 times" in text
     assert "1.5 % (G.711) and 4.0 % (GSM)" in text
     assert "25 % are located" in text
+    assert "| weight | auc, spliced | genuine | spliced |" in text
+    assert "| 0.3 | 0.66 | 2 % | 20 % |" in text
     assert "| none |" not in text
 
 
