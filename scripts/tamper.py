@@ -76,6 +76,12 @@ def read(source: Source, size: tuple[int, int]) -> Frames:
 
 
 @lru_cache
+def length_of(source: Source, size: tuple[int, int]) -> int:
+    """Return how many frames a source has."""
+    return len(read(source, size))
+
+
+@lru_cache
 def size_of(source: Source, side: int) -> tuple[int, int]:
     """Return width and height that a source is used with, even, `side` at most."""
     if source.path is None:
@@ -267,7 +273,7 @@ def clips(
             size = size_of(source, side)
             frames = read(source, size)
         stranger = rng.choice([other for other in sources if other.group != source.group])
-        while len(read(stranger, size)) < 60:
+        while length_of(stranger, size) < 60:
             stranger = rng.choice([other for other in sources if other.group != source.group])
         plan = maker(rng, len(frames))
         crf = rng.randint(18, 32)

@@ -106,7 +106,7 @@ def evaluate_tamper(manifest: Path, *, processes: int | None = None) -> dict[str
     Returns:
         Plain data: by type the number of clips, recall with its 95 % interval over groups, recall
         in moving clips and under any type, precision among the findings in tampered clips and in
-        all clips; for untouched clips their hours and the findings in them, by type and kind.
+        all clips; for untouched clips their hours and the findings in them, in all and by kind.
 
     Raises:
         SetupError: The manifest is not usable.
@@ -193,18 +193,28 @@ def _of_type(label: str, tampered: Pairs, untouched: Pairs) -> dict[str, Any]:
 
 
 def _false_findings(untouched: Pairs) -> dict[str, Any]:
-    """Return the findings in clips that were not tampered with."""
+    """Return the findings in clips that were not tampered with, in all and by kind of clip."""
+    kinds = sorted({clip.kind for clip, _ in untouched})
+    return {
+        **_by_the_hour(untouched),
+        "by_type": dict(Counter(found.type for _, seen in untouched for found in seen.findings)),
+        "by_kind": {
+            kind: _by_the_hour([pair for pair in untouched if pair[0].kind == kind])
+            for kind in kinds
+        },
+        "clips_with_findings": sorted(clip.path.name for clip, seen in untouched if seen.findings),
+    }
+
+
+def _by_the_hour(untouched: Pairs) -> dict[str, Any]:
+    """Return how many clips there are, how long they are, and how much was found in them."""
     hours = sum(seen.seen_s for _, seen in untouched) / 3600
-    found = [finding for _, seen in untouched for finding in seen.findings]
-    kinds = Counter(clip.kind for clip, seen in untouched for _ in seen.findings)
+    findings = sum(len(seen.findings) for _, seen in untouched)
     return {
         "clips": len(untouched),
         "hours": round(hours, 3),
-        "findings": len(found),
-        "findings_per_hour": round(len(found) / hours, 2) if hours else None,
-        "by_type": dict(Counter(finding.type for finding in found)),
-        "by_kind": dict(kinds),
-        "clips_with_findings": sorted(clip.path.name for clip, seen in untouched if seen.findings),
+        "findings": findings,
+        "findings_per_hour": round(findings / hours, 2) if hours else None,
     }
 
 

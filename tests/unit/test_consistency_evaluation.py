@@ -58,7 +58,8 @@ def test_recall_needs_the_right_type_in_the_right_place():
 
 
 def test_findings_in_untouched_clips_lower_precision_and_are_counted_by_the_hour():
-    clips = [clip("frozen_run", 1, 2), *(clip("none", 0, 0, kind="fades") for _ in range(100))]
+    kinds = ["fades"] * 25 + ["cut"] * 75
+    clips = [clip("frozen_run", 1, 2), *(clip("none", 0, 0, kind=kind) for kind in kinds)]
     examined = [seen(("frozen_run", 1, 2)), seen(("frozen_run", 5, 6)), *([seen()] * 99)]
 
     report = count(clips, examined)
@@ -67,7 +68,11 @@ def test_findings_in_untouched_clips_lower_precision_and_are_counted_by_the_hour
     assert report["types"]["frozen_run"]["precision_tampered"] == 1.0
     assert report["untouched"]["hours"] == 1.0
     assert report["untouched"]["findings_per_hour"] == 1.0
-    assert report["untouched"]["by_kind"] == {"fades": 1}
+    assert report["untouched"]["by_type"] == {"frozen_run": 1}
+    assert report["untouched"]["by_kind"] == {
+        "cut": {"clips": 75, "hours": 0.75, "findings": 0, "findings_per_hour": 0.0},
+        "fades": {"clips": 25, "hours": 0.25, "findings": 1, "findings_per_hour": 4.0},
+    }
 
 
 def test_a_splice_shows_as_a_jump_and_counts_as_right():
