@@ -10,10 +10,12 @@ import pytest
 from shared.dense import GreyReader, Packets, read_packets
 from shared.errors import Undecodable
 from shared.media import probe
+from workers.video import sequence
 from workers.video.consistency import TYPES, examine, judge
-from workers.video.jumps import find_jumps
+from workers.video.jumps import Jump, find_jumps
 from workers.video.motion import measure
 from workers.video.order import reorderings
+from workers.video.packets import scheduled_keys
 
 FPS = 25
 
@@ -405,3 +407,53 @@ def test_pictures_that_happen_to_be_shown_again_in_one_phase_are_no_change_of_sp
         frames[at] = frames[at - 1]
 
     assert found(frames) == []
+
+
+@pytest.mark.parametrize(("others", "told"), [((), True), ((100,), False), ((140,), True)])
+def test_a_jump_that_is_less_clear_is_told_where_no_other_step_nearby_is_odd(others, told):
+    frames = shot(150)
+    motion = measure((at / FPS, frame) for at, frame in enumerate(frames))
+    jumps = [Jump(70, 2.7, 5.0, firm=True, cut=False)]
+    jumps += [Jump(at, -0.5, 2.0, firm=False, cut=False) for at in others]
+
+    kinds = [finding.type for finding in sequence.findings(motion, jumps)]
+
+    assert kinds == (["deleted_frames"] if told else [])
+
+
+def test_jumps_at_key_pictures_time_and_again_are_no_joints():
+    frames = shot(200)
+    jumping = frames[:50] + frames[65:115] + frames[130:180]
+
+    def types(keys):
+        return [kind for kind, _, _ in found(jumping, keys=keys)]
+
+    assert types([0]) == ["deleted_frames"] * 2
+    assert types(range(0, len(jumping), 25)) == []
+
+
+def test_a_joint_at_a_key_picture_is_told_where_the_others_do_not_jump():
+    frames = shot(150)
+    joined = frames[:75] + frames[90:]
+
+    assert found(joined, keys=range(0, len(joined), 25)) == [("deleted_frames", near(70), near(80))]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"), [([0], []), ([0, 30, 71], []), ([0, 25, 50, 61, 80], [25, 50])]
+)
+def test_key_pictures_that_come_at_equal_distances_are_scheduled(keys, expected):
+    assert scheduled_keys(packets_for(100, keys=keys)).tolist() == [at / FPS for at in expected]
+
+
+def test_a_segment_inside_a_movement_to_and_fro_is_found():
+    surface, rng = texture(3), np.random.default_rng(3)
+    swaying = []
+    for at in range(120):
+        move = np.float32([[1, 0, -60 - 3 * np.sin(at * np.pi / 2) - 0.2 * at], [0, 1, -60]])
+        frame = cv2.warpAffine(surface, move, (64, 48)) + rng.normal(0, 0.4, (48, 64))
+        swaying.append(np.uint8(np.clip(frame, 0, 255)))
+
+    tampered = swaying[:62] + shot(20, seed=5) + swaying[62:]
+
+    assert found(tampered) == [("inserted_segment", near(62), near(82))]

@@ -21,8 +21,9 @@ from shared.dense import GreyReader, Packets, read_packets
 from shared.media import DEFAULT_LIMITS, DecodeLimits
 from shared.records import Finding, Media, Track
 from workers.video import container, sequence
-from workers.video.jumps import find_jumps
+from workers.video.jumps import find_jumps, without_key_jumps
 from workers.video.motion import SIDE_PX, Motion, measure
+from workers.video.packets import scheduled_keys
 
 #: Types of findings; a closed set.
 TYPES = (
@@ -108,7 +109,8 @@ def examine(
 
 def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0) -> Consistency:
     """Find what the packets of one recording and the motion of its stretches tell."""
-    jumps = [find_jumps(motion) for motion in motions]
+    keys_s = scheduled_keys(packets)
+    jumps = [without_key_jumps(motion, find_jumps(motion), keys_s) for motion in motions]
     cuts: list[float] = []
     pictures: list[Finding] = []
     for motion, found in zip(motions, jumps, strict=True):

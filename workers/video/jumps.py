@@ -12,10 +12,11 @@ from workers.video.motion import NOISE, Floats, Motion
 
 Booleans = NDArray[np.bool_]
 
-#: Log odds of a joint from which on it is told without other evidence, from which on it can begin a
-#: finding that has other evidence too, and from which on it can be a part of one. Of the steps of
-#: untouched development clips none reaches the first, see the card.
-ALONE, FIRM, WEAK = 2.9, 2.0, -1.0
+#: Log odds of a joint from which on it is told without other evidence, from which on it is told
+#: where no other step nearby is odd, from which on it can begin a finding that has other evidence
+#: too, and from which on it can be a part of one. No step of untouched development clips reaches
+#: either of the first two, see the card.
+ALONE, LONELY, FIRM, WEAK = 2.9, 2.5, 2.0, -1.0
 #: Steps below this share of those around them show the same frame again (an encoder's skip).
 HELD = 0.2
 #: How many times the usual step a step has to be, at least, to be looked at.
@@ -64,6 +65,24 @@ def find_jumps(motion: Motion) -> list[Jump]:
         if joint is not None and joint.likely >= WEAK:
             jumps.append(_jump(int(places[index]), joint))
     return jumps
+
+
+def without_key_jumps(motion: Motion, jumps: list[Jump], keys_s: Floats) -> list[Jump]:
+    """Leave out the jumps at key pictures, where more than one of these jumps within a shot.
+
+    Strong compression lets the picture drift, and a key picture puts it right at once.
+
+    Args:
+        motion: The motion of the recording.
+        jumps: Its jumps.
+        keys_s: Times of key pictures that are placed by their number, not by what they show.
+    """
+    if not keys_s.size:
+        return jumps
+    times = motion.times_s
+    half = 0.5 * float(np.median(np.diff(times)))
+    there = [j for j in jumps if not j.cut and np.abs(keys_s - times[j.at]).min() < half]
+    return jumps if len(there) <= 1 else [jump for jump in jumps if jump not in there]
 
 
 def _jump(at: int, joint: Joint) -> Jump:

@@ -12,7 +12,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from workers.video.joints import AROUND, NEAR, Trail
-from workers.video.jumps import Jump
+from workers.video.jumps import FIRM, Jump
 from workers.video.motion import NOISE, Indices, Motion
 
 #: Shortest and longest inserted segment that is looked for, in frames.
@@ -23,10 +23,10 @@ MAX_REORDERED = 250
 SURE_SWAP, SURE_TURN = 3.0, 2.5
 #: Largest step between two frames that follow each other, in usual steps of that place.
 FOLLOWS = 1.7
-#: Log odds of a joint below which two frames that are put together follow each other.
-ORDINARY = -0.5
-#: How much larger the steps to frames a little further off are at least, where things move.
-APART = 1.15
+#: Log odds of a joint below which two frames that are put together follow each other, and how much
+#: larger the steps to frames a little further off are at least; a step that is no larger than the
+#: usual one is enough by itself, unless it begins a finding elsewhere.
+ORDINARY, APART = -0.5, 1.15
 #: How much larger the step back from an inserted segment is than the one across it, at least.
 LEADS_BACK = 2.5
 #: Smallest usual step for which it can be told which frames follow each other, in grey levels.
@@ -195,11 +195,12 @@ def follows(motion: Motion, left: Indices, right: Indices) -> bool:
     step = float(motion.distance(left[-1], right[0])[0])
     if usual < MOVING or step > FOLLOWS * usual + NOISE:
         return False
-    further = motion.distance(np.array([left[-NEAR - 1], left[-1]]), right[[0, NEAR]])
-    if float(further.min()) < APART * step:
-        return False
     joint = Trail.of(motion, np.concatenate([left, right])).joint(left.size)
-    return joint is None or joint.likely < ORDINARY
+    likely = joint.likely if joint else -np.inf
+    if step <= usual:
+        return likely < FIRM
+    further = motion.distance(np.array([left[-NEAR - 1], left[-1]]), right[[0, NEAR]])
+    return float(further.min()) >= APART * step and likely < ORDINARY
 
 
 def _usual(motion: Motion, away: Indices) -> float:

@@ -99,6 +99,15 @@ def find_group_changes(packets: Packets) -> list[GroupChange]:
     return changes
 
 
+def scheduled_keys(packets: Packets) -> Floats:
+    """Return the times of key pictures that end a group of a length that comes more than once."""
+    keys = np.flatnonzero(packets.key)
+    lengths, which, counts = np.unique(np.diff(keys), return_inverse=True, return_counts=True)
+    if not lengths.size:
+        return np.empty(0)
+    return np.asarray(packets.pts_s[keys[1:][counts[which] > 1]])
+
+
 def _steady(lengths: NDArray[np.int64]) -> bool:
     return bool((lengths == lengths[0]).all())
 

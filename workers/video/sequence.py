@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.records import Finding
-from workers.video.jumps import ALONE, Jump, held
+from workers.video.jumps import ALONE, LONELY, Jump, held
 from workers.video.motion import Motion
 from workers.video.order import Stretch, insertions, reorderings
 from workers.video.repeats import Run, duplicated_runs, frozen_runs
@@ -17,7 +17,8 @@ from workers.video.rhythm import speed_changes
 POINT_S = 0.2
 #: Frames around the ends of a finding in which it explains a jump.
 _EXPLAINED = 3
-#: With more jumps than this within so many seconds, none is a join.
+#: Seconds around a jump that tell whether the motion itself is jerky: with more joins than this
+#: none is one, and with any other jump its own log odds have to be higher.
 _CROWD, _CROWD_S = 3, 2.0
 
 
@@ -31,16 +32,17 @@ def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
         new = [stretch for stretch in find(motion, jumps) if not _clash(stretch, taken)]
         taken += [(stretch.start, stretch.stop) for stretch in new]
         kept += new
+    open_jumps = [jump for jump in jumps if not jump.cut and not _explained(jump, taken)]
     joins = [
         jump
-        for jump in jumps
-        if jump.likely >= ALONE and not jump.cut and not _explained(jump, taken)
+        for jump in open_jumps
+        if jump.likely >= (LONELY if _near(motion, jump, open_jumps) == 1 else ALONE)
     ]
     return [
         *(_frozen(motion, run) for run in frozen),
         *(_copy(motion, run) for run in copies),
         *(_stretch(motion, stretch) for stretch in kept),
-        *(_join(motion, jump) for jump in joins if not _crowded(motion, jump, joins)),
+        *(_join(motion, jump) for jump in joins if _near(motion, jump, joins) <= _CROWD),
     ]
 
 
@@ -78,11 +80,10 @@ def _explained(jump: Jump, taken: list[tuple[int, int]]) -> bool:
     return any(start - _EXPLAINED <= jump.at <= stop + _EXPLAINED for start, stop in taken)
 
 
-def _crowded(motion: Motion, jump: Jump, joins: list[Jump]) -> bool:
-    """Tell whether so many jumps lie together that the motion itself is jerky."""
+def _near(motion: Motion, jump: Jump, jumps: list[Jump]) -> int:
+    """Count the jumps near one, itself among them."""
     at_s = motion.times_s[jump.at]
-    near = sum(abs(motion.times_s[other.at] - at_s) <= _CROWD_S for other in joins)
-    return bool(near > _CROWD)
+    return sum(bool(abs(motion.times_s[other.at] - at_s) <= _CROWD_S) for other in jumps)
 
 
 def _times(motion: Motion, start: int, stop: int) -> tuple[float, float]:
