@@ -221,11 +221,10 @@ class RawGraph(nn.Module):
         return score[:, 0]
 
 
-#: What is compared, and for how many batches each learns: about five minutes of one core, and twice
-#: that for the last.
+#: What is compared, and for how many batches each learns: about five minutes of one core.
 CANDIDATES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "LFCC and light CNN": (LightCnn, 350),
     "log-mel ResNet": (MelResNet, 850),
     "SpecRNet-type": (SpecRnn, 580),
-    "AASIST-type": (RawGraph, 230),
+    "AASIST-type": (RawGraph, 115),
 }
