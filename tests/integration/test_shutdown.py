@@ -138,7 +138,7 @@ def test_a_task_that_kills_its_workers_is_a_dead_letter_in_the_end(settings, sta
 def test_intake_ends_at_the_second_sigterm_without_waiting_for_its_poll(settings, start, tmp_path):
     intake = start("-m", "workers.cli", "worker", "intake", RECEIVE_WAIT_S=20)
     log = tmp_path / "process-0.log"
-    wait_for(lambda: "intake_starting" in log.read_text())
+    wait_for(lambda: "intake_listening" in log.read_text())
     time.sleep(1)
 
     intake.send_signal(signal.SIGTERM)

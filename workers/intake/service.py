@@ -88,6 +88,7 @@ class _Intake:
             ):
                 store, outgoing = JobStore(self._settings), Outgoing(self._settings)
                 self._desk = admission.Desk(self._settings, s3, store, outgoing)
+                _log.info("intake_listening", queue=self._queue)
                 while not self._stop.is_set():
                     if await self._is_paused():
                         continue
