@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from audio_nets import RATE, Level, Spectrum, mel_matrix
+from audio_nets import RATE, Level, Spectrum, linear_matrix, mel_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,15 +49,6 @@ def _hide(rows: Tensor, axis: int) -> Tensor:
     return rows * (shown[:, None] if axis == 1 else shown)
 
 
-def linear_bands(count: int) -> Tensor:
-    """Return triangular filters (count, bins) on a linear scale of frequency."""
-    edges = torch.linspace(0, _TOP_HZ, count + 2)
-    bins = torch.linspace(0, RATE / 2, _SIZE // 2 + 1)
-    rise = (bins - edges[:-2, None]) / (edges[1] - edges[0])
-    fall = (edges[2:, None] - bins) / (edges[1] - edges[0])
-    return torch.minimum(rise, fall).clamp(min=0)
-
-
 class Pooling(nn.Module):
     """Attentive statistics: (batch, channels, frames) to (batch, 2 * channels)."""
 
@@ -92,7 +83,7 @@ class LightCnn(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.planes = Planes(linear_bands(60), 60)
+        self.planes = Planes(linear_matrix(60, _SIZE, _TOP_HZ), 60)
         widths = (1, 16, 24, 32, 32)
         layers: list[nn.Module] = []
         for before, width in pairwise(widths):
@@ -153,7 +144,7 @@ class SpecRnn(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.planes = Planes(linear_bands(80), 80)
+        self.planes = Planes(linear_matrix(80, _SIZE, _TOP_HZ), 80)
         self.layers = nn.Sequential(
             _Residual(1, 20), nn.MaxPool2d((2, 1)), _Residual(20, 40), _Residual(40, 64, (2, 1))
         )

@@ -1,4 +1,4 @@
-"""Recordings put together from clips: what pooling is fitted on, and how splices are located."""
+"""Recordings put together from clips: what pooling makes of them, and how splices are located."""
 
 from __future__ import annotations
 
