@@ -1,5 +1,6 @@
 """A real moto server over HTTP, and settings provisioned on it."""
 
+import fcntl
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,14 @@ for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
     os.environ[name] = "testing"
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "GUARDIAN_ENDPOINT_URL"):
     os.environ.pop(name, None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout starts
+def pytest_runtest_protocol(item):
+    """Let a test marked `alone` run while the other processes of pytest-xdist wait."""
+    with Path(__file__).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        return (yield)
 
 
 @pytest.fixture(scope="session")

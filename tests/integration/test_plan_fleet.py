@@ -15,7 +15,7 @@ from workers import local
 from workers.plan import Cluster, Scaling, simulate
 from workers.samples import SAMPLES
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 _WAIT_S = 180
 #: How far the mean time from upload to verdict may lie from what was foretold.
 STATED_ERROR = 0.4

@@ -65,6 +65,7 @@ def test_requests_at_the_same_time_share_a_run_and_get_their_own_rows():
     assert len(inner.sizes) < 3
 
 
+@pytest.mark.alone
 def test_one_alone_does_not_wait():
     inner = Doubling()
     network = Shared(inner)

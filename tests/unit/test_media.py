@@ -262,6 +262,7 @@ def test_a_decoder_that_is_idle_too_long_is_killed_and_may_be_tried_again(clip):
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.alone
 def test_a_decoder_that_is_busy_too_long_is_stopped_for_good(clip):
     limits = DecodeLimits(cpu_s=1)
 
