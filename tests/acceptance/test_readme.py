@@ -45,7 +45,6 @@ def test_every_command_of_the_readme_is_run_here():
     }
 
 
-@pytest.mark.alone
 def test_the_demo_ends_in_a_verdict_on_each_sample(tmp_path):
     started = time.monotonic()
     done = run("./scripts/demo --json", GUARDIAN_STATE_DIR=str(tmp_path))
