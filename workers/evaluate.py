@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.containers import AUDIO_CONTAINERS, sniff_file
-from shared.errors import Permanent, SetupError, UndecodableAudio
+from shared.errors import SetupError, UndecodableAudio
 from shared.media import probe
 from shared.models import Registry
 from shared.records import Media, Outcome, PartialResult, Track
-from workers import evaluation
+from workers import evaluation, many
+from workers import manifest as manifests
 from workers.audio import pipeline as audio
 from workers.audio.pooling import Calibration
 from workers.video import pipeline as video
@@ -38,12 +35,10 @@ MAX_VALUES = 100
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a manifest."""
+    """One line of a manifest, and its label as truth."""
 
-    path: Path
+    line: manifests.Line
     fake: bool
-    group: str
-    columns: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,35 +52,20 @@ class Scored:
 
 
 def read_manifest(manifest: Path) -> list[Row]:
-    """Read a CSV file with the columns `file` and `label`, and any others.
-
-    Files are relative to the manifest. Without a column `group` every file is its own group.
+    """Read a manifest with the column `label`; see `LABELS`.
 
     Raises:
         SetupError: The manifest cannot be read, lacks a column, or has an unknown label.
     """
-    try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
-    if not lines or not {"file", "label"} <= lines[0].keys():
-        raise SetupError(f"The manifest {manifest} needs lines with the columns file and label.")
     rows = []
-    for number, line in enumerate(lines, start=2):
-        if line["label"] not in LABELS:
+    for line in manifests.read(manifest, "label"):
+        label = line.columns["label"]
+        if label not in LABELS:
             raise SetupError(
-                f"Line {number} of {manifest}: the label is {line['label']!r}; "
+                f"Line {line.number} of {manifest}: the label is {label!r}; "
                 f"known are {', '.join(LABELS)}."
             )
-        rows.append(
-            Row(
-                path=manifest.parent / line["file"],
-                fake=LABELS[line["label"]],
-                group=line.get("group") or line["file"],
-                columns={key: value or "" for key, value in line.items() if key},
-            )
-        )
+        rows.append(Row(line, LABELS[label]))
     return rows
 
 
@@ -95,6 +75,8 @@ def evaluate_audio(
     models_dir: Path | None = None,
     columns: Sequence[str] = (),
     processes: int | None = None,
+    scores: Path | None = None,
+    told: many.Told = many.silent,
 ) -> dict[str, Any]:
     """Score every file of a manifest with the voice detector.
 
@@ -103,24 +85,41 @@ def evaluate_audio(
         models_dir: Directory of models; None for the packaged ones.
         columns: Columns whose values are reported apart.
         processes: Worker processes; None for one a core.
+        scores: Where to write the score of each file, as CSV.
+        told: Called after each file.
 
     Returns:
         Plain data: the figures of `evaluation.summarise`, what was not scored and why, the same
         by group and by column, and the speed.
 
     Raises:
-        SetupError: The manifest or the models are not usable.
+        SetupError: The manifest or the models are not usable, or the scores cannot be written.
     """
     rows = read_manifest(manifest)
     registry = Registry(models_dir)
     threshold = Calibration.from_params(registry.entry(audio.MODEL).params).threshold
-    processes = processes or cpu_count() or 1
     started = time.perf_counter()
-    paths = [row.path for row in rows]
-    spawn = get_context("spawn")  # ONNX Runtime's threads do not survive a fork
-    with ProcessPoolExecutor(processes, spawn, _open_audio, (models_dir,)) as pool:
-        scored = list(pool.map(_score_audio, paths, chunksize=4))
-    return report(rows, scored, threshold, columns, time.perf_counter() - started)
+    paths = [row.line.path for row in rows]
+    begin = (_open_audio, models_dir)
+    scored = many.each(_score_audio, paths, processes, told=told, begin=begin)
+    wall_s = time.perf_counter() - started
+    _write(scores, rows, scored)
+    return report(rows, scored, threshold, columns, wall_s)
+
+
+def _write(scores: Path | None, rows: Sequence[Row], scored: Sequence[Scored]) -> None:
+    """Write one line a file: what it was said to be, what was found, and why nothing was."""
+    if scores is None:
+        return
+    pairs = zip(rows, scored, strict=True)
+    manifests.write(
+        scores,
+        ("file", "label", "group", "llr", "reason"),
+        (
+            (row.line.file, row.line.columns["label"], row.line.group, item.llr, item.reason)
+            for row, item in pairs
+        ),
+    )
 
 
 _registry_dir: list[Path | None] = [None]
@@ -150,16 +149,18 @@ def _hear(path: Path) -> PartialResult:
 
 
 def _score_audio(path: Path) -> Scored:
+    return _said(lambda: _hear(path))
+
+
+def _said(analyze: Callable[[], PartialResult]) -> Scored:
+    """Return what is kept of an analysis, or why there is none."""
     try:
-        half = _hear(path)
-    except Permanent as error:
-        return Scored(None, error.code, 0.0)
-    except OSError as error:
-        return Scored(None, f"unreadable: {error.strerror}", 0.0)
-    reason = None if half.outcome is Outcome.SCORED else half.reason
+        half = analyze()
+    except many.FAULTS as error:
+        return Scored(None, many.reason(error), 0.0)
     return Scored(
         half.llr,
-        reason,
+        None if half.outcome is Outcome.SCORED else half.reason,
         half.coverage.analysed_s,
         half.signals.get("out_of_distribution", 0.0),
     )
@@ -174,13 +175,15 @@ def report(
 ) -> dict[str, Any]:
     """Put the figures together: for all, by group, and by every named column."""
     media_s = sum(item.media_s for item in scored)
-    names = columns or [name for name in DEFAULT_COLUMNS if name in rows[0].columns]
+    names = columns or [name for name in DEFAULT_COLUMNS if name in rows[0].line.columns]
     return {
         **_figures(rows, scored, threshold),
         "abstained": dict(Counter(item.reason for item in scored if item.reason)),
-        "by_group": dict(_apart(rows, scored, threshold, [row.group for row in rows])),
+        "by_group": dict(_apart(rows, scored, threshold, [row.line.group for row in rows])),
         "by": {
-            name: dict(_apart(rows, scored, threshold, [row.columns.get(name, "") for row in rows]))
+            name: dict(
+                _apart(rows, scored, threshold, [row.line.columns.get(name, "") for row in rows])
+            )
             for name in names
         },
         "media_s": round(media_s, 1),
@@ -193,7 +196,7 @@ def _figures(rows: Sequence[Row], scored: Sequence[Scored], threshold: float) ->
     kept = [(row, item) for row, item in zip(rows, scored, strict=True) if item.llr is not None]
     llr = np.array([item.llr for _, item in kept], dtype=np.float64)
     fake = np.array([row.fake for row, _ in kept], dtype=np.bool_)
-    groups = [row.group for row, _ in kept]
+    groups = [row.line.group for row, _ in kept]
     unfamiliar = [item.out_of_distribution >= 1 for _, item in kept]
     return {
         **evaluation.summarise(llr, fake, groups, threshold),
@@ -220,6 +223,8 @@ def evaluate_video(
     columns: Sequence[str] = (),
     processes: int | None = None,
     sample_every: int = 30,
+    scores: Path | None = None,
+    told: many.Told = many.silent,
 ) -> dict[str, Any]:
     """Score every clip of a manifest with the face detector.
 
@@ -229,27 +234,26 @@ def evaluate_video(
         columns: Columns whose values are reported apart; fakes of each against all real clips.
         processes: Worker processes; None for one a core.
         sample_every: Look at every n-th frame.
+        scores: Where to write the score of each clip, as CSV.
+        told: Called after each clip.
 
     Returns:
         Plain data: the figures of `evaluation.summarise`, what was not scored and why, the same
         by group and by column, and the speed.
 
     Raises:
-        SetupError: The manifest or the models are not usable.
+        SetupError: The manifest or the models are not usable, or the scores cannot be written.
     """
     rows = read_manifest(manifest)
-    calibration = video.load(Registry(models_dir, device="cpu", threads=1)).calibration
+    threshold = video.load(Registry(models_dir, device="cpu", threads=1)).calibration.threshold
     started = time.perf_counter()
-    jobs = [(row.path, sample_every) for row in rows]
-    spawn = get_context("spawn")  # ONNX Runtime's threads do not survive a fork
-    with ProcessPoolExecutor(
-        processes or cpu_count() or 1, spawn, _open_video, (models_dir,)
-    ) as pool:
-        scored = list(pool.map(_score_video, jobs, chunksize=2))
+    jobs = [(row.line.path, sample_every) for row in rows]
+    begin = (_open_video, models_dir)
+    scored = many.each(_score_video, jobs, processes, told=told, begin=begin)
     wall_s = time.perf_counter() - started
-    threshold = calibration.threshold
+    _write(scores, rows, scored)
     figures = report(rows, scored, threshold, (), wall_s)
-    names = columns or [name for name in VIDEO_COLUMNS if name in rows[0].columns]
+    names = columns or [name for name in VIDEO_COLUMNS if name in rows[0].line.columns]
     figures["by"] = {name: _against_real(rows, scored, threshold, name) for name in names}
     return figures
 
@@ -264,41 +268,34 @@ def _video_detector() -> video.VideoDetector:
     return video.load(Registry(_registry_dir[0], device="cpu", threads=1))
 
 
-def _score_video(job: tuple[Path, int]) -> Scored:
+def _look(job: tuple[Path, int]) -> PartialResult:
+    """Score the faces of one recording, and nothing else of it."""
     path, sample_every = job
-    try:
-        half = video.analyze(
-            path,
-            probe(path),
-            _video_detector(),
-            sample_every=sample_every,
-            sync=False,
-            sequence=False,
-        ).result
-    except Permanent as error:
-        return Scored(None, error.code, 0.0)
-    except OSError as error:
-        return Scored(None, f"unreadable: {error.strerror}", 0.0)
-    reason = None if half.outcome is Outcome.SCORED else half.reason
-    return Scored(
-        half.llr,
-        reason,
-        half.coverage.analysed_s,
-        half.signals.get("out_of_distribution", 0.0),
-    )
+    return video.analyze(
+        path,
+        probe(path),
+        _video_detector(),
+        sample_every=sample_every,
+        sync=False,
+        sequence=False,
+    ).result
+
+
+def _score_video(job: tuple[Path, int]) -> Scored:
+    return _said(lambda: _look(job))
 
 
 def _against_real(
     rows: Sequence[Row], scored: Sequence[Scored], threshold: float, column: str
 ) -> dict[str, Any]:
     """Return the figures of the fakes of each value of a column, each with all real clips."""
-    values = Counter(row.columns.get(column, "") for row in rows if row.fake)
+    values = Counter(row.line.columns.get(column, "") for row in rows if row.fake)
     figures = {}
     for value, _ in values.most_common(MAX_VALUES):
         chosen = [
             index
             for index, row in enumerate(rows)
-            if not row.fake or row.columns.get(column, "") == value
+            if not row.fake or row.line.columns.get(column, "") == value
         ]
         figures[value] = _figures([rows[i] for i in chosen], [scored[i] for i in chosen], threshold)
     return figures

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from shared.settings import get_settings
@@ -20,6 +23,11 @@ _manifest = click.option(
 )
 _by = click.option("--by", "columns", multiple=True, help="Column to report apart; repeatable.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_scores = click.option(
+    "--scores",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what was said about each file to this CSV.",
+)
 _processes = click.option("--processes", type=click.IntRange(1), help="One a core by default.")
 
 
@@ -32,15 +40,28 @@ def evaluate_command() -> None:
 @_manifest
 @_by
 @_processes
+@_scores
 @_json
 def evaluate_audio(
-    manifest: Path, columns: tuple[str, ...], processes: int | None, as_json: bool
+    manifest: Path,
+    columns: tuple[str, ...],
+    processes: int | None,
+    scores: Path | None,
+    as_json: bool,
 ) -> None:
     """Score voices; labels are bonafide and spoof."""
     from workers.evaluate import evaluate_audio as evaluate  # noqa: PLC0415  # slow to import
 
-    models_dir = get_settings().models_dir
-    _print(evaluate(manifest, models_dir=models_dir, columns=columns, processes=processes), as_json)
+    with _progress(manifest) as told:
+        figures = evaluate(
+            manifest,
+            models_dir=get_settings().models_dir,
+            columns=columns,
+            processes=processes,
+            scores=scores,
+            told=told,
+        )
+    _print(figures, as_json)
 
 
 @evaluate_command.command("video")
@@ -48,43 +69,80 @@ def evaluate_audio(
 @_by
 @_processes
 @click.option("--tamper", is_flag=True, help="Judge findings about the sequence of frames instead.")
+@_scores
 @_json
 def evaluate_video(
-    manifest: Path, columns: tuple[str, ...], processes: int | None, tamper: bool, as_json: bool
+    manifest: Path,
+    columns: tuple[str, ...],
+    processes: int | None,
+    tamper: bool,
+    scores: Path | None,
+    as_json: bool,
 ) -> None:
     """Score faces; labels are real and fake. With --tamper, a manifest of scripts/tamper.py."""
     from workers.evaluate import evaluate_video as evaluate  # noqa: PLC0415  # slow to import
     from workers.evaluate_tamper import evaluate_tamper  # noqa: PLC0415  # slow to import
 
-    if tamper:
-        _print(evaluate_tamper(manifest, processes=processes), as_json)
-        return
+    if tamper and scores:
+        raise click.UsageError("--scores are of faces; with --tamper there are none.")
     settings = get_settings()
-    figures = evaluate(
-        manifest,
-        models_dir=settings.models_dir,
-        columns=columns,
-        processes=processes,
-        sample_every=settings.sample_rate,
-    )
+    with _progress(manifest) as told:
+        figures = (
+            evaluate_tamper(manifest, processes=processes, told=told)
+            if tamper
+            else evaluate(
+                manifest,
+                models_dir=settings.models_dir,
+                columns=columns,
+                processes=processes,
+                sample_every=settings.sample_rate,
+                scores=scores,
+                told=told,
+            )
+        )
     _print(figures, as_json)
 
 
 @evaluate_command.command("fusion")
 @_manifest
 @_processes
+@_scores
 @_json
-def evaluate_fusion(manifest: Path, processes: int | None, as_json: bool) -> None:
+def evaluate_fusion(
+    manifest: Path, processes: int | None, scores: Path | None, as_json: bool
+) -> None:
     """Score whole recordings; the column `kind` says which part is manipulated."""
     from workers.evaluate_fusion import (  # noqa: PLC0415  # slow to import
         evaluate_fusion as evaluate,
     )
 
     settings = get_settings()
-    figures = evaluate(
-        manifest, models_dir=settings.models_dir, prior=settings.prior, processes=processes
-    )
+    with _progress(manifest) as told:
+        figures = evaluate(
+            manifest,
+            models_dir=settings.models_dir,
+            prior=settings.prior,
+            processes=processes,
+            scores=scores,
+            told=told,
+        )
     _print(figures, as_json)
+
+
+@contextmanager
+def _progress(manifest: Path) -> Iterator[Callable[[], object]]:
+    """Show on a terminal how many files are done; yields what is called after each."""
+    from workers.manifest import read  # noqa: PLC0415  # beside the others
+
+    err = Console(stderr=True)
+    shown = (
+        TextColumn("{task.completed} of {task.total} files"),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*shown, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=len(read(manifest)))
+        yield lambda: progress.advance(task)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.errors import SetupError
-from shared.halves import examine
+from shared.halves import Analyze, examine
 from shared.media import DEFAULT_LIMITS
 from shared.models import Registry
-from shared.records import Analysis, Label, Media, PartialResult, Verdict
-from workers import evaluation
+from shared.records import (
+    Analysis,
+    Label,
+    Media,
+    Modality,
+    Outcome,
+    PartialResult,
+    Verdict,
+)
+from workers import evaluation, many
+from workers import manifest as manifests
 from workers.aggregator import crossmodal, fusion
 from workers.audio import pipeline as audio
 from workers.video import pipeline as video
@@ -38,12 +43,10 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)  # decisions do not depend on it
 
 @dataclass(frozen=True)
 class Clip:
-    """One line of a manifest."""
+    """One line of a manifest, and what is manipulated in it."""
 
-    path: Path
+    line: manifests.Line
     kind: str
-    group: str
-    columns: dict[str, str]
 
     @property
     def fake(self) -> bool:
@@ -55,35 +58,22 @@ Halves = tuple[PartialResult, PartialResult]
 
 
 def read_manifest(manifest: Path) -> list[Clip]:
-    """Read a CSV file with `file`, `kind` (see `KINDS`), and `group` where clips are alike.
+    """Read a manifest with the column `kind` (see `KINDS`).
 
     Without `kind`, `label` (real or fake) stands in for it, and no kinds are compared.
 
     Raises:
         SetupError: The manifest cannot be read, lacks a column, or has an unknown kind.
     """
-    try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
-    if not lines or "file" not in lines[0] or not {"kind", "label"} & lines[0].keys():
-        raise SetupError(f"The manifest {manifest} needs the columns file and kind (or label).")
     clips = []
-    for number, line in enumerate(lines, start=2):
-        kind = line.get("kind") or line.get("label") or ""
+    for line in manifests.read(manifest, "kind|label"):
+        kind = line.columns.get("kind") or line.columns.get("label") or ""
         if kind not in (*KINDS, "fake"):
+            known = ", ".join(KINDS)
             raise SetupError(
-                f"Line {number} of {manifest}: the kind is {kind!r}; known are {', '.join(KINDS)}."
+                f"Line {line.number} of {manifest}: the kind is {kind!r}; known are {known}."
             )
-        clips.append(
-            Clip(
-                path=manifest.parent / line["file"],
-                kind=kind,
-                group=line.get("group") or line["file"],
-                columns={key: value or "" for key, value in line.items() if key},
-            )
-        )
+        clips.append(Clip(line, kind))
     return clips
 
 
@@ -93,6 +83,8 @@ def evaluate_fusion(
     models_dir: Path | None = None,
     prior: float = 0.5,
     processes: int | None = None,
+    scores: Path | None = None,
+    told: many.Told = many.silent,
 ) -> dict[str, Any]:
     """Score every clip of a manifest as the fleet would.
 
@@ -101,28 +93,47 @@ def evaluate_fusion(
         models_dir: Directory of models; None for the packaged ones.
         prior: Probability of manipulation before looking.
         processes: Worker processes; None for one a core.
+        scores: Where to write the verdict on each clip, as CSV.
+        told: Called after each clip.
 
     Returns:
         Plain data: the figures of `report`, and the speed.
 
     Raises:
-        SetupError: The manifest or the models are not usable.
+        SetupError: The manifest or the models are not usable, or the scores cannot be written.
     """
     clips = read_manifest(manifest)
     model = fusion.load(Registry(models_dir))
     started = time.perf_counter()
-    halves = list(score((clip.path for clip in clips), models_dir, processes))
+    tasks = [(clip.line.path, models_dir) for clip in clips]
+    halves = many.each(_score, tasks, processes, told=told)
     wall_s = time.perf_counter() - started
-    return {**report(clips, halves, model, prior), "wall_s": round(wall_s, 1)}
+    verdicts = decide(halves, model, prior)
+    if scores is not None:
+        _write(scores, clips, halves, verdicts)
+    return {**report(clips, halves, verdicts), "wall_s": round(wall_s, 1)}
 
 
-def score(
-    paths: Iterable[Path], models_dir: Path | None = None, processes: int | None = None
-) -> Iterable[Halves]:
-    """Run both pipelines over files, in parallel; yields the halves in the order of the files."""
-    spawn = get_context("spawn")  # ONNX Runtime's threads do not survive a fork
-    with ProcessPoolExecutor(processes or cpu_count(), spawn) as pool:
-        yield from pool.map(_score, ((path, models_dir) for path in paths))
+def decide(
+    halves: Sequence[Halves], model: fusion.FusionModel, prior: float = 0.5
+) -> list[Verdict]:
+    """Return the verdict on each pair of halves."""
+    return [fusion.decide(*pair, prior=prior, decided_at=_NOW, model=model) for pair in halves]
+
+
+def _write(
+    scores: Path, clips: Sequence[Clip], halves: Sequence[Halves], verdicts: Sequence[Verdict]
+) -> None:
+    """Write one line a clip: what it was said to be, the verdict, and what both halves say."""
+    rows = (
+        (
+            *(clip.line.file, clip.kind, clip.line.group, verdict.label, verdict.llr),
+            *(value for half in pair for value in (half.llr, half.reason)),
+        )
+        for clip, pair, verdict in zip(clips, halves, verdicts, strict=True)
+    )
+    halved = ("audio_llr", "audio_reason", "video_llr", "video_reason")
+    manifests.write(scores, ("file", "kind", "group", "label", "llr", *halved), rows)
 
 
 @lru_cache(maxsize=1)
@@ -141,23 +152,30 @@ def _score(task: tuple[Path, Path | None]) -> Halves:
     def analyze_video(file: Path, media: Media) -> Analysis:
         return video.analyze(file, media, look, sample_every=SAMPLE_EVERY, max_frames=MAX_FRAMES)
 
-    heard, _ = examine(path, "audio", analyze_audio, DEFAULT_LIMITS)
-    seen, _ = examine(path, "video", analyze_video, DEFAULT_LIMITS)
-    return heard.result, seen.result
+    return _half(path, "audio", analyze_audio), _half(path, "video", analyze_video)
+
+
+def _half(path: Path, modality: Modality, analyze: Analyze) -> PartialResult:
+    """Return one half of a clip; one that fails says why."""
+    try:
+        return examine(path, modality, analyze, DEFAULT_LIMITS)[0].result
+    except many.FAULTS as error:
+        reason = many.reason(error)
+        return PartialResult(modality=modality, outcome=Outcome.FAILED, reason=reason)
 
 
 def report(
-    clips: Sequence[Clip], halves: Sequence[Halves], model: fusion.FusionModel, prior: float = 0.5
+    clips: Sequence[Clip], halves: Sequence[Halves], verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """Put the figures together from clips and their halves.
+    """Put the figures together from clips, their halves and the verdicts on them.
 
     Returns:
         `fused` (AUC, EER, Cllr, ECE with intervals by group), the same for each modality alone
         and for the mean and the maximum of both, the reliability table, the labels by kind, the
-        manipulated part by kind, and how well the sound of swapped or shifted clips is told
-        apart where a face speaks. Clips of kind `mismatch` count only in the last three.
+        manipulated part by kind, how well the sound of swapped or shifted clips is told apart
+        where a face speaks, and why halves have no score. Clips of kind `mismatch` count only in
+        labels, parts and the last two.
     """
-    verdicts = [fusion.decide(*pair, prior=prior, decided_at=_NOW, model=model) for pair in halves]
     llrs = {
         "fused": [verdict.llr for verdict in verdicts],
         "audio": [heard.llr for heard, _ in halves],
@@ -182,6 +200,7 @@ def report(
         "parts": _cross(clips, [_part(verdict) for verdict in verdicts]),
         "whole": whole([clips[i] for i in own], [verdicts[i] for i in own]),
         "sync": _sync(clips, halves),
+        "abstained": _abstentions(halves),
     }
 
 
@@ -232,10 +251,19 @@ def _figures(clips: Sequence[Clip], llrs: Sequence[float | None]) -> dict[str, A
     figures = evaluation.summarise(
         np.array([llr for _, llr in kept], dtype=np.float64),
         np.array([clip.fake for clip, _ in kept], dtype=np.bool_),
-        [clip.group for clip, _ in kept],
+        [clip.line.group for clip, _ in kept],
         threshold=0.0,
     )
     return {**figures, "not_scored": len(clips) - len(kept)}
+
+
+def _abstentions(halves: Sequence[Halves]) -> dict[str, dict[str, int]]:
+    """Count, for each modality, why halves have no score."""
+    reasons: dict[str, Counter[str]] = {"audio": Counter(), "video": Counter()}
+    for half in (half for pair in halves for half in pair):
+        if half.llr is None:
+            reasons[half.modality][half.reason or "unknown"] += 1
+    return {modality: dict(counts) for modality, counts in reasons.items()}
 
 
 def _over(pair: Halves, combine: Any) -> float | None:
@@ -260,16 +288,18 @@ def _sync(clips: Sequence[Clip], halves: Sequence[Halves]) -> dict[str, Any]:
     rows = [
         (clip, crossmodal.compare(*pair))
         for clip, pair in zip(clips, halves, strict=True)
-        if clip.columns.get("sync")
+        if clip.line.columns.get("sync")
     ]
     kept = [(clip, found.mismatch) for clip, found in rows if found is not None]
     figures: dict[str, Any] = {"n": len(rows), "not_applicable": len(rows) - len(kept)}
     for way in ("swapped", "shifted"):
-        chosen = [(clip, value) for clip, value in kept if clip.columns["sync"] in ("own", way)]
+        chosen = [
+            (clip, value) for clip, value in kept if clip.line.columns["sync"] in ("own", way)
+        ]
         values = np.array([value for _, value in chosen], dtype=np.float64)
-        moved = np.array([clip.columns["sync"] == way for clip, _ in chosen], dtype=np.bool_)
+        moved = np.array([clip.line.columns["sync"] == way for clip, _ in chosen], dtype=np.bool_)
         area = evaluation.bootstrap(
-            evaluation.auc, values, moved, [clip.group for clip, _ in chosen]
+            evaluation.auc, values, moved, [clip.line.group for clip, _ in chosen]
         )
         figures[way] = {"n": len(chosen), "auc": area.value, "auc_ci": area.as_list()}
     return figures

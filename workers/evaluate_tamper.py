@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shared.errors import NoVideoTrack, Permanent, SetupError
+from shared.errors import NoVideoTrack, SetupError
 from shared.media import probe
 from shared.records import Finding
+from workers import manifest as manifests
+from workers import many
 from workers.video.consistency import TYPES, examine
 
 #: Labels of a manifest that are no types of findings, and the types that tell of them: a splice of
@@ -33,7 +31,6 @@ MIN_OVERLAP = 0.5
 MOVING_STEP = 3.0
 #: Resamples of whole groups behind an interval.
 BOOTSTRAPS = 500
-_COLUMNS = ("file", "label", "start_s", "end_s")
 
 
 @dataclass(frozen=True)
@@ -59,49 +56,45 @@ class Examined:
 
 
 def read_clips(manifest: Path) -> list[Clip]:
-    """Read a CSV file with the columns file, label, start_s and end_s, and perhaps group and kind.
+    """Read a manifest with the columns label, start_s and end_s, and perhaps group and kind.
 
-    Files are relative to the manifest. The label is a type of finding, or `none`.
+    The label is a type of finding, or `none`.
 
     Raises:
         SetupError: The manifest cannot be read, lacks a column, or has an unknown label.
     """
-    try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
-    if not lines or not set(_COLUMNS) <= lines[0].keys():
-        raise SetupError(f"The manifest {manifest} needs lines with {', '.join(_COLUMNS)}.")
-    return [_clip(manifest, number, line) for number, line in enumerate(lines, start=2)]
+    lines = manifests.read(manifest, "label", "start_s", "end_s")
+    return [_clip(manifest, line) for line in lines]
 
 
-def _clip(manifest: Path, number: int, line: dict[str, str]) -> Clip:
-    if line["label"] not in (UNTOUCHED, *LABELS):
+def _clip(manifest: Path, line: manifests.Line) -> Clip:
+    where, columns = f"Line {line.number} of {manifest}", line.columns
+    if columns["label"] not in (UNTOUCHED, *LABELS):
         known = ", ".join((UNTOUCHED, *LABELS))
-        raise SetupError(
-            f"Line {number} of {manifest}: the label is {line['label']!r}; known are {known}."
-        )
+        raise SetupError(f"{where}: the label is {columns['label']!r}; known are {known}.")
     try:
-        start_s, end_s = float(line["start_s"] or 0), float(line["end_s"] or 0)
+        start_s, end_s = float(columns["start_s"] or 0), float(columns["end_s"] or 0)
     except ValueError as error:
-        raise SetupError(f"Line {number} of {manifest}: {error}.") from error
+        raise SetupError(f"{where}: {error}.") from error
     return Clip(
-        path=manifest.parent / line["file"],
-        label=line["label"],
+        path=line.path,
+        label=columns["label"],
         start_s=start_s,
         end_s=end_s,
-        group=line.get("group") or line["file"],
-        kind=line.get("kind") or "",
+        group=line.group,
+        kind=columns.get("kind", ""),
     )
 
 
-def evaluate_tamper(manifest: Path, *, processes: int | None = None) -> dict[str, Any]:
+def evaluate_tamper(
+    manifest: Path, *, processes: int | None = None, told: many.Told = many.silent
+) -> dict[str, Any]:
     """Examine every clip of a manifest and compare what is found with the truth.
 
     Args:
         manifest: CSV as `scripts/tamper.py` writes it.
         processes: Worker processes; None for one a core.
+        told: Called after each clip.
 
     Returns:
         Plain data: by type the number of clips, recall with its 95 % interval over groups, recall
@@ -113,9 +106,7 @@ def evaluate_tamper(manifest: Path, *, processes: int | None = None) -> dict[str
     """
     clips = read_clips(manifest)
     started = time.perf_counter()
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(processes or cpu_count() or 1, spawn) as pool:
-        examined = list(pool.map(_examine, [clip.path for clip in clips], chunksize=4))
+    examined = many.each(_examine, [clip.path for clip in clips], processes, told=told)
     report = count(clips, examined)
     report["seconds"] = round(time.perf_counter() - started, 1)
     return report
@@ -129,8 +120,8 @@ def _examine(path: Path) -> Examined:
         if not tracks:
             raise NoVideoTrack
         found = examine(path, media, tracks[0])
-    except Permanent as error:
-        return Examined(error=error.code)
+    except many.FAULTS as error:
+        return Examined(error=many.reason(error))
     interval_s = found.signals["frame_interval_s"]
     seen_s = media.duration_s or found.frames_seen * interval_s
     return Examined(found.findings, seen_s, found.signals["typical_step"])

@@ -39,7 +39,9 @@ def clips_of(tmp_path, kinds):
 def test_separable_clips_of_every_kind_are_all_told_right(tmp_path):
     kinds = list(STRONG) * 5
     halves = [(half("audio", STRONG[k][0]), half("video", STRONG[k][1])) for k in kinds]
-    figures = evaluate_fusion.report(clips_of(tmp_path, kinds), halves, MODEL)
+    figures = evaluate_fusion.report(
+        clips_of(tmp_path, kinds), halves, evaluate_fusion.decide(halves, MODEL)
+    )
 
     assert figures["n"] == 20
     assert figures["methods"]["fused"]["auc"] == 1
@@ -60,7 +62,9 @@ def test_separable_clips_of_every_kind_are_all_told_right(tmp_path):
 
 def test_what_is_not_scored_is_counted_and_withheld(tmp_path):
     halves = [(half("audio", None), half("video", None)), (half("audio", 5), half("video", 5))]
-    figures = evaluate_fusion.report(clips_of(tmp_path, ["real", "both"]), halves, MODEL)
+    figures = evaluate_fusion.report(
+        clips_of(tmp_path, ["real", "both"]), halves, evaluate_fusion.decide(halves, MODEL)
+    )
 
     assert figures["methods"]["fused"]["not_scored"] == 1
     assert figures["whole"]["withheld"] == 1
@@ -69,7 +73,9 @@ def test_what_is_not_scored_is_counted_and_withheld(tmp_path):
 
 def test_a_real_clip_that_is_accused_is_counted_apart(tmp_path):
     halves = [(half("audio", 5), half("video", 5))] * 2
-    figures = evaluate_fusion.report(clips_of(tmp_path, ["real", "both"]), halves, MODEL)
+    figures = evaluate_fusion.report(
+        clips_of(tmp_path, ["real", "both"]), halves, evaluate_fusion.decide(halves, MODEL)
+    )
 
     assert figures["whole"]["real_called_likely_manipulated"] == 1
     assert figures["whole"]["wrong"] == 1
@@ -78,7 +84,9 @@ def test_a_real_clip_that_is_accused_is_counted_apart(tmp_path):
 def test_clips_of_foreign_sound_are_no_part_of_the_main_figures(tmp_path):
     kinds = ["real", "both", "mismatch"]
     halves = [(half("audio", -5), half("video", -5))] * 3
-    figures = evaluate_fusion.report(clips_of(tmp_path, kinds), halves, MODEL)
+    figures = evaluate_fusion.report(
+        clips_of(tmp_path, kinds), halves, evaluate_fusion.decide(halves, MODEL)
+    )
 
     assert figures["methods"]["fused"]["n"] == 2
     assert "mismatch" in figures["labels"]
@@ -103,12 +111,12 @@ def test_swapped_sound_is_told_from_own_sound(tmp_path):
     clips = evaluate_fusion.read_manifest(manifest(tmp_path, text))
     halves = [
         (
-            half("audio", 0, encode(sounds[clip.columns["sync"]], 0.0)),
+            half("audio", 0, encode(sounds[clip.line.columns["sync"]], 0.0)),
             half("video", 0, encode(own, 0.0)),
         )
         for clip in clips
     ]
-    figures = evaluate_fusion.report(clips, halves, MODEL)["sync"]
+    figures = evaluate_fusion.report(clips, halves, evaluate_fusion.decide(halves, MODEL))["sync"]
 
     assert figures["swapped"]["auc"] == 1
     assert figures["shifted"]["auc"] is None
@@ -118,8 +126,8 @@ def test_swapped_sound_is_told_from_own_sound(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "needs the columns"),
-        ("file,group\na.mp4,g\n", "needs the columns"),
+        ("", "the columns file, kind or label"),
+        ("file,group\na.mp4,g\n", "the columns file, kind or label"),
         ("file,kind\na.mp4,genuine\n", "Line 2"),
     ],
 )
@@ -134,4 +142,4 @@ def test_a_manifest_with_plain_labels_will_do(tmp_path):
     )
 
     assert [clip.fake for clip in clips] == [True, False]
-    assert [clip.group for clip in clips] == ["a.mp4", "b.mp4"]
+    assert [clip.line.group for clip in clips] == ["a.mp4", "b.mp4"]

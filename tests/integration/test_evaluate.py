@@ -1,0 +1,164 @@
+"""`guardian evaluate` on files as people have them: good ones, bad ones, and some that are gone."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workers.samples import SAMPLES
+
+pytestmark = pytest.mark.integration
+GENUINE, FAKE = SAMPLES
+SILENCE = ("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "3")
+BLACK = ("-f", "lavfi", "-i", "color=black:size=320x240:rate=25", "-t", "2")
+
+
+def make(path: Path, *arguments: str) -> None:
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *arguments, str(path)], check=True)
+
+
+def evaluate(what, tmp_path, lines, *options, status=0):
+    """Write a manifest and evaluate it; what was printed, and the line of each file."""
+    manifest, scores = tmp_path / "list.csv", tmp_path / "scores.csv"
+    manifest.write_text("\n".join(lines))
+    command = ["guardian", "evaluate", what, "--manifest", str(manifest), *options]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(command[0])), *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == status, done.stderr
+    if not scores.exists():
+        return done, {}
+    with scores.open(newline="") as file:
+        return done, {row["file"]: row for row in csv.DictReader(file)}
+
+
+def analyzed(path: Path) -> dict:
+    """What the command for one file says."""
+    guardian = Path(sys.executable).with_name("guardian")
+    done = subprocess.run(
+        [guardian, "analyze", str(path), "--json"], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_voices_are_scored_and_what_is_not_is_counted_by_reason(tmp_path):
+    make(tmp_path / "a.wav", "-i", str(GENUINE), "-vn", "-ac", "1")
+    make(tmp_path / "b.mp3", "-i", str(FAKE), "-vn", "-ac", "1")
+    make(tmp_path / "silent.flac", *SILENCE)
+    (tmp_path / "text.wav").write_text("no sound")
+    done, rows = evaluate(
+        "audio",
+        tmp_path,
+        [
+            "file,label,group,codec",
+            "a.wav,bonafide,one,pcm",
+            f"{GENUINE},bonafide,two,aac",
+            "b.mp3,spoof,three,mp3",
+            f"{FAKE},fake,four,aac",
+            "silent.flac,bonafide,five,flac",
+            "text.wav,spoof,six,pcm",
+            "gone.wav,spoof,seven,pcm",
+        ],
+        *("--by", "codec", "--scores", str(tmp_path / "scores.csv"), "--json"),
+    )
+
+    figures = json.loads(done.stdout)
+    assert (figures["n"], figures["bonafide"], figures["spoof"]) == (4, 2, 2)
+    assert (figures["auc"], figures["eer"]) == (1, 0)
+    assert figures["not_scored"] == 3
+    assert figures["abstained"] == {
+        "no_speech": 1,
+        "not_media": 1,
+        "unreadable: No such file or directory": 1,
+    }
+    assert figures["by"]["codec"]["mp3"]["n"] == 1
+    assert figures["by"]["codec"]["aac"]["auc"] == 1
+    assert figures["by"]["codec"]["pcm"]["not_scored"] == 2
+    assert figures["by_group"]["one"]["n"] == 1
+    assert figures["by_group"]["one"]["auc"] is None  # one class alone has none
+    assert figures["fpr_at_threshold"] == 0
+    assert figures["real_time_factor"] > 0
+    assert [row["reason"] for row in rows.values()] == [
+        *("", "", "", "", "no_speech", "not_media", "unreadable: No such file or directory")
+    ]
+    assert rows["silent.flac"]["llr"] == ""
+    assert float(rows[str(FAKE)]["llr"]) == analyzed(FAKE)["audio"]["llr"]
+
+
+def test_pictures_are_scored_beside_those_without_a_face(tmp_path):
+    make(tmp_path / "black.mp4", *BLACK, "-pix_fmt", "yuv420p")
+    make(tmp_path / "sound.wav", *SILENCE)
+    done, rows = evaluate(
+        "video",
+        tmp_path,
+        [
+            "file,label,manipulation",
+            f"{GENUINE},real,",
+            f"{FAKE},fake,blend",
+            "black.mp4,real,",
+            "sound.wav,fake,none",
+        ],
+        *("--scores", str(tmp_path / "scores.csv"), "--json"),
+    )
+
+    figures = json.loads(done.stdout)
+    assert (figures["n"], figures["auc"]) == (2, 1)
+    assert figures["abstained"] == {"no_face": 1, "no_video_track": 1}
+    assert figures["by"]["manipulation"]["blend"]["n"] == 2  # with all untouched ones
+    assert figures["by"]["manipulation"]["none"]["not_scored"] == 2
+    assert rows["black.mp4"] == {
+        "file": "black.mp4",
+        "label": "real",
+        "group": "black.mp4",
+        "llr": "",
+        "reason": "no_face",
+    }
+
+
+def test_whole_recordings_get_the_verdict_of_the_command_for_one_file(tmp_path):
+    make(tmp_path / "sound.wav", "-i", str(FAKE), "-vn", "-ac", "1")
+    done, rows = evaluate(
+        "fusion",
+        tmp_path,
+        [
+            "file,kind",
+            f"{GENUINE},real",
+            f"{FAKE},both",
+            "sound.wav,voice",
+            "gone.mp4,picture",
+        ],
+        *("--scores", str(tmp_path / "scores.csv"), "--json"),
+    )
+
+    figures = json.loads(done.stdout)
+    assert figures["n"] == 4
+    assert figures["methods"]["fused"]["n"] == 3
+    assert figures["whole"]["right"] == 3
+    assert figures["whole"]["withheld"] == 1
+    assert figures["abstained"] == {
+        "audio": {"unreadable: No such file or directory": 1},
+        "video": {"no_video_track": 1, "unreadable: No such file or directory": 1},
+    }
+    for path in (GENUINE, FAKE):
+        verdict = analyzed(path)["verdict"]
+        assert rows[str(path)]["label"] == verdict["label"]
+        assert float(rows[str(path)]["llr"]) == verdict["llr"]
+
+
+def test_a_person_reads_a_table_and_a_wrong_manifest_is_one_sentence(tmp_path):
+    shown, _ = evaluate("audio", tmp_path, ["file,label", f"{GENUINE},bonafide"])
+    wrong, _ = evaluate("audio", tmp_path, ["file,label", "a.wav,human"], "--json", status=1)
+
+    assert "real_time_factor" in shown.stdout
+    assert shown.stderr == ""  # progress is for terminals
+    assert json.loads(wrong.stderr)["error"] == {
+        "code": "setup",
+        "message": f"Line 2 of {tmp_path / 'list.csv'}: the label is 'human'; "
+        "known are bonafide, real, spoof, fake.",
+    }

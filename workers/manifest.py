@@ -1,0 +1,75 @@
+"""Somebody's labelled files: a CSV with a line for each, and one with what became of each."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import SetupError
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a manifest.
+
+    Attributes:
+        number: As an editor counts it; the header is line 1.
+        file: As it stands there.
+        path: The same, relative to the manifest.
+        group: Which files are alike; each is its own group where nobody says.
+        columns: All that the line holds, by name of the column.
+    """
+
+    number: int
+    file: str
+    path: Path
+    group: str
+    columns: dict[str, str]
+
+
+def read(manifest: Path, *needed: str) -> list[Line]:
+    """Read a CSV file with the column `file` and others, in UTF-8, with or without a mark.
+
+    Args:
+        manifest: The CSV file.
+        needed: Other columns that it must have; of `one|two`, one of both.
+
+    Raises:
+        SetupError: It cannot be read, has no line or lacks a column.
+    """
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
+    names = rows[0].keys() if rows else ()
+    if not all(set(name.split("|")) & set(names) for name in ("file", *needed)):
+        wanted = ", ".join(name.replace("|", " or ") for name in ("file", *needed))
+        raise SetupError(f"The manifest {manifest} needs lines with the columns {wanted}.")
+    return [
+        Line(
+            number=number,
+            file=row["file"] or "",
+            path=manifest.parent / (row["file"] or ""),
+            group=row.get("group") or row["file"] or "",
+            columns={name: value or "" for name, value in row.items() if name},
+        )
+        for number, row in enumerate(rows, start=2)
+    ]
+
+
+def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write what became of each file as CSV; None is an empty cell.
+
+    Raises:
+        SetupError: It cannot be written.
+    """
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+    except OSError as error:
+        raise SetupError(f"The scores cannot be written: {error}.") from error
