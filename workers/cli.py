@@ -20,6 +20,7 @@ from shared.settings import Settings, get_settings
 from workers import commands
 from workers.evaluate_command import evaluate_command
 from workers.plan_command import plan_command
+from workers.printable import printable
 
 _err = Console(stderr=True, highlight=False)
 _WAIT_S = 900.0
@@ -39,7 +40,7 @@ class _Group(click.Group):
                 document = {"error": {"code": error.code, "message": error.message}}
                 click.echo(json.dumps(document), err=True)
             else:
-                _err.print(f"[red]{error.code}[/red]: {error.message}")
+                _err.print(f"[red]{error.code}[/red]: {printable(error.message)}")
             context.exit(1)
 
 
@@ -205,7 +206,7 @@ def demo(as_json: bool) -> None:
     try:
         uploads = [submit.put(here.settings, path, lambda _: None) for path in SAMPLES]
         for path, upload in zip(SAMPLES, uploads, strict=True):
-            console.print(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}")
+            console.print(printable(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}"))
         with _err.status("analysing …"):
             for upload in uploads:
                 for _ in submit.follow(here.settings, upload.job_id, _WAIT_S):
@@ -235,7 +236,7 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
     settings = client_settings()
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), console=_err) as bar:
-        task = bar.add_task(file.name, total=file.stat().st_size)
+        task = bar.add_task(printable(file.name), total=file.stat().st_size)
         upload = submit.put(settings, file, lambda sent: bar.advance(task, sent))
     if not wait:
         document = {"job_id": upload.job_id, "bucket": upload.bucket, "key": upload.key}

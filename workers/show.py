@@ -15,6 +15,7 @@ from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, S
 from shared.rows import JobSummary
 from workers.aggregator.wording import HEADLINES
 from workers.console.board import Overview
+from workers.printable import printable
 
 _COLOURS = {
     Label.LIKELY_AUTHENTIC: "green",
@@ -28,9 +29,13 @@ _COLOURS = {
 
 def job(console: Console, item: Job) -> None:
     """Print one job: verdict, halves, reasons, next step."""
-    console.print(f"[bold]Job {item.job_id}[/bold]  {item.status}  {item.key}", highlight=False)
+    console.print(
+        f"[bold]Job {item.job_id}[/bold]  {item.status}  {printable(item.key)}", highlight=False
+    )
     if item.error:
-        console.print(f"[red]{item.error.code}[/red]: {item.error.message}", highlight=False)
+        console.print(
+            f"[red]{item.error.code}[/red]: {printable(item.error.message)}", highlight=False
+        )
     for half in (item.audio, item.video):
         if half:
             console.print(f"  {half.modality}: {_half(half)}", highlight=False)
@@ -38,9 +43,9 @@ def job(console: Console, item: Job) -> None:
         return
     words, colour = HEADLINES[item.verdict.label]["en"], _COLOURS[item.verdict.label]
     lines = [f"[bold {colour}]{words}[/]  ({item.verdict.label}{_sure(item)})"]
-    lines += [f"• {reason.text}" for reason in item.verdict.reasons]
+    lines += [f"• {printable(reason.text)}" for reason in item.verdict.reasons]
     if item.verdict.next_step:
-        lines += ["", f"[bold]What to do:[/bold] {item.verdict.next_step}"]
+        lines += ["", f"[bold]What to do:[/bold] {printable(item.verdict.next_step)}"]
     console.print(Panel("\n".join(lines), title="Verdict", border_style=colour), highlight=False)
     for line in (*_second_opinion(item.verdict.shadow), *_history(item)):
         console.print(f"  {line}", highlight=False, markup=False)
@@ -104,7 +109,7 @@ def _sure(item: Job) -> str:
 
 def _half(half: PartialResult) -> str:
     if half.probability is None:
-        return f"{half.outcome} ({half.reason}: {half.message})"
+        return printable(f"{half.outcome} ({half.reason}: {half.message})")
     return f"{half.outcome}, probability {half.probability:.2f}, LLR {half.llr:+.2f}"
 
 
@@ -116,7 +121,7 @@ def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
         if row.probability is not None:
             verdict += f" {row.probability:.2f}"
         created = f"{row.created_at:%m-%d %H:%M}"
-        table.add_row(row.job_id, row.status, verdict, created, row.key)
+        table.add_row(row.job_id, row.status, verdict, created, printable(row.key))
     console.print(table)
 
 
@@ -155,15 +160,15 @@ def letters(console: Console, rows: Iterable[Letter]) -> None:
     table = Table("message", "sent (UTC)", "receives", "cause", "job")
     for row in rows:
         table.add_row(
-            row.message_id,
+            printable(row.message_id),
             f"{row.sent_at:%Y-%m-%d %H:%M:%S}",
             str(row.receives),
-            f"{row.code}: {row.cause}",
-            row.job_id or "",
+            printable(f"{row.code}: {row.cause}"),
+            printable(row.job_id or ""),
         )
     console.print(table)
     for code, count in by_cause(rows).items():
-        console.print(f"{count:>5}  {code}")
+        console.print(f"{count:>5}  {printable(code)}")
 
 
 def models(console: Console, registry: Registry) -> None:

@@ -1,0 +1,128 @@
+"""What the commands print: every figure of a job, and nothing that an uploader can act with."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from shared.letters import Letter
+from shared.records import Coverage, Job, JobError, JobStatus, Outcome, PartialResult
+from shared.rows import JobSummary
+from workers import show
+from workers.console.board import Overview, QueueView
+from workers.printable import printable
+
+pytestmark = pytest.mark.unit
+NOW = datetime(2026, 11, 26, 2, 0, tzinfo=UTC)
+#: Markup that closes what is not open, a link, a terminal's title and colour, text turned around.
+HOSTILE = "[/bold] [link=http://x.test]x[/link] \x1b]0;title\x07\x1b[31m \x9b31m \u202emp4.exe"
+SHOWN = "[/bold] [link=http://x.test]x[/link] �]0;title��[31m �31m �mp4.exe"
+
+
+def shown(draw, *what):
+    """What a terminal of 250 columns gets, without the colours and frames that are ours."""
+    out = io.StringIO()
+    console = Console(file=out, width=250, force_terminal=False)
+    draw(console, *what)
+    return out.getvalue()
+
+
+def job(**more):
+    fields = {
+        "job_id": "f0" * 16,
+        "bucket": "uploads",
+        "key": f"uploads/{HOSTILE}",
+        "status": JobStatus.RUNNING,
+        "created_at": NOW,
+        "updated_at": NOW,
+        "expires_at": NOW,
+    }
+    return Job(**fields | more)
+
+
+def summary(**more):
+    fields = {"status": JobStatus.REJECTED, "bucket": "uploads", "created_at": NOW}
+    return JobSummary(job_id="f0" * 16, key=f"uploads/{HOSTILE}", updated_at=NOW, **fields | more)
+
+
+def test_no_text_from_outside_acts_on_a_terminal():
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=250)
+    console.print(printable(HOSTILE), highlight=False)
+
+    assert console.file.getvalue() == f"{SHOWN}\n"
+
+
+def test_a_job_with_a_hostile_key_and_message_is_shown_as_it_is():
+    error = JobError(code="rejected", message=HOSTILE)
+    failed = PartialResult(
+        modality="audio", outcome=Outcome.FAILED, reason="undecodable", message=HOSTILE
+    )
+    text = shown(show.job, job(error=error, audio=failed))
+
+    assert f"running  uploads/{SHOWN}" in text
+    assert f"rejected: {SHOWN}" in text
+    assert f"audio: failed (undecodable: {SHOWN})" in text
+
+
+def test_the_halves_of_a_job_are_shown_with_probability_and_ratio():
+    scored = PartialResult(
+        modality="video",
+        outcome=Outcome.SCORED,
+        llr=-1.5,
+        probability=0.18,
+        coverage=Coverage(faces=9),
+    )
+
+    assert "video: scored, probability 0.18, LLR -1.50" in shown(show.job, job(video=scored))
+
+
+def test_a_list_names_the_verdict_or_why_there_is_none():
+    rejected = summary(error=JobError(code="too_large", message="It has 600 MB."))
+    done = summary(status=JobStatus.COMPLETE, label="suspicious", probability=0.6789)
+    lines = shown(show.jobs, [rejected, done]).splitlines()
+
+    assert any("too_large" in line and SHOWN in line for line in lines)
+    assert any("suspicious 0.68" in line for line in lines)
+
+
+def test_dead_letters_are_counted_by_cause():
+    letters = [
+        Letter(
+            message_id=f"id-{number}",
+            queue="audio",
+            sent_at=NOW,
+            receives=5,
+            cause=HOSTILE,
+            code="service_unavailable",
+            body="{}",
+        )
+        for number in range(2)
+    ]
+    text = shown(show.letters, letters)
+
+    assert f"service_unavailable: {SHOWN}" in text
+    assert "2  service_unavailable" in text
+
+
+def test_queues_are_shown_with_times_in_their_largest_unit():
+    queue = QueueView(
+        queue="video",
+        name="guardian-video",
+        visible=1200,
+        in_flight=3,
+        delayed=0,
+        dead=2,
+        paused=None,
+        oldest_s=75,
+        done_per_min=None,
+        eta_s=5400,
+        backlog_media_s=59,
+        history=[],
+    )
+    overview = Overview(at=NOW, queues=[queue], arrivals_per_min=2, mean_media_s=None, workers=[])
+    text = shown(lambda console: console.print(show.queues(overview)))
+
+    for figure in ("guardian-video", "1200", "1.2 min", "–", "59 s", "1.5 h"):
+        assert figure in text
+    assert "workers alive: none" in text
