@@ -17,10 +17,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
-from workers import commands
+from workers import commands, terminal
 from workers.evaluate_command import evaluate_command
 from workers.plan_command import plan_command
-from workers.printable import printable
 
 _err = Console(stderr=True, highlight=False)
 _WAIT_S = 900.0
@@ -40,7 +39,7 @@ class _Group(click.Group):
                 document = {"error": {"code": error.code, "message": error.message}}
                 click.echo(json.dumps(document), err=True)
             else:
-                _err.print(f"[red]{error.code}[/red]: {printable(error.message)}")
+                _err.print(f"[red]{error.code}[/red]: {terminal.plain(error.message)}")
             context.exit(1)
 
 
@@ -52,7 +51,7 @@ def main() -> None:
 
 def emit(document: Any) -> None:
     """Print the one JSON document that ends standard output."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(terminal.document(document))
 
 
 def client_settings() -> Settings:
@@ -206,7 +205,9 @@ def demo(as_json: bool) -> None:
     try:
         uploads = [submit.put(here.settings, path, lambda _: None) for path in SAMPLES]
         for path, upload in zip(SAMPLES, uploads, strict=True):
-            console.print(printable(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}"))
+            console.print(
+                terminal.plain(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}")
+            )
         with _err.status("analysing …"):
             for upload in uploads:
                 for _ in submit.follow(here.settings, upload.job_id, _WAIT_S):
@@ -236,7 +237,7 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
     settings = client_settings()
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), console=_err) as bar:
-        task = bar.add_task(printable(file.name), total=file.stat().st_size)
+        task = bar.add_task(terminal.plain(file.name), total=file.stat().st_size)
         upload = submit.put(settings, file, lambda sent: bar.advance(task, sent))
     if not wait:
         document = {"job_id": upload.job_id, "bucket": upload.bucket, "key": upload.key}

@@ -17,6 +17,7 @@ from rich.live import Live
 
 from shared.records import Modality
 from shared.settings import QUEUES, Settings, get_settings
+from workers import terminal
 
 _WATCH_S = 2.0
 
@@ -37,7 +38,7 @@ def _settings() -> Settings:
 
 
 def _emit(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(terminal.document(document))
 
 
 def _audit(settings: Settings, action: str, target: str, detail: str = "") -> None:

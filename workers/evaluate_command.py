@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from shared.settings import get_settings
+from workers import terminal
 
 _manifest = click.option(
     "--manifest",
@@ -148,7 +149,7 @@ def _progress(manifest: Path) -> Iterator[Callable[[], object]]:
 def _print(figures: dict[str, Any], as_json: bool) -> None:
     """Print one JSON line, or the figures of the whole as a table."""
     if as_json:
-        click.echo(json.dumps(figures, ensure_ascii=False))
+        click.echo(terminal.document(figures))
         return
     table = Table("figure", "value")
     for name, value in figures.items():

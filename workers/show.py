@@ -15,7 +15,7 @@ from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, S
 from shared.rows import JobSummary
 from workers.aggregator.wording import HEADLINES
 from workers.console.board import Overview
-from workers.printable import printable
+from workers.terminal import plain
 
 _COLOURS = {
     Label.LIKELY_AUTHENTIC: "green",
@@ -30,12 +30,10 @@ _COLOURS = {
 def job(console: Console, item: Job) -> None:
     """Print one job: verdict, halves, reasons, next step."""
     console.print(
-        f"[bold]Job {item.job_id}[/bold]  {item.status}  {printable(item.key)}", highlight=False
+        f"[bold]Job {item.job_id}[/bold]  {item.status}  {plain(item.key)}", highlight=False
     )
     if item.error:
-        console.print(
-            f"[red]{item.error.code}[/red]: {printable(item.error.message)}", highlight=False
-        )
+        console.print(f"[red]{item.error.code}[/red]: {plain(item.error.message)}", highlight=False)
     for half in (item.audio, item.video):
         if half:
             console.print(f"  {half.modality}: {_half(half)}", highlight=False)
@@ -43,9 +41,9 @@ def job(console: Console, item: Job) -> None:
         return
     words, colour = HEADLINES[item.verdict.label]["en"], _COLOURS[item.verdict.label]
     lines = [f"[bold {colour}]{words}[/]  ({item.verdict.label}{_sure(item)})"]
-    lines += [f"• {printable(reason.text)}" for reason in item.verdict.reasons]
+    lines += [f"• {plain(reason.text)}" for reason in item.verdict.reasons]
     if item.verdict.next_step:
-        lines += ["", f"[bold]What to do:[/bold] {printable(item.verdict.next_step)}"]
+        lines += ["", f"[bold]What to do:[/bold] {plain(item.verdict.next_step)}"]
     console.print(Panel("\n".join(lines), title="Verdict", border_style=colour), highlight=False)
     for line in (*_second_opinion(item.verdict.shadow), *_history(item)):
         console.print(f"  {line}", highlight=False, markup=False)
@@ -109,7 +107,7 @@ def _sure(item: Job) -> str:
 
 def _half(half: PartialResult) -> str:
     if half.probability is None:
-        return printable(f"{half.outcome} ({half.reason}: {half.message})")
+        return plain(f"{half.outcome} ({half.reason}: {half.message})")
     return f"{half.outcome}, probability {half.probability:.2f}, LLR {half.llr:+.2f}"
 
 
@@ -121,7 +119,7 @@ def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
         if row.probability is not None:
             verdict += f" {row.probability:.2f}"
         created = f"{row.created_at:%m-%d %H:%M}"
-        table.add_row(row.job_id, row.status, verdict, created, printable(row.key))
+        table.add_row(row.job_id, row.status, verdict, created, plain(row.key))
     console.print(table)
 
 
@@ -160,15 +158,15 @@ def letters(console: Console, rows: Iterable[Letter]) -> None:
     table = Table("message", "sent (UTC)", "receives", "cause", "job")
     for row in rows:
         table.add_row(
-            printable(row.message_id),
+            plain(row.message_id),
             f"{row.sent_at:%Y-%m-%d %H:%M:%S}",
             str(row.receives),
-            printable(f"{row.code}: {row.cause}"),
-            printable(row.job_id or ""),
+            plain(f"{row.code}: {row.cause}"),
+            plain(row.job_id or ""),
         )
     console.print(table)
     for code, count in by_cause(rows).items():
-        console.print(f"{count:>5}  {printable(code)}")
+        console.print(f"{count:>5}  {plain(code)}")
 
 
 def models(console: Console, registry: Registry) -> None:

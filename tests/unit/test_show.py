@@ -1,6 +1,7 @@
 """What the commands print: every figure of a job, and nothing that an uploader can act with."""
 
 import io
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -9,9 +10,8 @@ from rich.console import Console
 from shared.letters import Letter
 from shared.records import Coverage, Job, JobError, JobStatus, Outcome, PartialResult
 from shared.rows import JobSummary
-from workers import show
+from workers import show, terminal
 from workers.console.board import Overview, QueueView
-from workers.printable import printable
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 26, 2, 0, tzinfo=UTC)
@@ -48,9 +48,11 @@ def summary(**more):
 
 def test_no_text_from_outside_acts_on_a_terminal():
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=250)
-    console.print(printable(HOSTILE), highlight=False)
+    console.print(terminal.plain(HOSTILE), highlight=False)
 
     assert console.file.getvalue() == f"{SHOWN}\n"
+    assert terminal.document({"key": HOSTILE}).isprintable()
+    assert json.loads(terminal.document({"key": HOSTILE, "목": 1})) == {"key": HOSTILE, "목": 1}
 
 
 def test_a_job_with_a_hostile_key_and_message_is_shown_as_it_is():

@@ -1,11 +1,14 @@
-"""Text from outside, made harmless for a terminal."""
+"""What is printed on a terminal: text from outside, made harmless, and JSON."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 from rich.markup import escape
 
 
-def printable(text: object) -> str:
+def plain(text: object) -> str:
     """Return text in which nothing acts: an object's key may hold whatever its uploader likes.
 
     Control characters, of which escape sequences are made, and those that turn the direction of
@@ -14,3 +17,9 @@ def printable(text: object) -> str:
     return escape(
         "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(text))
     )
+
+
+def document(data: Any) -> str:
+    """Return plain data as one line of JSON, with escapes for all that `plain` replaces."""
+    text = json.dumps(data, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
