@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.visible import visible
+
 _PACKAGES = ("shared", "workers")
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -164,6 +166,8 @@ def configure_logging(
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     )
+    if not as_json:
+        shared.append(hide_signs)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -182,6 +186,14 @@ def configure_logging(
     root.setLevel(logging.WARNING)  # libraries; our own packages speak as the level says
     for package in _PACKAGES:
         logging.getLogger(package).setLevel(level.upper())
+
+
+def hide_signs(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace what would act on the terminal that the log is read on; JSON escapes it."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = visible(value, keep="\n\t")
+    return event
 
 
 #: A key in a text: up to the closing quote where there is one, else up to a space.

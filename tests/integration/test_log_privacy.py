@@ -3,9 +3,11 @@
 import asyncio
 import io
 import logging
+import re
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 
 from shared import aws, halves
 from shared.errors import Retryable
@@ -92,3 +94,17 @@ def test_keys_are_replaced_wherever_they_are_quoted(text, hidden):
     key = "uploads/kim.mp4" if "kim.mp4" in text else KEY
 
     assert hide_keys(None, "", {"event": text})["event"] == hidden.format(key_digest(key))
+
+
+def test_a_log_that_a_person_reads_cannot_act_on_the_terminal(logs):
+    stream = logging.getLogger().handlers[0].stream
+    configure_logging("console", "info")
+    logging.getLogger().handlers[0].setStream(stream)
+    log = structlog.stdlib.get_logger("workers.example")
+    fault = ValueError("bad \x1b]0;title\x07 name\nand a second line")
+    log.error("failed", code="\x1b[8m", exc_info=fault)
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", logs())  # colours are the renderer's own
+    assert "ValueError: bad �]0;title� name\nand a second line\n" in text
+    assert "code=�[8m" in text
+    assert "\x1b" not in text
