@@ -244,6 +244,7 @@ def test_a_redis_that_is_down_costs_time_and_no_result(aws_settings, sending, tm
     assert all(job.status is JobStatus.RUNNING for job in jobs)
 
 
+@pytest.mark.alone
 def test_a_redis_that_hangs_is_asked_once_and_then_left_alone(aws_settings, sending, tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ import pytest
 from shared import aws, depths
 from shared.queues import queue_url
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 PROGRAM = Path(__file__).parents[1] / "data" / "programs" / "slow_worker.py"
 VISIBILITY_S = 4
 

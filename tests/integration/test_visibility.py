@@ -14,7 +14,7 @@ from shared.records import Upload
 from shared.visibility import Keeper, Receipt
 from workers import fleet
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 TIMEOUT_S = 2
 
 
