@@ -19,12 +19,12 @@ from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
 from workers import commands, terminal
 from workers.evaluate_command import evaluate_command
+from workers.options import NewFile, json_option
 from workers.plan_command import plan_command
 
 _err = Console(stderr=True, highlight=False)
 _WAIT_S = 900.0
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -85,8 +85,8 @@ def logged(command: Callable[..., Any]) -> Callable[..., Any]:
 @main.command()
 @file_argument
 @json_option
-@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
-@click.option("--report", "json_path", type=click.Path(path_type=Path), help="Write report.json.")
+@click.option("--html", type=NewFile(), help="Write the report as a page.")
+@click.option("--report", "json_path", type=NewFile(), help="Write report.json.")
 @click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
 def analyze(
     file: Path, as_json: bool, html: Path | None, json_path: Path | None, language: Any

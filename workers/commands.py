@@ -18,10 +18,10 @@ from rich.live import Live
 from shared.records import Modality
 from shared.settings import QUEUES, Settings, get_settings
 from workers import terminal
+from workers.options import NewFile, json_option
 
 _WATCH_S = 2.0
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 queue_argument = click.argument("queue", type=click.Choice(QUEUES))
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 cause_option = click.option("--cause", help="Only those with this code, as `dlq list` shows it.")
@@ -173,7 +173,7 @@ def _tell(done: list[Any], word: str, as_json: bool) -> None:
 @click.command("show")
 @click.argument("job_id")
 @json_option
-@click.option("--html", type=click.Path(path_type=Path), help="Write its report as a page.")
+@click.option("--html", type=NewFile(), help="Write its report as a page.")
 @click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
 def jobs_show(job_id: str, as_json: bool, html: Path | None, language: Any) -> None:
     """Show one job with its verdict."""
@@ -209,7 +209,7 @@ def jobs_retry(job_id: str, as_json: bool) -> None:
 @click.command("erase")
 @click.argument("job_id")
 @yes_option
-@click.option("--receipt", type=click.Path(path_type=Path), help="Write the receipt to a file.")
+@click.option("--receipt", type=NewFile(), help="Write the receipt to a file.")
 @json_option
 def jobs_erase(job_id: str, yes: bool, receipt: Path | None, as_json: bool) -> None:
     """Remove a job with its upload, evidence and reports for good, and write a receipt."""
@@ -250,9 +250,7 @@ def jobs_feedback(job_id: str, truth: Any, note: str, as_json: bool) -> None:
 
 
 @click.command("feedback")
-@click.option(
-    "--csv", "path", type=click.Path(path_type=Path), help="Write label and LLR of each job."
-)
+@click.option("--csv", "path", type=NewFile(), help="Write label and LLR of each job.")
 @json_option
 def feedback_summary(path: Path | None, as_json: bool) -> None:
     """Count how verdicts turned out, after `guardian jobs feedback`."""

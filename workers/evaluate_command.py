@@ -15,6 +15,7 @@ from rich.table import Table
 
 from shared.settings import get_settings
 from workers import terminal
+from workers.options import NewFile, json_option
 
 _manifest = click.option(
     "--manifest",
@@ -23,10 +24,9 @@ _manifest = click.option(
     help="CSV with file, label, group and any other columns; paths are relative to it.",
 )
 _by = click.option("--by", "columns", multiple=True, help="Column to report apart; repeatable.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _scores = click.option(
     "--scores",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     help="Write what was said about each file to this CSV.",
 )
 _processes = click.option("--processes", type=click.IntRange(1), help="One a core by default.")
@@ -42,7 +42,7 @@ def evaluate_command() -> None:
 @_by
 @_processes
 @_scores
-@_json
+@json_option
 def evaluate_audio(
     manifest: Path,
     columns: tuple[str, ...],
@@ -71,7 +71,7 @@ def evaluate_audio(
 @_processes
 @click.option("--tamper", is_flag=True, help="Judge findings about the sequence of frames instead.")
 @_scores
-@_json
+@json_option
 def evaluate_video(
     manifest: Path,
     columns: tuple[str, ...],
@@ -108,7 +108,7 @@ def evaluate_video(
 @_manifest
 @_processes
 @_scores
-@_json
+@json_option
 def evaluate_fusion(
     manifest: Path, processes: int | None, scores: Path | None, as_json: bool
 ) -> None:

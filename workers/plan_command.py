@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
-from workers.plan import Cluster
-from workers.plan_plot import svg
-from workers.plan_search import MODALITIES, Load, Modality, Rate, make_plan
+from shared.records import MODALITIES, Modality
+from workers import terminal
+from workers.options import NewFile, json_option
+
+if TYPE_CHECKING:
+    from workers.plan_search import Rate
 
 #: Jobs that a plan simulates where --hours is not given.
 _JOBS = 50_000
@@ -46,9 +48,9 @@ _BARS = " ▁▂▃▄▅▆▇█"
 @click.option("--pod-start", default=45.0, show_default=True, help="Seconds to a ready pod.")
 @click.option("--spot", default=0.0, help="Spot interruptions a node and hour, such as 0.05.")
 @click.option("--seed", default=0, show_default=True, help="Another draw of the same load.")
-@click.option("--values", "values_path", type=click.Path(path_type=Path), help="Write for helm -f.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write an SVG picture.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--values", "values_path", type=NewFile(), help="Write for helm -f.")
+@click.option("--plot", type=NewFile(), help="Write an SVG picture.")
+@json_option
 def plan_command(
     uploads_per_hour: float,
     minutes: float,
@@ -70,6 +72,12 @@ def plan_command(
     as_json: bool,
 ) -> None:
     """Simulate a load: pods over time, waiting time, cost, and the chart's values for it."""
+    import yaml  # noqa: PLC0415  # this and what follows are slow to import
+
+    from workers.plan import Cluster  # noqa: PLC0415
+    from workers.plan_plot import svg  # noqa: PLC0415
+    from workers.plan_search import Load, make_plan  # noqa: PLC0415
+
     hours = hours or min(24.0, max(1.0, _JOBS / uploads_per_hour))
     load = Load(uploads_per_hour, minutes, hours, burst, swing)
     rates = _rates({"audio": audio_speed, "video": video_speed}, overhead, bench)
@@ -81,13 +89,15 @@ def plan_command(
         values_path.write_text(values, encoding="utf-8")
     if plot:
         plot.write_text(svg(document), encoding="utf-8")
-    click.echo(json.dumps(document) if as_json else _text(document, values))
+    click.echo(terminal.document(document) if as_json else _text(document, values))
 
 
 def _rates(
     given: dict[Modality, float | None], overhead_s: float, bench: tuple[Path, ...]
 ) -> dict[Modality, Rate]:
     """Take each speed from its flag, else from the bench, else from the default, and say which."""
+    from workers.plan_search import Rate  # noqa: PLC0415  # slow to import
+
     measured: dict[str, tuple[float, str]] = {}
     for path in bench:
         document = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])

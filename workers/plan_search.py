@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from shared.records import MODALITIES, Modality
 from workers.plan import Cluster, Floats, Result, Scaling, scaled_down, simulate
 from workers.plan_load import arrivals, media_seconds
 
-Modality = Literal["audio", "video"]
-MODALITIES: tuple[Modality, ...] = ("audio", "video")
 #: The search looks at systems with at most about so many jobs; larger ones are scaled down.
 _SEARCH_JOBS = 12_000
 _MESSAGES_PER_SLOT = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def put(
         NotMedia: The file cannot be read.
         ServiceUnavailable: S3 could not be reached.
     """
-    key = key or f"{UPLOADS_PREFIX}{uuid.uuid4().hex[:12]}/{path.name}"
+    key = key or f"{UPLOADS_PREFIX}{uuid.uuid4().hex[:12]}/{_name(path)}"
     s3 = aws.client(settings, "s3")
     config = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES)
     try:
@@ -53,6 +54,11 @@ def put(
         etag=head["ETag"].strip('"'),
         size_bytes=head["ContentLength"],
     )
+
+
+def _name(path: Path) -> str:
+    """Return a file's name as a key may hold it; file systems allow bytes that are no text."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def follow(settings: Settings, job_id: str, timeout_s: float) -> Iterator[Job]:

@@ -1,0 +1,48 @@
+"""Options of commands: what cannot be written is refused first, and no command loads another's."""
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from workers.options import NewFile
+
+pytestmark = pytest.mark.unit
+
+
+@click.command()
+@click.option("--out", type=NewFile())
+def write(out):
+    out.write_text("done")
+
+
+def test_a_file_that_can_be_written_is_taken_whether_it_is_there_or_not(tmp_path):
+    for _ in range(2):
+        assert CliRunner().invoke(write, ["--out", str(tmp_path / "out.csv")]).exit_code == 0
+
+    assert (tmp_path / "out.csv").read_text() == "done"
+
+
+@pytest.mark.parametrize("name", ["missing/out.csv", "file/out.csv", "."])
+def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, name):
+    (tmp_path / "file").write_text("")
+
+    done = CliRunner().invoke(write, ["--out", str(tmp_path / name)])
+
+    assert done.exit_code == 2
+    assert "director" in done.output
+
+
+def test_the_command_starts_without_what_only_analyses_need():
+    code = "import sys, workers.cli; print(*sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+
+    loaded = set(done.stdout.split())
+    assert "workers.evaluate_command" in loaded
+    assert not loaded & {"numpy", "boto3", "celery", "cv2", "onnxruntime", "yaml", "fastapi"}
