@@ -93,6 +93,8 @@ def analyze_file(
 
 def _admitted_digest(settings: Settings, path: Path) -> str:
     """Refuse what intake would refuse, and return the SHA-256 of the rest."""
+    if path.exists() and not path.is_file():
+        raise NotMedia(f"{path} is no file: what is analysed is read more than once.")
     try:
         with path.open("rb") as file:
             admit(path.stat().st_size, file.read(SNIFF_BYTES), settings.max_upload_bytes)

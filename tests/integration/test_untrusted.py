@@ -1,5 +1,6 @@
 """Known tricks in media: each ends in a typed reason or a right analysis, and touches nothing."""
 
+import os
 import struct
 import subprocess
 import time
@@ -305,3 +306,11 @@ def test_errors_of_ours_are_all_typed(tmp_path):
     with pytest.raises(GuardianError) as caught:
         onefile.analyze_file(Settings(), path)
     assert caught.value.code == "empty_object"
+
+
+def test_what_is_no_file_is_refused_without_being_read(tmp_path):
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)  # opening it would wait for whoever writes
+
+    with pytest.raises(NotMedia, match="is no file"):
+        onefile.analyze_file(Settings(), pipe)
