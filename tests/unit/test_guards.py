@@ -16,6 +16,7 @@ from shared.telemetry import configure_logging
 from workers import analyzer_api, stored_page
 from workers.console import app as console
 
+pytestmark = pytest.mark.alone  # slow clients are told from fast ones by the clock
 TOKENS = {"right": "operator", "look": "reader"}
 
 
