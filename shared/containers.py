@@ -85,7 +85,18 @@ def _sniff_frame_sync(head: bytes) -> str:
     raise NotMedia
 
 
+def require_file(path: Path) -> None:
+    """Refuse pipes, devices and directories; what is not there is for `open` to tell.
+
+    Raises:
+        NotMedia: It is no file; opening a pipe would wait for whoever writes.
+    """
+    if path.exists() and not path.is_file():
+        raise NotMedia(f"{path} is no file: what is analysed is read more than once.")
+
+
 def sniff_file(path: Path) -> str:
-    """Tell the container of a file from its content; see `sniff`."""
+    """Tell the container of a file from its content; see `sniff` and `require_file`."""
+    require_file(path)
     with path.open("rb") as file:
         return sniff(file.read(SNIFF_BYTES))

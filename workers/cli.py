@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -37,7 +36,7 @@ class _Group(click.Group):
         except GuardianError as error:
             if "--json" in sys.argv:
                 document = {"error": {"code": error.code, "message": error.message}}
-                click.echo(json.dumps(document), err=True)
+                click.echo(terminal.document(document), err=True)
             else:
                 _err.print(f"[red]{error.code}[/red]: {terminal.plain(error.message)}")
             context.exit(1)
@@ -205,9 +204,7 @@ def demo(as_json: bool) -> None:
     try:
         uploads = [submit.put(here.settings, path, lambda _: None) for path in SAMPLES]
         for path, upload in zip(SAMPLES, uploads, strict=True):
-            console.print(
-                terminal.plain(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}")
-            )
+            console.print(f"uploaded {path.name} to s3://{upload.bucket}/{upload.key}")
         with _err.status("analysing …"):
             for upload in uploads:
                 for _ in submit.follow(here.settings, upload.job_id, _WAIT_S):

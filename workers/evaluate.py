@@ -86,7 +86,7 @@ def evaluate_audio(
         columns: Columns whose values are reported apart.
         processes: Worker processes; None for one a core.
         scores: Where to write the score of each file, as CSV.
-        told: Called after each file.
+        told: Is told how many files are done; see `many.Told`.
 
     Returns:
         Plain data: the figures of `evaluation.summarise`, what was not scored and why, the same
@@ -235,7 +235,7 @@ def evaluate_video(
         processes: Worker processes; None for one a core.
         sample_every: Look at every n-th frame.
         scores: Where to write the score of each clip, as CSV.
-        told: Called after each clip.
+        told: Is told how many clips are done; see `many.Told`.
 
     Returns:
         Plain data: the figures of `evaluation.summarise`, what was not scored and why, the same

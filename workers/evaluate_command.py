@@ -53,7 +53,7 @@ def evaluate_audio(
     """Score voices; labels are bonafide and spoof."""
     from workers.evaluate import evaluate_audio as evaluate  # noqa: PLC0415  # slow to import
 
-    with _progress(manifest) as told:
+    with _progress() as told:
         figures = evaluate(
             manifest,
             models_dir=get_settings().models_dir,
@@ -87,7 +87,7 @@ def evaluate_video(
     if tamper and scores:
         raise click.UsageError("--scores are of faces; with --tamper there are none.")
     settings = get_settings()
-    with _progress(manifest) as told:
+    with _progress() as told:
         figures = (
             evaluate_tamper(manifest, processes=processes, told=told)
             if tamper
@@ -118,7 +118,7 @@ def evaluate_fusion(
     )
 
     settings = get_settings()
-    with _progress(manifest) as told:
+    with _progress() as told:
         figures = evaluate(
             manifest,
             models_dir=settings.models_dir,
@@ -131,10 +131,8 @@ def evaluate_fusion(
 
 
 @contextmanager
-def _progress(manifest: Path) -> Iterator[Callable[[], object]]:
-    """Show on a terminal how many files are done; yields what is called after each."""
-    from workers.manifest import read  # noqa: PLC0415  # beside the others
-
+def _progress() -> Iterator[Callable[[int, int], object]]:
+    """Show on a terminal how many files are done; yields what is told of it."""
     err = Console(stderr=True)
     shown = (
         TextColumn("{task.completed} of {task.total} files"),
@@ -142,8 +140,8 @@ def _progress(manifest: Path) -> Iterator[Callable[[], object]]:
         TimeRemainingColumn(),
     )
     with Progress(*shown, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("", total=len(read(manifest)))
-        yield lambda: progress.advance(task)
+        task = progress.add_task("", total=None, visible=False)
+        yield lambda done, of: progress.update(task, completed=done, total=of, visible=True)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:

@@ -94,7 +94,7 @@ def evaluate_fusion(
         prior: Probability of manipulation before looking.
         processes: Worker processes; None for one a core.
         scores: Where to write the verdict on each clip, as CSV.
-        told: Called after each clip.
+        told: Is told how many clips are done; see `many.Told`.
 
     Returns:
         Plain data: the figures of `report`, and the speed.

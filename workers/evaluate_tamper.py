@@ -94,7 +94,7 @@ def evaluate_tamper(
     Args:
         manifest: CSV as `scripts/tamper.py` writes it.
         processes: Worker processes; None for one a core.
-        told: Called after each clip.
+        told: Is told how many clips are done; see `many.Told`.
 
     Returns:
         Plain data: by type the number of clips, recall with its 95 % interval over groups, recall

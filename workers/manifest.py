@@ -48,16 +48,13 @@ def read(manifest: Path, *needed: str) -> list[Line]:
     if not all(set(name.split("|")) & set(names) for name in ("file", *needed)):
         wanted = ", ".join(name.replace("|", " or ") for name in ("file", *needed))
         raise SetupError(f"The manifest {manifest} needs lines with the columns {wanted}.")
-    return [
-        Line(
-            number=number,
-            file=row["file"] or "",
-            path=manifest.parent / (row["file"] or ""),
-            group=row.get("group") or row["file"] or "",
-            columns={name: value or "" for name, value in row.items() if name},
-        )
-        for number, row in enumerate(rows, start=2)
-    ]
+    lines = []
+    for number, row in enumerate(rows, start=2):
+        columns = {key: value or "" for key, value in row.items() if key}
+        name = columns["file"]
+        group = columns.get("group") or name
+        lines.append(Line(number, name, manifest.parent / name, group, columns))
+    return lines
 
 
 def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

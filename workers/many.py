@@ -12,14 +12,14 @@ from shared.errors import DecoderTimeout, GuardianError, Permanent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-#: Called after each file.
-Told = Callable[[], object]
+#: Called with how many files are done, and how many there are.
+Told = Callable[[int, int], object]
 
 #: What may be wrong with one file.
 FAULTS = (Permanent, DecoderTimeout, OSError)
 
 
-def silent() -> None:
+def silent(done: int, of: int) -> None:
     """Tell nobody."""
 
 
@@ -37,16 +37,17 @@ def each(
         analyze: Takes one task; a function of a module.
         tasks: What is to be done.
         processes: How many processes; None for one a core of this pod.
-        told: Called whenever the next result is there.
+        told: Called at the start and whenever the next result is there.
         begin: What each process calls first, and its argument.
     """
     start, *arguments = begin or (None,)
     spawn = get_context("spawn")  # ONNX Runtime's threads do not survive a fork
-    results = []
+    results: list[Result] = []
+    told(0, len(tasks))
     with ProcessPoolExecutor(processes or cores(), spawn, start, tuple(arguments)) as pool:
         for result in pool.map(analyze, tasks):
             results.append(result)
-            told()
+            told(len(results), len(tasks))
     return results
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.containers import SNIFF_BYTES, admit
+from shared.containers import SNIFF_BYTES, admit, require_file
 from shared.errors import NotMedia
 from shared.halves import Analyze, decode_limits, examine
 from shared.models import Registry
@@ -93,8 +93,7 @@ def analyze_file(
 
 def _admitted_digest(settings: Settings, path: Path) -> str:
     """Refuse what intake would refuse, and return the SHA-256 of the rest."""
-    if path.exists() and not path.is_file():
-        raise NotMedia(f"{path} is no file: what is analysed is read more than once.")
+    require_file(path)
     try:
         with path.open("rb") as file:
             admit(path.stat().st_size, file.read(SNIFF_BYTES), settings.max_upload_bytes)

@@ -21,6 +21,7 @@ class NewFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        new = not path.exists()
+        if new and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             self.fail(f"{path.parent} is no directory that can be written to.", param, ctx)
         return path

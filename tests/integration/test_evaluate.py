@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from functools import lru_cache
@@ -54,6 +55,7 @@ def test_voices_are_scored_and_what_is_not_is_counted_by_reason(tmp_path):
     make(tmp_path / "b.mp3", "-i", str(FAKE), "-vn", "-ac", "1")
     make(tmp_path / "silent.flac", *SILENCE)
     (tmp_path / "text.wav").write_text("no sound")
+    os.mkfifo(tmp_path / "pipe.wav")  # nobody writes: it must not be waited for
     done, rows = evaluate(
         "audio",
         tmp_path,
@@ -66,6 +68,7 @@ def test_voices_are_scored_and_what_is_not_is_counted_by_reason(tmp_path):
             "silent.flac,bonafide,five,flac",
             "text.wav,spoof,six,pcm",
             "gone.wav,spoof,seven,pcm",
+            "pipe.wav,spoof,eight,",
         ],
         *("--by", "codec", "--scores", str(tmp_path / "scores.csv"), "--json"),
     )
@@ -73,10 +76,10 @@ def test_voices_are_scored_and_what_is_not_is_counted_by_reason(tmp_path):
     figures = json.loads(done.stdout)
     assert (figures["n"], figures["bonafide"], figures["spoof"]) == (4, 2, 2)
     assert (figures["auc"], figures["eer"]) == (1, 0)
-    assert figures["not_scored"] == 3
+    assert figures["not_scored"] == 4
     assert figures["abstained"] == {
         "no_speech": 1,
-        "not_media": 1,
+        "not_media": 2,
         "unreadable: No such file or directory": 1,
     }
     assert figures["by"]["codec"]["mp3"]["n"] == 1
@@ -87,7 +90,8 @@ def test_voices_are_scored_and_what_is_not_is_counted_by_reason(tmp_path):
     assert figures["fpr_at_threshold"] == 0
     assert figures["real_time_factor"] > 0
     assert [row["reason"] for row in rows.values()] == [
-        *("", "", "", "", "no_speech", "not_media", "unreadable: No such file or directory")
+        *("", "", "", "", "no_speech", "not_media", "unreadable: No such file or directory"),
+        "not_media",
     ]
     assert rows["silent.flac"]["llr"] == ""
     assert float(rows[str(FAKE)]["llr"]) == analyzed(FAKE)["audio"]["llr"]

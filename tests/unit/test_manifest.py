@@ -70,10 +70,10 @@ def test_what_is_written_can_be_read(tmp_path):
 def test_results_come_in_order_whoever_is_done_first_and_each_is_told():
     told = []
 
-    found = many.each(abs, [-3, 2, -1], 2, told=lambda: told.append(1))
+    found = many.each(abs, [-3, 2, -1], 2, told=lambda *counts: told.append(counts))
 
     assert found == [3, 2, 1]
-    assert len(told) == 3
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_each_fault_of_a_file_has_a_reason(tmp_path):

@@ -26,6 +26,10 @@ def test_a_file_that_can_be_written_is_taken_whether_it_is_there_or_not(tmp_path
     assert (tmp_path / "out.csv").read_text() == "done"
 
 
+def test_what_is_there_already_need_not_lie_in_a_directory_that_can_be_written_to():
+    assert CliRunner().invoke(write, ["--out", "/dev/null"]).exit_code == 0
+
+
 @pytest.mark.parametrize("name", ["missing/out.csv", "file/out.csv", "."])
 def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, name):
     (tmp_path / "file").write_text("")
