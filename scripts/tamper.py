@@ -5,7 +5,8 @@
 SOURCES is a directory with videos, at any depth; a `manifest.csv` in it or above it (columns `file`
 and `group`) says which of them belong together, and (column `label`) which are fake: systems that
 move lips show pictures again and jump, so `--genuine` leaves them out. Groups are split into a
-development and a test half by a digest of their name. Every clip has one tampering at a random
+development and a test half by a digest of their name. Sources come in the order of their names,
+each once for every type, so few clips show few sources. Every clip has one tampering at a random
 place, of a random length, and is compressed once more with a random quality (CRF 18 to 32). The
 manifest of the clips has one row a clip: file, label (a type of finding, or none), start_s, end_s,
 kind, source, group, crf. A tampering without extent (frames deleted, a splice) has the span 0.2 s

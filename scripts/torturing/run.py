@@ -32,7 +32,7 @@ CUT_S = 20.0
 #: Part of the storm in which files are uploaded, and at which the cut begins.
 _UPLOADING, _CUT_AT = 0.7, 0.35
 #: Part of the jobs that shall end in the storm, and how much longer it may last for that.
-_THROUGH, _LONGEST = 0.6, 5.0
+_THROUGH, _LONGEST = 0.6, 2.5
 #: Pause between two blows, in seconds.
 _BLOW_S = (3.0, 6.0)
 #: Uploads in work at once in the calm: the stand-in's queues are slow when they are deep.
