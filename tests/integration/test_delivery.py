@@ -15,6 +15,8 @@ from shared.queues import queue_url
 pytestmark = [pytest.mark.integration, pytest.mark.alone]
 PROGRAM = Path(__file__).parents[1] / "data" / "programs" / "slow_worker.py"
 VISIBILITY_S = 4
+#: What a receive waits at most, and what a busy machine takes to begin a task.
+SLACK_S = 4
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_a_killed_workers_task_is_back_within_the_timeout(settings, start, tmp_p
 
     waited = wait_for(lambda: "start 2" in notes(tmp_path))
 
-    assert waited <= 1.5 * VISIBILITY_S
+    assert waited <= VISIBILITY_S + SLACK_S
     assert second.poll() is None
 
 
