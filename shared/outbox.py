@@ -84,13 +84,13 @@ class Outbox(JobStore):
         return self._pending(limit, int(now.timestamp()) + 1, "outbox")
 
     def claim(self, job: Job, now: datetime, lease_s: float) -> bool:
-        """Claim the right to tell of a job until the lease ends; of several, one gets it."""
+        """Claim the right to tell of a verdict until the lease ends; of several, one gets it."""
         values: dict[str, Any] = {
-            ":outbox": _shard(job.job_id),
+            **_still(job),
             ":due": int(now.timestamp() + lease_s),
             ":latest": int(now.timestamp()),
         }
-        condition = "pending = :outbox AND due <= :latest"
+        condition = f"{_STILL} AND due <= :latest"
         sets = "SET due = :due, updated = :now"
         try:
             return self._table.update(job.job_id, sets, values, now, condition).applied
@@ -98,11 +98,11 @@ class Outbox(JobStore):
             return False
 
     def tried(self, job: Job, telling: Telling, now: datetime, again_s: float | None) -> None:
-        """Write down how a try went; None for `again_s` ends the telling."""
-        values: dict[str, Any] = {
-            ":outbox": _shard(job.job_id),
-            ":telling": telling.model_dump_json(),
-        }
+        """Write down how a try went; None for `again_s` ends the telling.
+
+        Nothing is written where another verdict has come meanwhile: of that one, nobody knows yet.
+        """
+        values: dict[str, Any] = {**_still(job), ":telling": telling.model_dump_json()}
         sets = "SET telling = :telling, updated = :now"
         if again_s is None:
             sets += " REMOVE pending, due"
@@ -110,7 +110,16 @@ class Outbox(JobStore):
             sets += ", due = :due"
             values[":due"] = int(now.timestamp() + again_s)
         with contextlib.suppress(UnknownJob):  # erased meanwhile
-            self._table.update(job.job_id, sets, values, now, "pending = :outbox")
+            self._table.update(job.job_id, sets, values, now, _STILL)
+
+
+#: Whether a verdict that somebody has read is the one that others are still to be told of.
+_STILL = "pending = :outbox AND told_of = :of"
+
+
+def _still(job: Job) -> dict[str, str]:
+    assert job.verdict is not None
+    return {":outbox": _shard(job.job_id), ":of": rows.iso(job.verdict.decided_at)}
 
 
 def _shard(job_id: str) -> str:

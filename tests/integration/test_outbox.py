@@ -165,6 +165,25 @@ def test_deciding_again_does_not_tell_again_but_another_verdict_does(settings, r
     assert second["supersedes"] == 1
 
 
+def test_a_try_that_ends_late_does_not_close_the_telling_of_a_newer_verdict(
+    settings, receiver, model
+):
+    store = Outbox(settings)
+    job_id = decided(settings, model)
+    old = store.get(job_id)
+    assert store.claim(old, NOW, 60)
+    later = NOW + timedelta(seconds=30)
+    store.reopen(store.get(job_id), (), later)
+    service.conclude(settings, store, job_id, model, later)
+
+    store.tried(old, old.telling.model_copy(update={"done": ("webhook",)}), later, None)
+
+    assert not store.is_closed(job_id)
+    assert not store.claim(old, later, 60)
+    assert empty(settings, later) == 1
+    assert json.loads(receiver.heard[0][1])["supersedes"] == 1
+
+
 def test_a_sweeper_finds_nothing_to_mend_in_the_outbox(settings, model):
     decided(settings, model)
 

@@ -7,6 +7,7 @@ or when a day has passed. Nothing here delays a verdict, and every message may c
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -55,14 +56,24 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 def empty_once(store: Outbox, targets: dict[str, Tell], now: datetime) -> int:
     """Tell of every verdict that is due, and return how many tries that were."""
-    due = [job for job in store.due(now) if store.claim(job, now, _LEASE_S)]
+    began_s = time.monotonic()
+
+    def clock() -> datetime:
+        return now + timedelta(seconds=time.monotonic() - began_s)
+
+    def claim_and_try(job: Job) -> bool:  # a lease that began with the round would end in it
+        claimed = store.claim(job, clock(), _LEASE_S)
+        if claimed:
+            _try(store, targets, job, clock)
+        return claimed
+
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="outbox") as pool:
-        list(pool.map(lambda job: _try(store, targets, job, now), due))
-    return len(due)
+        return sum(pool.map(claim_and_try, store.due(now)))
 
 
-def _try(store: Outbox, targets: dict[str, Tell], job: Job, now: datetime) -> None:
+def _try(store: Outbox, targets: dict[str, Tell], job: Job, clock: Callable[[], datetime]) -> None:
     """Tell each target that has not been told, and write down how it went."""
+    now = clock()
     before = job.telling or Telling(since=now)
     done, error = list(before.done), None
     late = now - before.since > GIVE_UP_AFTER
@@ -87,7 +98,7 @@ def _try(store: Outbox, targets: dict[str, Tell], job: Job, now: datetime) -> No
         last_error=error,
     )
     again_s = pause_s(after.attempts) if after.state == "pending" else None
-    store.tried(job, after, now, again_s)
+    store.tried(job, after, clock(), again_s)
 
 
 def pause_s(attempts: int) -> float:
