@@ -7,12 +7,13 @@ Two sparse, sharded indexes: `newest` (`feed`, `created`) lists jobs by age with
 
 from __future__ import annotations
 
-import contextlib
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+import structlog
 
 from shared import listing, rows
 from shared.errors import GuardianError, UnknownJob
@@ -30,11 +31,13 @@ from shared.records import (
 from shared.rows import JobSummary
 from shared.settings import Settings
 from shared.table import Table, Written
+from shared.telemetry import UNREADABLE
 
 #: Partitions of each index: a single one takes 1,000 writes a second (DynamoDB quotas).
 SHARDS = 4
 #: Later than any time, in seconds since 1970.
 _NEVER = 1 << 40
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -280,8 +283,13 @@ class JobStore:
     def _pending(self, limit: int, before: int, part: str = "pending") -> Iterator[Job]:
         for shard in range(SHARDS):
             for job_id in self._table.due(f"{part}#{shard}", before, limit):
-                with contextlib.suppress(UnknownJob):  # erased meanwhile
+                try:
                     yield self.get(job_id)
+                except UnknownJob:  # erased meanwhile
+                    continue
+                except ValueError as error:  # by another release: the other jobs must go on
+                    UNREADABLE.labels("job").inc()
+                    _log.error("job_unreadable", job_id=job_id, error=str(error)[:300])
 
     def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
         """Give an unfinished job another stretch of patience; `counts` it as a sweep.

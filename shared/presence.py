@@ -14,6 +14,7 @@ from shared import items
 from shared.errors import GuardianError
 from shared.records import Record
 from shared.settings import Settings
+from shared.telemetry import UNREADABLE
 
 #: A process says this often that it is alive.
 BEAT_S = 10.0
@@ -92,5 +93,11 @@ def alive(settings: Settings, now: datetime) -> list[Worker]:
         ServiceUnavailable: The table could not be reached.
     """
     since = now - timedelta(seconds=GONE_S)
-    rows = [Worker.model_validate(row) for row in items.newest(settings, _KIND, since=since)]
-    return sorted(rows, key=lambda worker: (worker.role, worker.name))
+    workers = []
+    for row in items.newest(settings, _KIND, since=since):
+        try:
+            workers.append(Worker.model_validate(row))
+        except ValueError as error:  # by another release, in the middle of a rollout
+            UNREADABLE.labels(_KIND).inc()
+            _log.info("worker_unreadable", error=str(error)[:200])
+    return sorted(workers, key=lambda worker: (worker.role, worker.name))

@@ -38,7 +38,7 @@ HEARTBEATS: Final = Counter(
 RECEIVE_ERRORS: Final = Counter("guardian_receive_errors_total", "Failed SQS receives.", ["queue"])
 LAST_RECEIVE: Final = Gauge(
     "guardian_last_receive_timestamp_seconds",
-    "When a receive last succeeded.",
+    "When a receive last succeeded, or was left out because the queue is paused.",
     ["queue"],
     multiprocess_mode="mostrecent",
 )
@@ -109,6 +109,11 @@ SWEEPER_REPAIRS: Final = Counter(
     "guardian_sweeper_repairs_total", "Jobs mended by the sweeper, by what was wrong.", ["kind"]
 )
 SWEEPS: Final = Counter("guardian_sweeps_total", "Sweeps, by how they ended.", ["outcome"])
+UNREADABLE: Final = Counter(
+    "guardian_rows_unreadable_total",
+    "Rows passed over because another release wrote them in another form, by kind.",
+    ["kind"],
+)
 
 REQUESTS: Final = Counter(
     "guardian_analyzer_requests_total",

@@ -13,7 +13,7 @@ from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import queue_url
 from shared.records import JobStatus, Outcome, PartialResult, Upload
-from shared.telemetry import SWEEPER_REPAIRS, SWEEPS
+from shared.telemetry import SWEEPER_REPAIRS, SWEEPS, UNREADABLE
 from workers.aggregator import fusion, service, sweeper
 from workers.aggregator.lost import Patrol
 
@@ -59,6 +59,19 @@ def purge(settings, name):
 
 
 # --- jobs -----------------------------------------------------------------------------------------
+
+
+def test_rows_of_another_release_are_passed_over_and_counted(store, aws_settings):
+    count = {kind: UNREADABLE.labels(kind)._value.get() for kind in ("job", "worker")}
+    strange, plain = (new_job(store, aws_settings, name) for name in "ab")
+    with pytest.raises(ValueError):  # the update gives back the row
+        store._table.update(strange, "SET verdict = :v, updated = :now", {":v": "{}"}, NOW)
+    items.put(aws_settings, "worker", "w", {"name": "w", "of": "tomorrow"}, NOW, 60)
+
+    assert [job.job_id for job in store.overdue(LATER)] == [plain]
+    assert presence.alive(aws_settings, NOW) == []
+    for kind, before in count.items():
+        assert UNREADABLE.labels(kind)._value.get() == before + 1
 
 
 def test_a_verdict_without_a_report_gets_it(store, aws_settings, model):

@@ -117,8 +117,9 @@ class Board:
         while True:
             try:
                 await asyncio.to_thread(self.sample)
-            except GuardianError as error:
-                _log.warning("sample_failed", error=error.message)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next must come
+                known = isinstance(error, GuardianError)
+                _log.warning("sample_failed", error=str(error), exc_info=not known)
             event, self._next = self._next, asyncio.Event()
             event.set()
             await asyncio.sleep(SAMPLE_S)
