@@ -10,7 +10,6 @@ import structlog
 from shared import items
 from shared.records import Record
 from shared.settings import Settings
-from shared.telemetry import key_digest
 
 #: Entries are kept for a year.
 KEEP_S = 365 * 24 * 3600.0
@@ -39,8 +38,7 @@ def record(
     entry = Entry(at=now, who=who, action=action, target=target, detail=detail)
     name = f"{now.timestamp():.6f}-{uuid.uuid4().hex[:8]}"
     items.put(settings, _KIND, name, entry.model_dump(mode="json"), now, KEEP_S)
-    shown = key_digest(target) if action == "upload" else target  # a file's name stays out of logs
-    _log.info("audit", who=who, action=action, target=shown, detail=detail)
+    _log.info("audit", who=who, action=action, target=target, detail=detail)
     return entry
 
 

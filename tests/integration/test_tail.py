@@ -120,7 +120,7 @@ def test_what_is_old_or_has_just_been_changed_is_asked_of_the_table(store, small
     store.erase(first)
 
     assert ids(feed.page(store, kept, feed.Wanted(), 4, None).jobs) == [first]
-    kept.expire()
+    kept.expire(first)
     assert feed.page(store, kept, feed.Wanted(), 4, None).jobs == []
     now[0] += 1
     kept.look()
@@ -128,3 +128,19 @@ def test_what_is_old_or_has_just_been_changed_is_asked_of_the_table(store, small
     assert feed.page(store, kept, feed.Wanted(), 4, None).jobs == []
     now[0] += tail.FRESH_S + 1
     assert len(feed.page(store, kept, feed.Wanted(), 4, None).jobs) == 1
+
+
+def test_a_job_far_down_that_was_erased_or_changed_is_not_shown_as_it_was(store, small):
+    kept = Tail(store)
+    made = add(store, 18)
+    looks(kept, 4)
+    store.erase(made[1])
+    kept.expire(made[1])
+    store.fail(made[2], NotMedia(), START)
+    kept.expire(made[2])
+    kept.look()
+
+    assert kept.fresh
+    assert made[1] not in ids(kept.rows)
+    assert {row.job_id: row.status for row in kept.rows}[made[2]] == "failed"
+    assert len(kept.rows) == 17

@@ -15,7 +15,7 @@ from shared.errors import NotConfirmed
 from shared.flags import Pause
 from shared.records import Job
 from shared.settings import Settings
-from shared.telemetry import CONSOLE_ACTIONS
+from shared.telemetry import CONSOLE_ACTIONS, key_digest
 from workers.console import uploads
 from workers.console.board import Board
 from workers.console.reading import JobId, QueueName
@@ -108,7 +108,7 @@ def _add_jobs(
         """Analyse a finished job again: its failed halves, or both where none failed."""
         log(request, "retry", job_id)
         job = repeat.retry(settings, job_id)
-        board.tail.expire()
+        board.tail.expire(job_id)
         return job
 
     @api.post("/jobs/{job_id}/erase", dependencies=door, responses=web.problems(409))
@@ -118,7 +118,7 @@ def _add_jobs(
             raise NotConfirmed("To erase, confirm with the first eight digits of the id.")
         who = log(request, "erase", job_id)
         receipt = erasure.erase(settings, job_id, who, datetime.now(UTC))
-        board.tail.expire()
+        board.tail.expire(job_id)
         return receipt
 
 
@@ -130,8 +130,9 @@ def _add_uploads(
     @api.post("/uploads", dependencies=door, responses=refusals)
     def begin(new: uploads.NewUpload, request: Request) -> uploads.Parts:
         """Open an upload; its parts go straight to S3, at the addresses in the answer."""
-        log(request, "upload", new.name)
-        return uploads.begin(settings, new)
+        key = uploads.new_key(new)
+        log(request, "upload", f"key:{key_digest(key)}")  # the log outlives an erased file's name
+        return uploads.begin(settings, new, key)
 
     @api.post("/uploads/complete", dependencies=door, responses=refusals)
     def complete(uploading: uploads.Uploading) -> uploads.Uploaded:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -44,6 +45,8 @@ class Tail:
     #: The rows, newest first, and whether there is nothing older than the last of them.
     _kept: tuple[list[JobSummary], bool] = field(default_factory=lambda: ([], False))
     _turn: datetime | None = None
+    #: Times of jobs that were changed by hand and are to be read again.
+    _changed: deque[datetime] = field(default_factory=deque)
     _read_s: float | None = None
     _looking: bool = False
     _took_s: float = 0.0
@@ -55,8 +58,9 @@ class Tail:
         while True:
             try:
                 await asyncio.to_thread(self.look)
-            except GuardianError as error:
-                _log.warning("tail_not_read", error=error.message)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next must come
+                known = isinstance(error, GuardianError)
+                _log.warning("tail_not_read", error=str(error), exc_info=not known)
             watched = self.clock() - self._asked_s < _WATCHED_S
             await asyncio.sleep(_PAUSE_S if watched else _IDLE_S)
 
@@ -70,6 +74,8 @@ class Tail:
         self._looking = True
         try:
             self._read_head()
+            while self._changed:
+                self._read_from(self._changed.popleft() + timedelta(microseconds=1))
             self._read_s = began_s
             self._read_slice()
         finally:
@@ -97,8 +103,12 @@ class Tail:
         """Say that somebody looks: then the tail is read more often."""
         self._asked_s = self.clock()
 
-    def expire(self) -> None:
-        """Show nothing of what is known before the next look: somebody has just changed a job."""
+    def expire(self, job_id: str) -> None:
+        """Show nothing of what is known before the next look: somebody has just changed a job.
+
+        That look reads the slice with the job, too.
+        """
+        self._changed += [row.created_at for row in self.rows if row.job_id == job_id]
         self._expired_s = self.clock()
 
     def below(self, before: str | None) -> tuple[list[JobSummary], bool]:
@@ -135,12 +145,16 @@ class Tail:
         """Read one slice below the head again; the turns go down the list and start over."""
         if len(self.rows) < _HEAD:
             return
-        start = self._turn or self.rows[_HEAD - 1].created_at
+        last = self._read_from(self._turn or self.rows[_HEAD - 1].created_at)
+        done = last is None or (len(self.rows) >= KEPT and last <= self.rows[-1].created_at)
+        self._turn = None if done else last
+
+    def _read_from(self, start: datetime) -> datetime | None:
+        """Read one slice below a time; returns where it ends, or None at the end of the list."""
         page = self.store.newest(_SLICE, _before(start))
         last = page[-1].created_at if len(page) == _SLICE else None
         self._replace(page, last, start)
-        done = last is None or (len(self.rows) >= KEPT and last <= self.rows[-1].created_at)
-        self._turn = None if done else last
+        return last
 
     def _replace(
         self, page: list[JobSummary], last: datetime | None, start: datetime | None = None

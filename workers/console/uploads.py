@@ -52,7 +52,13 @@ class Uploaded(BaseModel):
     key: str
 
 
-def begin(settings: Settings, new: NewUpload) -> Parts:
+def new_key(new: NewUpload) -> str:
+    """Return a key for a file that nothing else has."""
+    name = new.name.replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{UPLOADS_PREFIX}{uuid.uuid4().hex[:12]}/{name}"
+
+
+def begin(settings: Settings, new: NewUpload, key: str) -> Parts:
     """Open a multipart upload and sign an address for each part.
 
     Raises:
@@ -61,8 +67,6 @@ def begin(settings: Settings, new: NewUpload) -> Parts:
     """
     if new.size_bytes > settings.max_upload_bytes:
         raise TooLarge
-    name = new.name.replace("\\", "/").rsplit("/", 1)[-1]
-    key = f"{UPLOADS_PREFIX}{uuid.uuid4().hex[:12]}/{name}"
     s3 = aws.client(settings, "s3")
     where = {"Bucket": settings.uploads_bucket, "Key": key}
     with aws.translated("opening an upload"):
