@@ -4,8 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.errors import Busy
 from shared.media import PCM_RATE
+from shared.records import Job, Media, Outcome, PartialResult, Track, Upload
+from shared.settings import Settings
 from shared.spectrum import HEIGHT, MAX_BYTES, TOP_HZ, WIDTH, Spectrogram
+from workers.console import spectrogram as drawing
 
 RNG = np.random.default_rng(5)
 
@@ -80,3 +84,17 @@ def test_silence_has_no_picture(level):
     spectrum.add((level * RNG.standard_normal(3 * PCM_RATE)).astype(np.float32))
 
     assert spectrum.evidence(3.0) == ()
+
+
+def test_a_drawing_waits_for_another_only_for_a_while(monkeypatch):
+    """Each that waits keeps a thread of the console from other requests."""
+    monkeypatch.setattr(drawing, "_PATIENCE_S", 0.0)
+    tracks = (Track(index=0, kind="audio", codec="aac"),)
+    half = PartialResult(modality="audio", outcome=Outcome.NOT_APPLICABLE, reason="no_speech")
+    upload = Upload(bucket="b", key="uploads/a.wav", etag="e", size_bytes=1)
+    job = Job.model_construct(
+        upload=upload, audio=half, media=Media(container="wav", tracks=tracks)
+    )
+
+    with drawing._one_at_a_time, pytest.raises(Busy):
+        drawing.of_job(Settings(), job)

@@ -80,12 +80,12 @@ def _gate(settings: Settings) -> web.Gate:
 
 def _add_probes(app: FastAPI, board: Board) -> None:
     @app.get("/health")
-    def alive() -> dict[str, str]:
+    async def alive() -> dict[str, str]:
         """Tell that the process is alive."""
         return {"status": "alive"}
 
     @app.get("/ready", responses=web.problems(503))
-    def ready() -> dict[str, str]:
+    async def ready() -> dict[str, str]:
         """Tell whether the queues could be sampled lately."""
         overview = board.current()
         if overview is None or overview.stale_s > _FRESH_S:
@@ -93,7 +93,7 @@ def _add_probes(app: FastAPI, board: Board) -> None:
         return {"status": "ready"}
 
     @app.get("/metrics", response_class=Response)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Give the Prometheus metrics of this process."""
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
