@@ -41,11 +41,16 @@ class BodyLimit:
     """Refuses a body that is too large or too slow, before it is read where its length is told."""
 
     def __init__(
-        self, app: ASGIApp, form_bytes: int, clock: Callable[[], float] = time.monotonic
+        self,
+        app: ASGIApp,
+        form_bytes: int,
+        form_path: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wrap an app; `form_bytes` is the largest file of a form."""
+        """Wrap an app; `form_bytes` is the largest file of a form, and `form_path` takes one."""
         self._app = app
         self._form_bytes = form_bytes + FORM_BYTES
+        self._form_path = form_path
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,8 +59,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        limit = self._form_bytes if is_form else JSON_BYTES
+        limit = self._form_bytes if scope["path"] == self._form_path else JSON_BYTES
         told = headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > limit:
             await of_error(TooLarge(_too_large(limit)))(scope, receive, send)

@@ -26,7 +26,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="GUARDIAN_", frozen=True, extra="forbid", populate_by_name=True
+        env_prefix="GUARDIAN_",
+        env_ignore_empty=True,  # a variable without a value sets nothing: no token, no key, no URL
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
     )
 
     # Where things are
@@ -71,7 +75,7 @@ class Settings(BaseSettings):
     )
     work_dir: Path = Field(
         Path(tempfile.gettempdir()) / "silver-guardian",
-        description="Private directory for temporary media; emptied at start and exit.",
+        description="Private directory for temporary media; what ended processes left is removed.",
     )
     state_dir: Path = Field(
         Path.home() / ".local" / "state" / "silver-guardian",

@@ -54,9 +54,18 @@ _log = structlog.get_logger()
 
 
 def new_app(
-    settings: Settings, gate: Gate, title: str, description: str, **options: Any
+    settings: Settings,
+    gate: Gate,
+    title: str,
+    description: str,
+    *,
+    form_path: str | None = None,
+    **options: Any,
 ) -> FastAPI:
-    """Make an app with problems, headers, limits and /docs; `gate` stands before every change."""
+    """Make an app with problems, headers, limits and /docs; `gate` stands before every change.
+
+    Bodies are short, but at `form_path`, which takes a form with a file.
+    """
     app = FastAPI(
         title=title,
         description=description,
@@ -69,7 +78,7 @@ def new_app(
     app.add_exception_handler(StarletteHTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_unknown)
-    app.add_middleware(BodyLimit, form_bytes=settings.max_upload_bytes)
+    app.add_middleware(BodyLimit, form_bytes=settings.max_upload_bytes, form_path=form_path)
     app.add_middleware(EarlyGate, gate=gate)
     app.add_middleware(Headers, connect=_connect(settings))
     _serve_docs(app)
@@ -171,11 +180,11 @@ def check_exposure(settings: Settings, *, changes_state: bool = False) -> None:
         loopback = ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
         loopback = settings.host == "localhost"
-    if not loopback and settings.api_token is None:
+    if not loopback and not settings.api_token:
         raise SettingsInvalid(
             f"GUARDIAN_HOST is {settings.host}, which others can reach; set GUARDIAN_API_TOKEN."
         )
-    if changes_state and settings.endpoint_url is None and settings.api_token is None:
+    if changes_state and not settings.endpoint_url and not settings.api_token:
         raise SettingsInvalid("This would act on AWS itself; set GUARDIAN_API_TOKEN.")
 
 
@@ -188,6 +197,7 @@ def serve(app: FastAPI, settings: Settings, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # anybody could claim an address by them, and dodge the lock-out
         timeout_graceful_shutdown=_SHUTDOWN_S,
         http=PatientProtocol,
         ws="none",

@@ -32,6 +32,14 @@ def test_the_endpoint_is_found_under_both_names(monkeypatch):
     assert Settings().endpoint_url == "http://127.0.0.1:2"
 
 
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "prefix"])
+def test_a_variable_without_a_value_sets_nothing(monkeypatch, name):
+    default = Settings()
+    monkeypatch.setenv(f"GUARDIAN_{name.upper()}", "")
+
+    assert Settings() == default
+
+
 def test_every_bad_key_is_listed(monkeypatch):
     monkeypatch.setenv("GUARDIAN_PRIOR", "2")
     monkeypatch.setenv("GUARDIAN_SAMPLE_RATE", "often")
