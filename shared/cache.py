@@ -92,6 +92,7 @@ def made_by(settings: Settings) -> str:
         shadow.digest(settings),
         str(settings.sample_rate),
         str(settings.max_frames),
+        str(settings.sequence_s),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

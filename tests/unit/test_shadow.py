@@ -205,3 +205,9 @@ def test_the_key_of_remembered_results_holds_both_sets(tmp_path, write_set):
     two = Settings(shadow_models_dir=write_set(tmp_path / "two", 1.0))
 
     assert len({cache.made_by(settings) for settings in (Settings(), one, two)}) == 3
+
+
+def test_results_of_another_sampling_are_not_remembered():
+    ways = ({}, {"sample_rate": 7}, {"max_frames": 9}, {"sequence_s": 0})
+
+    assert len({cache.made_by(Settings(**way)) for way in ways}) == len(ways)
