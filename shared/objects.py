@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from shared.errors import (
     ObjectChanged,
     ObjectGone,
     ServiceUnavailable,
+    SettingsInvalid,
     TooLarge,
 )
 from shared.records import Upload
@@ -32,6 +35,8 @@ from shared.settings import Settings
 
 _CHUNK_BYTES = 1024 * 1024
 _PRIVATE = 0o700
+#: Names of workspaces: pid and start of the process that made them, and a random rest.
+_WORKSPACE = re.compile(r"\d+-\d*-")
 _GONE: dict[str, type[GuardianError]] = {
     "404": ObjectGone,
     "NoSuchKey": ObjectGone,
@@ -109,14 +114,26 @@ def _streaming(body: Any) -> Iterator[Iterator[bytes]]:
 
 @contextmanager
 def workspace(settings: Settings) -> Iterator[Path]:
-    """Make a private directory of this process and remove it with all it holds."""
+    """Make a private directory of this process and remove it with all it holds.
+
+    Raises:
+        SettingsInvalid: Somebody else made the directory for them where everybody may make one.
+    """
     settings.work_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    _check_owner(settings.work_dir)
     prefix = f"{os.getpid()}-{_started(os.getpid())}-"
     directory = Path(tempfile.mkdtemp(prefix=prefix, dir=settings.work_dir))
     try:
         yield directory
     finally:
         shutil.rmtree(directory)
+
+
+def _check_owner(directory: Path) -> None:
+    """Refuse a directory in a place like /tmp that belongs to another user: it could be swapped."""
+    shared_place = directory.parent.stat().st_mode & stat.S_ISVTX
+    if shared_place and directory.lstat().st_uid not in (0, os.geteuid()):
+        raise SettingsInvalid(f"GUARDIAN_WORK_DIR {directory} belongs to somebody else.")
 
 
 def sweep_workspaces(settings: Settings, *, own: bool = False) -> int:
@@ -132,7 +149,8 @@ def sweep_workspaces(settings: Settings, *, own: bool = False) -> int:
     stale = [
         path
         for path in settings.work_dir.iterdir()
-        if not _owner_lives(path.name) or (own and path.name.startswith(ours))
+        if _WORKSPACE.match(path.name)  # whatever else lies there is somebody else's
+        and (not _owner_lives(path.name) or (own and path.name.startswith(ours)))
     ]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)  # a process beside us may sweep too
