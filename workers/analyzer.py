@@ -96,6 +96,25 @@ class Engine:
         """End the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
+    def admit(self, request: AnalyzeRequest) -> None:
+        """Refuse at once what need not be fetched.
+
+        Raises:
+            WrongBucket: It is in another bucket.
+            KeyOutsideUploads: Its key is outside uploads/.
+            Busy: Too many wait.
+        """
+        if request.s3_bucket != self.settings.uploads_bucket:
+            raise WrongBucket
+        if not request.s3_key.startswith(UPLOADS_PREFIX):
+            raise KeyOutsideUploads
+        self._check_room()
+
+    def _check_room(self) -> None:
+        if self._waiting >= MAX_WAITING:
+            REQUESTS.labels(self.modality, Busy.code).inc()
+            raise Busy
+
     async def on_object(self, request: AnalyzeRequest) -> AnalyzeResponse:
         """Fetch an object of the uploads bucket and analyse it.
 
@@ -104,10 +123,7 @@ class Engine:
             KeyOutsideUploads: Its key is outside uploads/.
             GuardianError: It is gone, too large, no media; or S3 could not be reached.
         """
-        if request.s3_bucket != self.settings.uploads_bucket:
-            raise WrongBucket
-        if not request.s3_key.startswith(UPLOADS_PREFIX):
-            raise KeyOutsideUploads
+        self.admit(request)
         upload = Upload(bucket=request.s3_bucket, key=request.s3_key)
 
         def work() -> AnalyzeResponse:
@@ -141,14 +157,15 @@ class Engine:
 
     async def _queued(self, work: Callable[[], AnalyzeResponse]) -> AnalyzeResponse:
         """Wait for a turn, unless too many do."""
-        if self._waiting >= MAX_WAITING:
-            REQUESTS.labels(self.modality, Busy.code).inc()
-            raise Busy
+        self._check_room()
         self._waiting += 1
         try:
             response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except GuardianError as error:
             REQUESTS.labels(self.modality, error.code).inc()
+            raise
+        except Exception:
+            REQUESTS.labels(self.modality, "internal_error").inc()
             raise
         finally:
             self._waiting -= 1

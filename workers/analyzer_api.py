@@ -28,8 +28,11 @@ from workers.analyzer import CONCURRENT, AnalyzeRequest, AnalyzeResponse, Engine
 PORTS: dict[Modality, int] = {"audio": 8000, "video": 8001}
 #: Finished jobs of this process that can still be asked for.
 MAX_JOBS = 1000
+#: Where a file may be sent in a form.
+_FORM_PATH = "/analyze/upload"
 #: Keys of one batch.
 MAX_BATCH = 32
+_UNKNOWN = JobError(code="internal_error", message="The log says what went wrong.")
 _log = structlog.get_logger()
 
 
@@ -64,7 +67,7 @@ class BatchResponse(BaseModel):
 
 
 class JobBook:
-    """Jobs of this process: the newest thousand, in memory, gone when it ends."""
+    """Jobs of this process: the newest thousand and all that run, in memory, gone with it."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -75,8 +78,9 @@ class JobBook:
         """Begin an analysis and return its job."""
         job = AnalyzerJob(job_id=uuid.uuid4().hex, status="queued", created_at=datetime.now(UTC))
         self._jobs[job.job_id] = job
-        while len(self._jobs) > MAX_JOBS:
-            self._jobs.popitem(last=False)
+        ended = [name for name, kept in self._jobs.items() if kept.status != "queued"]
+        for name in ended[: max(0, len(self._jobs) - MAX_JOBS)]:
+            del self._jobs[name]
         task = asyncio.create_task(self._finish(job, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -91,7 +95,7 @@ class JobBook:
             job.status = "failed"
         except Exception:  # noqa: BLE001  # whoever asks for the job must learn of it
             _log.exception("analysis_failed", job_id=job.job_id)
-            job.error = JobError(code="internal_error", message="The log says what went wrong.")
+            job.error = _UNKNOWN
             job.status = "failed"
 
     def get(self, job_id: str) -> AnalyzerJob:
@@ -125,6 +129,7 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
         f"Silver Guardian {modality} analyzer",
         "Synchronous and queued analysis of recordings. A higher score means more likely "
         "manipulated; a typed reason stands where nothing can be said.",
+        form_path=_FORM_PATH,
         version=version("silver-guardian"),
         lifespan=lifespan,
     )
@@ -135,19 +140,19 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
 
 def _add_probes(app: FastAPI, engine: Engine) -> None:
     @app.get("/health")
-    def alive() -> dict[str, str]:
+    async def alive() -> dict[str, str]:
         """Tell that the process is alive."""
         return {"status": "alive"}
 
     @app.get("/ready", responses=web.problems(503))
-    def ready() -> dict[str, str | float | None]:
+    async def ready() -> dict[str, str | float | None]:
         """Tell whether the model is loaded and scores two known clips on the right side."""
         if not engine.ready:
             raise NotReady("The model is not loaded, or missed its known answers.")
         return {"status": "ready", **engine.test}
 
     @app.get("/metrics", response_class=Response)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Give the Prometheus metrics of this process."""
         return Response(health.metrics(), media_type=CONTENT_TYPE_LATEST)
 
@@ -172,7 +177,7 @@ def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsPara
         """Analyse one object of the uploads bucket and wait for the result."""
         return await engine.on_object(request)
 
-    @app.post("/analyze/upload", dependencies=[gate], responses=refusals)
+    @app.post(_FORM_PATH, dependencies=[gate], responses=refusals)
     async def analyze_upload(
         file: Annotated[UploadFile, File(description="The recording.")],
         sample_rate: int | None = None,
@@ -194,6 +199,7 @@ def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsPara
     @app.post("/jobs", status_code=202, dependencies=[gate], responses=refusals)
     async def start_job(request: AnalyzeRequest, response: Response) -> AnalyzerJob:
         """Begin the analysis of one object, and say where its result will be."""
+        engine.admit(request)
         job = book.start(engine.on_object(request))
         response.headers["Location"] = f"/jobs/{job.job_id}"
         response.headers["Retry-After"] = str(web.RETRY_AFTER_S)
@@ -210,6 +216,9 @@ async def _one(engine: Engine, item: AnalyzeRequest) -> BatchItem:
         return BatchItem(s3_key=item.s3_key, response=await engine.on_object(item))
     except GuardianError as error:
         return BatchItem(s3_key=item.s3_key, error=JobError(code=error.code, message=error.message))
+    except Exception:  # noqa: BLE001  # the others have outcomes of their own
+        _log.exception("analysis_failed")
+        return BatchItem(s3_key=item.s3_key, error=_UNKNOWN)
 
 
 def run(settings: Settings, modality: Modality, port: int | None = None) -> None:

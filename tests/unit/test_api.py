@@ -1,5 +1,7 @@
 """The analyzer over HTTP: real pipelines, a real server, a real stand-in behind it."""
 
+import asyncio
+import errno
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi import HTTPException
 
-from shared import aws
+from shared import aws, objects
+from shared.errors import ObjectGone
 from shared.guards import LOCKED_S, MAX_FAILURES, Gate
 from shared.settings import Settings
 from shared.web import check_exposure
@@ -154,6 +157,50 @@ def test_a_job_is_begun_at_once_and_fetched_later(api):
     assert api.get("/jobs/unknown").json()["code"] == "unknown_job"
 
 
+def test_a_job_that_cannot_begin_is_refused_at_once(api, monkeypatch):
+    refused = ask(api, bucket="elsewhere", path="/jobs"), ask(api, key="x.mp4", path="/jobs")
+    assert [answer.status_code for answer in refused] == [403, 403]
+
+    monkeypatch.setattr("workers.analyzer.MAX_WAITING", 0)
+    assert ask(api, path="/jobs").status_code == 429
+
+
+async def test_jobs_that_run_are_not_forgotten_for_newer_ones(monkeypatch):
+    monkeypatch.setattr(analyzer_api, "MAX_JOBS", 2)
+    book, runs = analyzer_api.JobBook(), asyncio.Event()
+
+    async def refused():
+        raise ObjectGone
+
+    running = book.start(runs.wait())
+    for _ in range(4):
+        last = book.start(refused())
+        await asyncio.sleep(0)
+
+    assert book.get(running.job_id).status == "queued"
+    assert book.get(last.job_id).error.code == "object_gone"
+    assert len(book._jobs) == 2
+    runs.set()
+
+
+def test_what_goes_wrong_with_one_item_is_told_and_counted_beside_the_others(api, monkeypatch):
+    fetch = objects.fetch
+
+    def full(settings, upload, directory):
+        if upload.key == "uploads/letter.mp4":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return fetch(settings, upload, directory)
+
+    monkeypatch.setattr(objects, "fetch", full)
+    keys = ("uploads/letter.mp4", "uploads/a.mp4")
+    items = [{"s3_bucket": "api-uploads", "s3_key": key} for key in keys]
+    bad, good = api.post("/analyze/batch", json={"items": items}).json()["items"]
+
+    assert bad["error"]["code"] == "internal_error"
+    assert good["response"]["result"]["outcome"] == "scored"
+    assert 'outcome="internal_error"' in api.get("/metrics").text
+
+
 def test_a_batch_has_an_outcome_for_each_item(api):
     keys = ("uploads/a.mp4", "uploads/gone.mp4")
     items = [{"s3_bucket": "api-uploads", "s3_key": key} for key in keys]
@@ -228,11 +275,12 @@ def test_those_who_guess_tokens_have_to_wait():
     assert status("right") == "operator"
 
 
-def test_an_open_address_needs_a_token():
+@pytest.mark.parametrize("token", [None, ""])
+def test_an_open_address_needs_a_token(token):
     from shared.errors import SettingsInvalid  # noqa: PLC0415  # beside its only use
 
     with pytest.raises(SettingsInvalid, match="GUARDIAN_API_TOKEN"):
-        check_exposure(Settings(host="0.0.0.0"))
+        check_exposure(Settings(host="0.0.0.0", api_token=token))
     check_exposure(Settings(host="0.0.0.0", api_token="secret"))
     check_exposure(Settings(host="127.0.0.1"))
 
