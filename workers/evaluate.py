@@ -96,6 +96,7 @@ def evaluate_audio(
         SetupError: The manifest or the models are not usable, or the scores cannot be written.
     """
     rows = read_manifest(manifest)
+    manifests.check(manifest, [row.line.path for row in rows], scores)
     registry = Registry(models_dir)
     threshold = Calibration.from_params(registry.entry(audio.MODEL).params).threshold
     started = time.perf_counter()
@@ -175,7 +176,7 @@ def report(
 ) -> dict[str, Any]:
     """Put the figures together: for all, by group, and by every named column."""
     media_s = sum(item.media_s for item in scored)
-    names = columns or [name for name in DEFAULT_COLUMNS if name in rows[0].line.columns]
+    names = _there(rows, columns or DEFAULT_COLUMNS)
     return {
         **_figures(rows, scored, threshold),
         "abstained": dict(Counter(item.reason for item in scored if item.reason)),
@@ -186,10 +187,15 @@ def report(
             )
             for name in names
         },
+        "no_such_column": [name for name in columns if name not in names],
         "media_s": round(media_s, 1),
         "wall_s": round(wall_s, 1),
         "real_time_factor": round(media_s / wall_s, 1) if wall_s else None,
     }
+
+
+def _there(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if name in rows[0].line.columns]
 
 
 def _figures(rows: Sequence[Row], scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
@@ -245,6 +251,7 @@ def evaluate_video(
         SetupError: The manifest or the models are not usable, or the scores cannot be written.
     """
     rows = read_manifest(manifest)
+    manifests.check(manifest, [row.line.path for row in rows], scores)
     threshold = video.load(Registry(models_dir, device="cpu", threads=1)).calibration.threshold
     started = time.perf_counter()
     jobs = [(row.line.path, sample_every) for row in rows]
@@ -253,8 +260,9 @@ def evaluate_video(
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
     figures = report(rows, scored, threshold, (), wall_s)
-    names = columns or [name for name in VIDEO_COLUMNS if name in rows[0].line.columns]
+    names = _there(rows, columns or VIDEO_COLUMNS)
     figures["by"] = {name: _against_real(rows, scored, threshold, name) for name in names}
+    figures["no_such_column"] = [name for name in columns if name not in names]
     return figures
 
 

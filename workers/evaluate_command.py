@@ -112,7 +112,10 @@ def evaluate_video(
 def evaluate_fusion(
     manifest: Path, processes: int | None, scores: Path | None, as_json: bool
 ) -> None:
-    """Score whole recordings; the column `kind` says which part is manipulated."""
+    """Score whole recordings; the column `kind` says which part is manipulated.
+
+    A column `label` (real or fake) may stand in for it.
+    """
     from workers.evaluate_fusion import (  # noqa: PLC0415  # slow to import
         evaluate_fusion as evaluate,
     )
@@ -151,7 +154,7 @@ def _print(figures: dict[str, Any], as_json: bool) -> None:
         return
     table = Table("figure", "value")
     for name, value in figures.items():
-        if not isinstance(value, dict | list) or _is_interval(value):
+        if not isinstance(value, dict | list) or _is_plain(value):
             table.add_row(name, _text(value))
     Console().print(table)
     for name, value in figures.items():
@@ -160,8 +163,8 @@ def _print(figures: dict[str, Any], as_json: bool) -> None:
             Console().print_json(json.dumps(value, ensure_ascii=False))
 
 
-def _is_interval(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, int | float) for item in value)
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, int | float | str) for item in value)
 
 
 def _text(value: Any) -> str:

@@ -34,6 +34,8 @@ from workers.video import pipeline as video
 
 #: What may be manipulated in a clip; `mismatch` is genuine sound that is not the face's own.
 KINDS = ("real", "voice", "picture", "both", "mismatch")
+#: Labels of sound alone, and what they are here.
+_OF_SOUND = {"bonafide": "real", "spoof": "fake"}
 #: Verdicts that call a recording manipulated, and that call it authentic.
 ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 #: Sampling as the fleet's default settings have it.
@@ -60,18 +62,21 @@ Halves = tuple[PartialResult, PartialResult]
 def read_manifest(manifest: Path) -> list[Clip]:
     """Read a manifest with the column `kind` (see `KINDS`).
 
-    Without `kind`, `label` (real or fake) stands in for it, and no kinds are compared.
+    Where it is empty or missing, `label` (real or fake, or as `evaluate audio` has it) stands in
+    for it, and no kinds are compared.
 
     Raises:
         SetupError: The manifest cannot be read, lacks a column, or has an unknown kind.
     """
     clips = []
     for line in manifests.read(manifest, "kind|label"):
-        kind = line.columns.get("kind") or line.columns.get("label") or ""
+        said = line.columns.get("kind") or line.columns.get("label") or ""
+        kind = _OF_SOUND.get(said, said)
         if kind not in (*KINDS, "fake"):
-            known = ", ".join(KINDS)
+            known = ", ".join((*KINDS, "fake", *_OF_SOUND))
             raise SetupError(
-                f"Line {line.number} of {manifest}: the kind is {kind!r}; known are {known}."
+                f"Line {line.number} of {manifest}: its kind or label is {said!r}; "
+                f"known are {known}."
             )
         clips.append(Clip(line, kind))
     return clips
@@ -103,6 +108,7 @@ def evaluate_fusion(
         SetupError: The manifest or the models are not usable, or the scores cannot be written.
     """
     clips = read_manifest(manifest)
+    manifests.check(manifest, [clip.line.path for clip in clips], scores)
     model = fusion.load(Registry(models_dir))
     started = time.perf_counter()
     tasks = [(clip.line.path, models_dir) for clip in clips]

@@ -105,6 +105,7 @@ def evaluate_tamper(
         SetupError: The manifest is not usable.
     """
     clips = read_clips(manifest)
+    manifests.check(manifest, [clip.path for clip in clips])
     started = time.perf_counter()
     examined = many.each(_examine, [clip.path for clip in clips], processes, told=told)
     report = count(clips, examined)

@@ -15,7 +15,7 @@ class Line:
     """One line of a manifest.
 
     Attributes:
-        number: As an editor counts it; the header is line 1.
+        number: As an editor counts it; the last one of a row that goes over several.
         file: As it stands there.
         path: The same, relative to the manifest.
         group: Which files are alike; each is its own group where nobody says.
@@ -41,20 +41,33 @@ def read(manifest: Path, *needed: str) -> list[Line]:
     """
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
-    names = rows[0].keys() if rows else ()
+    names = rows[0][1].keys() if rows else ()
     if not all(set(name.split("|")) & set(names) for name in ("file", *needed)):
         wanted = ", ".join(name.replace("|", " or ") for name in ("file", *needed))
         raise SetupError(f"The manifest {manifest} needs lines with the columns {wanted}.")
     lines = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         columns = {key: value or "" for key, value in row.items() if key}
         name = columns["file"]
         group = columns.get("group") or name
         lines.append(Line(number, name, manifest.parent / name, group, columns))
     return lines
+
+
+def check(manifest: Path, paths: Sequence[Path], scores: Path | None = None) -> None:
+    """Refuse what would be work for nothing.
+
+    Raises:
+        SetupError: None of the files is there, or the scores would be written over the manifest.
+    """
+    if not any(path.exists() for path in paths):
+        raise SetupError(f"None of the {len(paths)} files is there; the first would be {paths[0]}.")
+    if scores and scores.exists() and scores.samefile(manifest):
+        raise SetupError(f"The scores would be written over the manifest {manifest}.")
 
 
 def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

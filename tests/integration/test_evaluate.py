@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -157,10 +158,13 @@ def test_whole_recordings_get_the_verdict_of_the_command_for_one_file(tmp_path):
 
 
 def test_a_person_reads_a_table_and_a_wrong_manifest_is_one_sentence(tmp_path):
-    shown, _ = evaluate("audio", tmp_path, ["file,label", f"{GENUINE},bonafide"])
+    by = ("--by", "codec", "--by", "label")
+    shown, _ = evaluate("audio", tmp_path, ["file,label", f"{GENUINE},bonafide"], *by)
     wrong, _ = evaluate("audio", tmp_path, ["file,label", "a.wav,human"], "--json", status=1)
 
     assert "real_time_factor" in shown.stdout
+    assert re.search(r"no_such_column.*codec", shown.stdout)
+    assert "bonafide" in shown.stdout
     assert "of 1 files" not in shown.stderr  # progress is for terminals
     assert json.loads(wrong.stderr.splitlines()[-1])["error"] == {
         "code": "setup",

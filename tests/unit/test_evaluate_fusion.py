@@ -138,8 +138,8 @@ def test_a_manifest_that_cannot_be_used_says_why(tmp_path, text, message):
 
 def test_a_manifest_with_plain_labels_will_do(tmp_path):
     clips = evaluate_fusion.read_manifest(
-        manifest(tmp_path, "file,label\na.mp4,fake\nb.mp4,real\n")
+        manifest(tmp_path, "file,label\na.mp4,fake\nb.mp4,real\nc.wav,spoof\nd.wav,bonafide\n")
     )
 
-    assert [clip.fake for clip in clips] == [True, False]
-    assert [clip.line.group for clip in clips] == ["a.mp4", "b.mp4"]
+    assert [clip.fake for clip in clips] == [True, False, True, False]
+    assert [clip.line.group for clip in clips] == ["a.mp4", "b.mp4", "c.wav", "d.wav"]

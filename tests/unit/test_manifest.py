@@ -55,6 +55,24 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path, content, message):
         manifest.read(written(tmp_path, content), "label")
 
 
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
+    path = written(tmp_path, b"file,label\n\na.wav,spoof\n\n\nb.wav,real\n")
+
+    assert [line.number for line in manifest.read(path)] == [3, 6]
+
+
+def test_work_for_nothing_is_refused(tmp_path):
+    path = written(tmp_path, b"file\na.wav\n")
+    files = [line.path for line in manifest.read(path)]
+    with pytest.raises(SetupError, match="None of the 1 files is there"):
+        manifest.check(path, files)
+
+    files[0].touch()
+    manifest.check(path, files, tmp_path / "new.csv")
+    with pytest.raises(SetupError, match="over the manifest"):
+        manifest.check(path, files, tmp_path / "." / path.name)
+
+
 def test_what_is_written_can_be_read(tmp_path):
     path = tmp_path / "scores.csv"
 
