@@ -22,18 +22,6 @@ from shared.settings import Settings
 _PACKAGED = Path(__file__).with_name("stack.yaml")
 _IN_SOURCE = Path(__file__).parents[1] / "deploy" / "aws" / "stack.yaml"
 _PARTITION = "aws"
-#: Parameters that whoever deployed the stack for a cluster chose; provisioning again keeps them.
-_NOT_OURS = (
-    "OidcProvider",
-    "ConsoleOrigin",
-    "Namespace",
-    "Release",
-    "AlarmTopicArn",
-    "OldestMessageSeconds",
-    "NotificationPrefix",
-    "RetentionDays",
-    "CustomerKey",
-)
 _NO_UPDATES = "No updates are to be performed"
 
 
@@ -106,8 +94,9 @@ def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
         action = "update" if exists else "create"
         if dry_run:
             return Plan(settings.prefix, f"would {action}", resources)
-        kept = {name: value for name, value in (earlier or {}).items() if name in _NOT_OURS}
-        if not _apply(settings, parameters | kept, exists=exists):
+        # what whoever deployed the stack for a cluster chose is kept
+        kept = {name: value for name, value in (earlier or {}).items() if name in parameters}
+        if not _apply(settings, parameters | kept | _of_settings(settings), exists=exists):
             action = "none"
         if settings.endpoint_url:
             _complete(settings, template, resolve)
@@ -118,7 +107,12 @@ def _parameters(settings: Settings, template: dict[str, Any]) -> dict[str, str]:
     defaults = {name: str(row["Default"]) for name, row in template["Parameters"].items()}
     if settings.endpoint_url:  # somebody trying it out is told of a misplaced key, by a rejection
         defaults["NotificationPrefix"] = ""
-    return defaults | {
+    return defaults | _of_settings(settings)
+
+
+def _of_settings(settings: Settings) -> dict[str, str]:
+    """Return the parameters that follow from settings, which is all that provisioning changes."""
+    return {
         "Prefix": settings.prefix,
         "VisibilityTimeoutSeconds": str(settings.visibility_timeout_s),
         "MaxReceiveCount": str(settings.max_receive_count),

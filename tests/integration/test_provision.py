@@ -111,3 +111,15 @@ def test_a_key_filter_is_applied_where_it_is_chosen(settings, monkeypatch):
     )["QueueConfigurations"]
     (rule,) = told["Filter"]["Key"]["FilterRules"]
     assert (rule["Name"].lower(), rule["Value"]) == ("prefix", "uploads/")
+
+
+def test_provisioning_again_changes_what_settings_say_and_nothing_else(settings, monkeypatch):
+    parameters = module._parameters
+    chosen = {"EventBus": "security", "RetentionDays": "30"}
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_parameters", lambda *given: parameters(*given) | chosen)
+        provision(settings)
+
+    provision(settings.model_copy(update={"max_receive_count": 7}))
+
+    assert module._earlier(settings).items() >= (chosen | {"MaxReceiveCount": "7"}).items()
