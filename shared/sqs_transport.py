@@ -123,7 +123,7 @@ class Channel(SQS.Channel):
 
     def _receive_message(self, queue: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if flags.paused(get_settings(), queue):
-            last_receive[queue] = time.monotonic()  # well, and told to wait
+            self._is_well(queue)  # and told to wait
             time.sleep(_PAUSED_S)
             return {}
         try:
@@ -137,9 +137,13 @@ class Channel(SQS.Channel):
             self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
             return {}
         self._pause_s = _MIN_PAUSE_S
+        self._is_well(queue)
+        return answer
+
+    def _is_well(self, queue: str) -> None:
+        """Say that what receives from a queue works, for the probes and for the alert."""
         last_receive[queue] = time.monotonic()
         LAST_RECEIVE.labels(queue).set_to_current_time()
-        return answer
 
     def _messages_to_python(self, messages: list[dict[str, Any]], queue: str) -> list[Any]:
         """Decode messages; one that is no task at all is left for the dead-letter queue."""

@@ -114,9 +114,14 @@ class _Intake:
         """Rest for a moment where an operator has paused the queue."""
         if not await asyncio.to_thread(flags.paused, self._settings, self._queue):
             return False
-        self._heard = time.monotonic()  # well, and told to wait
+        self._is_well()  # and told to wait
         await self._rest(_PAUSED_S)
         return True
+
+    def _is_well(self) -> None:
+        """Say that receiving works, for the probes and for the alert."""
+        self._heard = time.monotonic()
+        LAST_RECEIVE.labels(self._queue).set_to_current_time()
 
     async def _rest(self, pause_s: float) -> None:
         """Do nothing for a while, or until the stop."""
@@ -148,8 +153,7 @@ class _Intake:
             self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
             return []
         self._pause_s = _MIN_PAUSE_S
-        self._heard = time.monotonic()
-        LAST_RECEIVE.labels(self._queue).set_to_current_time()
+        self._is_well()
         messages: list[Message] = answer.get("Messages", [])
         return messages
 
