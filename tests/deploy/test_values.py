@@ -308,6 +308,9 @@ def test_scaling_can_be_paused(render):
     annotations = found.of("ScaledObject", "-video")["metadata"]["annotations"]
     assert annotations == {"autoscaling.keda.sh/paused": "true"}
     assert "annotations" not in found.of("ScaledObject", "-audio")["metadata"]
+    jobs = {"scaledJobs": {"workers": ["video"]}, "scalers": {"video": {"paused": True}}}
+    (job,) = render({"keda": jobs}).of("ScaledJob")
+    assert job["metadata"]["annotations"] == annotations
 
 
 def test_age_is_a_second_trigger_with_a_ratio(render):
@@ -344,6 +347,8 @@ def test_a_process_can_be_left_out(render):
     found = render({"console": {"enabled": False}})
 
     assert not [item for item in found if item["metadata"]["name"].endswith("-console")]
+    found = render({"video": {"enabled": False}, "keda": {"scalers": {"video": None}}})
+    assert not [item for item in found if item["metadata"]["name"].endswith("-video")]
 
 
 def test_the_token_is_made_once_or_taken_from_a_secret(defaults, render):
@@ -387,6 +392,34 @@ def test_only_prometheus_reaches_workers_and_only_neighbours_the_console(default
     with_redis = render({"networkPolicy": {"cachePort": 6379}}).of("NetworkPolicy", "-video")
     ports = [port["port"] for rule in with_redis["spec"]["egress"] for port in rule["ports"]]
     assert 6379 in ports
+
+
+def test_empty_lists_let_nobody_in_or_out(render, violations):
+    found = render({"networkPolicy": {"egressCidrs": []}, "console": {"allowFrom": []}})
+    console = found.of("NetworkPolicy", "-console")
+
+    assert violations(console) == []
+    assert len(console["spec"]["ingress"][0]["from"]) == 1  # Prometheus
+    for rule in console["spec"]["egress"]:
+        assert 443 not in {port["port"] for port in rule["ports"]}
+        assert rule.get("to", True)
+
+
+def test_pods_may_reach_what_more_rules_say(render, violations):
+    rule = {"to": [{"podSelector": {}}], "ports": [{"port": 4318}]}
+    policy = render({"networkPolicy": {"extraEgress": [rule]}}).of("NetworkPolicy", "-audio")
+
+    assert rule in policy["spec"]["egress"]
+    assert violations(policy) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8589934592, "8589934592"), (1e6, "1000000"), (0.25, "0.25"), ("a", "a")]
+)
+def test_numbers_reach_processes_as_they_are_written(render, value, text):
+    found = render({"settings": {"GUARDIAN_MAX_UPLOAD_BYTES": value}})
+
+    assert found.environment("video")["GUARDIAN_MAX_UPLOAD_BYTES"] == text
 
 
 def test_disruptions_are_one_at_a_time(defaults):

@@ -22,6 +22,8 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
 {{- if include "guardian.signs" . }}{{ $_ := set $env "GUARDIAN_SIGNING_KEY_FILE" "/etc/silver-guardian/signing.pem" }}{{ end -}}
 {{- $env = mergeOverwrite $env .root.Values.settings .values.settings -}}
 {{- range $name, $value := $env }}
+{{- /* A number of a values file is a float, which toString writes as 1e+06. */}}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}{{ $value = int64 $value }}{{ end }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
 {{- end }}
 {{- with $g.credentialsSecret }}
