@@ -14,6 +14,9 @@ from workers.console.board import Board
 
 #: A comment is sent at least this often, so that proxies keep the stream open.
 _KEEP_ALIVE_S = 15.0
+_STILL_HERE = ": still here\n\n"
+#: Figures that are older are sent again, with their age.
+_STALE_S = 10.0
 
 
 def add(api: APIRouter, board: Board, read: web.Door) -> None:
@@ -48,8 +51,10 @@ async def _events(board: Board, *, once: bool) -> AsyncIterator[str]:
             yield _event("overview", overview.model_dump(mode="json"))
             if changed:
                 yield _event("jobs", changed)
+        elif overview is not None and overview.stale_s > _STALE_S:
+            yield _event("overview", overview.model_dump(mode="json"))
         else:
-            yield ": still here\n\n"
+            yield _STILL_HERE
         if once:
             return
         await board.wait(_KEEP_ALIVE_S)

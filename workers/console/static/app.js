@@ -10,7 +10,7 @@ import { failed, fill, h } from "./ui.js";
 import { chooseLanguage, language, learn, word } from "./words.js";
 
 const PAGES = { queues, jobs, submit, letters };
-const state = { me: null, overview: null, refresh: null };
+const state = { me: null, overview: null, refresh: null, alive: null };
 const main = document.getElementById("main");
 let view = {};
 let shown = 0;
@@ -32,6 +32,7 @@ function frame() {
   theme.value = localStorage.getItem("guardian-theme") || "auto";
   document.documentElement.dataset.theme = theme.value;
   document.getElementById("language").value = language();
+  if (state.alive !== null) onLive(state.alive);
 }
 
 const route = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean);
@@ -47,7 +48,7 @@ async function draw() {
   document.title = `${page.title()} – Silver Guardian`;
   fill(main, h("p", { class: "quiet" }, word("loading")));
   try {
-    const made = await page.show(main, state, rest);
+    const made = await page.show(main, state, rest, () => turn === shown);
     if (turn === shown) view = made ?? {};
     else made?.close?.();
   } catch (error) {
@@ -61,6 +62,7 @@ function onEvent(name, data) {
 }
 
 function onLive(alive) {
+  state.alive = alive;
   const sign = document.getElementById("live");
   sign.className = `live ${alive ? "on" : "off"}`;
   sign.textContent = word(alive ? "live" : "offline");

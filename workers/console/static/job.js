@@ -9,11 +9,20 @@ const FINAL = ["complete", "rejected", "failed"];
 
 export const title = () => word("job");
 
-export async function show(main, state, [id]) {
+export async function show(main, state, [id], shown) {
   const urls = [];
   let known = null;
   let timer = 0;
   let prior = null;
+
+  function again(pause) {
+    clearTimeout(timer);
+    timer = setTimeout(() => load().catch((error) => {
+      if (!shown()) return;
+      if (error.status === 404) fill(main, failed(error)); // erased meanwhile
+      else again(5000);
+    }), pause);
+  }
 
   async function load() {
     let job;
@@ -21,19 +30,25 @@ export async function show(main, state, [id]) {
       job = await api.get(`/jobs/${id}`);
     } catch (error) {
       if (error.status !== 404 || known) throw error;
+      if (!shown()) return;
       fill(main, h("h1", {}, word("job")), h("p", { class: "notice" }, word("not_yet")));
-      timer = setTimeout(load, 1500);
+      again(1500);
       return;
     }
-    if (known && known.updated_at === job.updated_at && known.status === job.status) return;
+    if (!shown()) return;
+    if (known && known.updated_at === job.updated_at && known.status === job.status) {
+      if (!FINAL.includes(job.status)) again(2000);
+      return;
+    }
     if (known && !FINAL.includes(known.status) && FINAL.includes(job.status)) say(word("finished"));
     known = job;
     const report = job.verdict ? await api.get(`/jobs/${id}/report/report.json`).catch(() => null) : null;
+    if (!shown()) return;
     draw(job, report);
     clearTimeout(timer);
     if (!FINAL.includes(job.status) || (job.verdict && !report)) {
       known = job.verdict && !report ? { ...job, updated_at: "" } : job; // the report follows the verdict
-      timer = setTimeout(() => load().catch((error) => fill(main, failed(error))), 2000);
+      again(2000);
     }
   }
 

@@ -1,7 +1,7 @@
 // The list of jobs: newest first, filtered, paged, live.
 
 import * as api from "./api.js";
-import { duration, fill, fileName, h, percent, shortTime, size, stateBadge } from "./ui.js";
+import { duration, fileName, fill, h, percent, refill, shortTime, size, stateBadge } from "./ui.js";
 import { word } from "./words.js";
 
 const STATES = ["queued", "running", "complete", "rejected", "failed"];
@@ -27,10 +27,8 @@ export async function show(main, state) {
     if (pages.at(-1)) query.set("before", pages.at(-1));
     const page = await api.get(`/jobs?${query}`);
     next = page.next;
-    const focused = document.activeElement?.getAttribute?.("href");
     const age = page.age_s > 10 ? h("p", { class: "quiet" }, word("as_of", { n: duration(page.age_s) })) : null;
-    fill(list, age, table(page), next && page.jobs.length < LIMIT ? h("p", { class: "quiet" }, word("looked_at", { n: page.looked_at })) : null);
-    if (focused && list.querySelector(`[href="${focused}"]`)) list.querySelector(`[href="${focused}"]`).focus();
+    refill(list, age, table(page), next && page.jobs.length < LIMIT ? h("p", { class: "quiet" }, word("looked_at", { n: page.looked_at })) : null);
     older.disabled = !next;
     newer.disabled = pages.length === 1;
   }

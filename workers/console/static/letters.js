@@ -1,7 +1,7 @@
 // Dead letters: by cause, each readable, redrive and discard.
 
 import * as api from "./api.js";
-import { act, ask, badge, fill, h, say, shortTime } from "./ui.js";
+import { act, ask, badge, fill, h, refill, say, shortTime } from "./ui.js";
 import { word } from "./words.js";
 
 const QUEUES = ["uploads", "audio", "video", "aggregate"];
@@ -15,7 +15,7 @@ export async function show(main, state, [chosen]) {
   const load = async () => fill(body, content(queue, await api.get(`/letters/${queue}`), state, load));
   await load();
   return {
-    overview: (overview) => fill(main.querySelector(".tabs"), tabs(queue, overview)),
+    overview: (overview) => refill(main.querySelector(".tabs"), tabs(queue, overview)),
   };
 }
 

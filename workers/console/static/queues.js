@@ -1,12 +1,15 @@
 // The queues page: depths, rates, pauses and the workers, live.
 
 import * as api from "./api.js";
-import { act, ask, badge, duration, fill, h, say, shortTime, sparkline } from "./ui.js";
+import { act, ask, badge, duration, fill, h, refill, say, shortTime, sparkline } from "./ui.js";
 import { word } from "./words.js";
+
+const STALE_S = 10; // older figures are no longer shown as the present
 
 export const title = () => word("queues");
 
 export async function show(main, state) {
+  const age = h("div", { role: "status" });
   const summary = h("dl", { class: "figures" });
   const cards = h("div", { class: "cards" });
   const workers = h("div", { class: "workers" });
@@ -14,6 +17,7 @@ export async function show(main, state) {
   fill(
     main,
     h("h1", {}, word("queues")),
+    age,
     summary,
     cards,
     h("h2", {}, word("workers")),
@@ -23,13 +27,14 @@ export async function show(main, state) {
   );
   const draw = (overview) => {
     if (!overview) return;
+    fill(age, overview.stale_s > STALE_S ? h("p", { class: "notice" }, word("as_of", { n: duration(overview.stale_s) })) : null);
     fill(summary, figures(overview));
     if (!cards.contains(document.activeElement) || !cards.children.length) {
       fill(cards, overview.queues.map((queue) => card(queue, state)));
     } else {
       redrawFigures(cards, overview.queues);
     }
-    fill(workers, workerTable(overview.workers));
+    refill(workers, workerTable(overview.workers));
   };
   draw(state.overview);
   if (!state.overview) fill(cards, h("p", { class: "quiet" }, word("sampling")));

@@ -25,6 +25,14 @@ export function fill(element, ...children) {
   return element;
 }
 
+// Fill, and keep the keyboard on the same link where it was in there.
+export function refill(element, ...children) {
+  const held = element.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  fill(element, ...children);
+  if (held) element.querySelector(`[href="${CSS.escape(held)}"]`)?.focus();
+  return element;
+}
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;

@@ -1,0 +1,30 @@
+"""The console has words for whatever may become of a job, in both languages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared import errors
+from workers import console
+
+pytestmark = pytest.mark.unit
+WORDS = (Path(console.__file__).parent / "static" / "words.js").read_text(encoding="utf-8")
+#: Ends of halves and jobs that are no errors of ours.
+OTHERS = {"internal_error", "worker_lost", "no_result", "decoder_timeout", "service_unavailable"}
+
+
+def kinds(base):
+    return {base} | {kind for below in base.__subclasses__() for kind in kinds(below)}
+
+
+def test_every_end_of_a_job_has_words_in_english_and_korean():
+    ends = kinds(errors.Permanent) | kinds(errors.NotApplicable)
+    abstract = {errors.Permanent.code, errors.Rejected.code, errors.NotApplicable.code}
+    named = {kind.code for kind in ends if kind.__module__ == errors.__name__}
+    codes = named - abstract | OTHERS
+
+    assert {code for code in codes if f"problem_{code}: [" not in WORDS} == set()
+    for english, korean in re.findall(r'\w+: \["((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"\]', WORDS):
+        assert english
+        assert korean
