@@ -38,15 +38,17 @@ def retry(settings: Settings, job_id: str) -> Job:
 def reopen_failed(settings: Settings, job_id: str) -> None:
     """Make room for the halves of a job that failed, so that a message of its may do them.
 
-    A job that is gone, or still at work, is left alone: its message does what it can.
+    A job that is gone, still at work, or complete without a failed half is left alone: its
+    message does what it can, and a verdict that stands is not taken back.
     """
     store = JobStore(settings)
     try:
         job = store.get(job_id)
     except UnknownJob:
         return
-    if job.status in (JobStatus.COMPLETE, JobStatus.FAILED):
-        store.reopen(job, _failed(job), datetime.now(UTC))
+    failed = _failed(job)
+    if job.status is JobStatus.FAILED or (job.status is JobStatus.COMPLETE and failed):
+        store.reopen(job, failed, datetime.now(UTC))
 
 
 def _failed(job: Job) -> tuple[Modality, ...]:

@@ -7,8 +7,10 @@ import pytest
 from shared import aws, depths, letters, queues
 from shared.errors import NoVerdict
 from shared.jobs import JobStore
+from shared.models import Registry
 from shared.queues import queue_url
 from shared.records import JobStatus, Outcome, PartialResult, Upload
+from workers.aggregator import fusion, service
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC)
@@ -85,3 +87,19 @@ def test_one_cause_goes_back_and_its_job_with_it_and_another_is_discarded(store,
     (gone,) = letters.discard(aws_settings, "audio", code="decoder_timeout")
     assert gone.job_id == stays
     assert letters.read(aws_settings, "audio") == []
+
+
+def test_an_old_letter_takes_back_no_verdict_that_stands(store, aws_settings):
+    job_id = failed(store, aws_settings, "a", "service_unavailable")
+    store.reopen(store.get(job_id), ("audio", "video"), NOW)
+    for modality in ("audio", "video"):
+        half = PartialResult(modality=modality, outcome=Outcome.NOT_APPLICABLE, reason="no_face")
+        store.save_partial(job_id, half, NOW)
+    model = fusion.load(Registry())
+    service.conclude(aws_settings, store, job_id, model, NOW)
+    before = store.get(job_id)
+
+    assert len(letters.redrive(aws_settings, "audio")) == 1
+
+    assert before.verdict is not None
+    assert store.get(job_id) == before
