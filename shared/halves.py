@@ -172,6 +172,8 @@ def _earlier(settings: Settings, modality: Modality, job_id: str, sha256: str) -
     entry = cache.look_up(settings, modality, sha256)
     if entry is None:
         return None
+    if entry.half.evidence:
+        JobStore(settings).get(job_id)  # as above
     try:
         evidence = tuple(_copied(settings, job_id, ref) for ref in entry.half.evidence)
     except ObjectGone:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -226,3 +227,27 @@ def test_a_worker_that_has_the_job_in_hand_stores_no_picture_of_it(aws_settings)
         halves.run_half(aws_settings, "video", job.job_id, analyze)
 
     assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+
+
+def test_nor_does_it_copy_pictures_of_the_same_content(aws_settings, sending, monkeypatch):
+    first, second = (uploaded(aws_settings, name, b"the same") for name in ("a.mp4", "b.mp4"))
+    fetch = objects.fetch
+
+    def analyze(path, media):
+        ref = EvidenceRef(name="face.jpg", kind="face", start_s=0)
+        half = PartialResult(modality="video", outcome=Outcome.NOT_APPLICABLE, reason="no_face")
+        return Analysis(half, (Evidence(ref, b"a face", "image/jpeg"),))
+
+    @contextmanager
+    def erased_meanwhile(*given):
+        with fetch(*given) as fetched:
+            erasure.erase(aws_settings, second.job_id, "cli:someone", NOW)
+            yield fetched
+
+    monkeypatch.setattr(halves, "examine", lambda path, *_: (analyze(path, None), None))
+    halves.run_half(aws_settings, "video", first.job_id, analyze)
+    monkeypatch.setattr(objects, "fetch", erased_meanwhile)
+    with pytest.raises(UnknownJob):
+        halves.run_half(aws_settings, "video", second.job_id, analyze)
+
+    assert left(aws_settings, second) == [f"receipts/{second.job_id}.json"]
