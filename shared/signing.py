@@ -137,7 +137,7 @@ def verify(document: bytes, trusted: Ed25519PublicKey | None = None) -> Signatur
         raise NotVerified(f"The document was signed with another key ({signature.key_id}).")
     try:
         public.verify(value, _CONTEXT + canonical(body))
-    except InvalidSignature as error:
+    except (InvalidSignature, ValueError, RecursionError) as error:  # what JSON cannot hold, too
         raise NotVerified("The document was changed after it was signed.") from error
     return signature
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
 from workers import commands, terminal
 from workers.evaluate_command import evaluate_command
-from workers.options import NewFile, json_option
+from workers.options import Moment, NewFile, json_option
 from workers.plan_command import plan_command
 
 _err = Console(stderr=True, highlight=False)
@@ -258,18 +259,20 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--before", help="List jobs created before this ISO time.")
+@click.option("--before", type=Moment(), help="List jobs created before this ISO time (UTC).")
 @json_option
-def jobs_list(limit: int, before: str | None, as_json: bool) -> None:
+def jobs_list(limit: int, before: datetime | None, as_json: bool) -> None:
     """List the newest jobs."""
+    from shared import rows
     from shared.jobs import JobStore
     from workers import show
 
-    rows = JobStore(client_settings()).newest(limit, before)
+    start = rows.iso(before) if before else None
+    found = JobStore(client_settings()).newest(limit, start)
     if as_json:
-        emit({"jobs": [row.model_dump(mode="json") for row in rows]})
+        emit({"jobs": [row.model_dump(mode="json") for row in found]})
     else:
-        show.jobs(Console(), rows)
+        show.jobs(Console(), found)
 
 
 for _command in commands.COMMANDS:

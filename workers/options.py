@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +27,32 @@ class NewFile(click.Path):
         if new and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             self.fail(f"{path.parent} is no directory that can be written to.", param, ctx)
         return path
+
+
+class Moment(click.ParamType[datetime]):
+    """A time in ISO 8601; without a zone it is in UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time."""
+        try:
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time such as 2026-03-01T12:00+09:00.", param, ctx)
+
+
+class Finite(click.FloatRange):
+    """A number in a range; neither infinite nor none at all."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from shared.records import MODALITIES, Modality
 from workers import terminal
-from workers.options import NewFile, json_option
+from workers.options import Finite, NewFile, json_option
 
 if TYPE_CHECKING:
     from workers.plan_search import Rate
@@ -24,29 +25,45 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 @click.command("plan")
-@click.option("--uploads-per-hour", required=True, type=click.FloatRange(0, min_open=True))
-@click.option(
-    "--minutes", required=True, type=click.FloatRange(0, min_open=True), help="Mean length."
-)
+@click.option("--uploads-per-hour", required=True, type=Finite(0, 1e7, min_open=True))
+@click.option("--minutes", required=True, type=Finite(0, 1e4, min_open=True), help="Mean length.")
 @click.option("--burst", default=0, type=click.IntRange(0), help="Uploads at once, besides.")
+@click.option("--swing", default=0.0, type=Finite(0, 1), help="Day curve: 0.8 peaks at 1.8 × mean.")
+@click.option("--hours", type=Finite(0, 168, min_open=True), help="Time to simulate.")
 @click.option(
-    "--swing", default=0.0, type=click.FloatRange(0, 1), help="Day curve: 0.8 peaks at 1.8 × mean."
+    "--target-wait",
+    default=300.0,
+    type=Finite(0),
+    show_default=True,
+    help="p95 of the wait, seconds.",
 )
-@click.option("--hours", type=click.FloatRange(0, 168, min_open=True), help="Time to simulate.")
-@click.option("--target-wait", default=300.0, show_default=True, help="p95 of the wait, seconds.")
-@click.option("--audio-speed", type=float, help="Seconds of media a second, one audio pod.")
-@click.option("--video-speed", type=float, help="Seconds of media a second, one video pod.")
-@click.option("--overhead", default=_DEFAULT_OVERHEAD_S, show_default=True, help="Seconds a job.")
+@click.option("--audio-speed", type=Finite(), help="Seconds of media a second, one audio pod.")
+@click.option("--video-speed", type=Finite(), help="Seconds of media a second, one video pod.")
+@click.option(
+    "--overhead",
+    default=_DEFAULT_OVERHEAD_S,
+    type=Finite(0),
+    show_default=True,
+    help="Seconds a job.",
+)
 @click.option(
     "--bench",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Output of scripts/bench audio|video --json; give it once for each.",
 )
-@click.option("--price", default=0.65, show_default=True, help="Dollars a node and hour.")
-@click.option("--node-start", default=150.0, show_default=True, help="Seconds to a new node.")
-@click.option("--pod-start", default=45.0, show_default=True, help="Seconds to a ready pod.")
-@click.option("--spot", default=0.0, help="Spot interruptions a node and hour, such as 0.05.")
+@click.option(
+    "--price", default=0.65, type=Finite(0), show_default=True, help="Dollars a node and hour."
+)
+@click.option(
+    "--node-start", default=150.0, type=Finite(0), show_default=True, help="Seconds to a new node."
+)
+@click.option(
+    "--pod-start", default=45.0, type=Finite(0), show_default=True, help="Seconds to a ready pod."
+)
+@click.option(
+    "--spot", default=0.0, type=Finite(0), help="Spot interruptions a node and hour, such as 0.05."
+)
 @click.option("--seed", default=0, show_default=True, help="Another draw of the same load.")
 @click.option("--values", "values_path", type=NewFile(), help="Write for helm -f.")
 @click.option("--plot", type=NewFile(), help="Write an SVG picture.")
@@ -100,10 +117,13 @@ def _rates(
 
     measured: dict[str, tuple[float, str]] = {}
     for path in bench:
-        document = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
+        try:
+            document = dict(json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1]))
+        except (ValueError, TypeError, IndexError) as error:
+            raise click.BadParameter(f"{path} is no output.", param_hint="--bench") from error
         name = str(document.get("bench", path.stem))
         factor = document.get("realtime_factor")
-        if not isinstance(factor, int | float) or factor <= 0:
+        if not isinstance(factor, int | float) or not 0 < factor < math.inf:
             raise click.BadParameter(f"{path} has no realtime_factor.", param_hint="--bench")
         measured[name] = (float(factor), f"{path.name}")
     rates: dict[Modality, Rate] = {}

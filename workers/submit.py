@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 
 from shared import aws
@@ -34,15 +35,19 @@ def put(
     Raises:
         NotMedia: The file cannot be read.
         ServiceUnavailable: S3 could not be reached.
+        SetupError: There is no such bucket, or no right to it.
     """
     key = key or f"{UPLOADS_PREFIX}{uuid.uuid4().hex[:12]}/{_name(path)}"
     s3 = aws.client(settings, "s3")
     config = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES)
     try:
         with aws.translated("uploading the file"):
-            s3.upload_file(
-                str(path), settings.uploads_bucket, key, Callback=progress, Config=config
-            )
+            try:
+                s3.upload_file(
+                    str(path), settings.uploads_bucket, key, Callback=progress, Config=config
+                )
+            except S3UploadFailedError as error:  # what S3 answered is behind it
+                raise error.__context__ or error from error
             head = s3.head_object(Bucket=settings.uploads_bucket, Key=key)
     except OSError as error:
         raise NotMedia(f"The file {path} cannot be read: {error.strerror}.") from error

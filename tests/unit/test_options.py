@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from datetime import UTC
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from workers.options import NewFile
+from workers.options import Moment, NewFile
 
 pytestmark = pytest.mark.unit
 
@@ -50,3 +51,14 @@ def test_the_command_starts_without_what_only_analyses_need():
     loaded = set(done.stdout.split())
     assert "workers.evaluate_command" in loaded
     assert not loaded & {"numpy", "boto3", "celery", "cv2", "onnxruntime", "yaml", "fastapi"}
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"), [("2026-03-01T12:00", 12), ("2026-03-01T12:00+09:00", 3), ("2026-03-01", 0)]
+)
+def test_a_time_is_in_utc(text, hour):
+    moment = Moment().convert(text, None, None)
+
+    assert (moment.hour, moment.tzinfo) == (hour, UTC)
+    with pytest.raises(click.BadParameter, match="no time"):
+        Moment().convert("yesterday", None, None)

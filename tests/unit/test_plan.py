@@ -167,6 +167,22 @@ def test_measured_speeds_come_from_the_bench(tmp_path):
     assert document["rates"]["audio"]["source"] == "--audio-speed"
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("--uploads-per-hour=inf", "--uploads-per-hour=1e9", "--minutes=nan", "--price=nan"),
+        *("--spot=-1", "--audio-speed=inf", "--bench=EMPTY", "--bench=TEXT"),
+    ],
+)
+def test_what_no_plan_can_be_made_of_is_a_usage_error(tmp_path, word):
+    for name, text in (("EMPTY", ""), ("TEXT", "no output")):
+        (tmp_path / name).write_text(text)
+        word = word.replace(name, str(tmp_path / name))
+    given = ["--uploads-per-hour=50", "--minutes=1", word]
+
+    assert CliRunner().invoke(plan_command, given).exit_code == 2
+
+
 def test_text_says_what_json_says_and_where_the_speeds_are_from():
     words = ["--uploads-per-hour=50", "--minutes=1", "--burst=500", "--target-wait=1"]
     done = CliRunner().invoke(plan_command, words)

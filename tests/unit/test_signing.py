@@ -73,6 +73,14 @@ def test_any_change_is_found(change):
         signing.verify(json.dumps(body).encode())
 
 
+@pytest.mark.parametrize("strange", [b"NaN", b"1e999", b'"\\ud800"'])
+def test_what_no_document_of_ours_can_hold_is_a_change(strange):
+    document = signed({"a": 12345})
+
+    with pytest.raises(signing.NotVerified, match="changed"):
+        signing.verify(document.replace(b"12345", strange))
+
+
 def test_another_key_is_refused():
     with pytest.raises(signing.NotVerified, match="another key"):
         signing.verify(signed(key=OTHER), KEY.public_key())
