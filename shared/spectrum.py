@@ -40,6 +40,10 @@ class Spectrogram:
 
     def __init__(self) -> None:
         """Begin with no sound."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was gathered."""
         self._power = np.zeros((2 * WIDTH, _WINDOW // 2), np.float32)
         self._columns = 0
         self._step = _STEP

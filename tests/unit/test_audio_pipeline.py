@@ -193,3 +193,19 @@ def test_silence_is_not_drawn(tmp_path, detector):
     done = pipeline.examine(path, probe(path), detector, limits=DEFAULT_LIMITS, clock=lambda: 0.0)
 
     assert (done.result.reason, done.evidence) == ("no_speech", ())
+
+
+def test_channels_that_cancel_out_are_heard_one_by_one(detector, tmp_path):
+    path = SAMPLES / "manipulated.mp4"
+    both = tmp_path / "both.wav"
+    turned = "pan=stereo|c0=c0|c1=-1*c0"
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-vn", "-af", turned, str(both)]
+    subprocess.run(command, check=True)
+
+    half, plain = (
+        pipeline.examine(file, probe(file), detector, limits=DEFAULT_LIMITS, clock=lambda: 0.0)
+        for file in (both, path)
+    )
+
+    assert half.result.llr == pytest.approx(plain.result.llr, abs=0.3)
+    assert half.evidence[0].ref.end_s == pytest.approx(plain.evidence[0].ref.end_s, abs=0.1)

@@ -181,12 +181,23 @@ def _hear_first(
 ) -> _Heard:
     """Hear the first track that can be decoded."""
     compared, reason = stretches(media.duration_s), ""
+
+    def hear(track: Track, channel: int | None = None) -> _Heard:
+        reader = PcmReader(path, media, track, channel=channel, limits=limits)
+        return _hear(reader, detector, _Heard(Listener(compared), spectrum), clock)
+
     for track in tracks:
         try:
-            reader = PcmReader(path, media, track, limits=limits)
-            return _hear(reader, detector, _Heard(Listener(compared), spectrum), clock)
+            heard = hear(track)
+            if heard.summary.is_silent and (track.channels or 1) > 1:
+                # channels of opposite sign are heard by whoever listens, and cancel out when mixed
+                if spectrum:
+                    spectrum.restart()
+                return hear(track, 0)
         except Undecodable as error:
             reason = error.message
+        else:
+            return heard
     raise UndecodableAudio(f"No sound track could be decoded: {reason}")
 
 
