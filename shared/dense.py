@@ -64,21 +64,26 @@ def read_packets(
 ) -> Packets:
     """Read time, size and flags of every packet of a track without decoding it.
 
+    Times count from the start of the file.
+
     Raises:
         Undecodable: The container has not one packet of the track.
         DecoderTimeout: The reading did not finish in time.
     """
     command = [
         *("ffprobe", "-v", "error", "-f", media.container, "-protocol_whitelist", PROTOCOLS),
-        *("-select_streams", str(track.index), "-show_entries", f"packet={','.join(_FIELDS)}"),
+        *("-select_streams", str(track.index)),
+        *("-show_entries", f"packet={','.join(_FIELDS)}:format=start_time"),
         *("-of", "compact=p=0:nk=0", f"file:{path}"),
     ]
     rows: list[tuple[float, float, float, float]] = []
     flags: list[str] = []
-    cut_short = False
+    cut_short, begins_s = False, float("nan")
     with Child(command, limits) as child:
         for line in child.stdout:
             packet = dict(item.split("=", 1) for item in line.decode().strip().split("|") if item)
+            if "start_time" in packet:  # comes last
+                begins_s = _seconds(packet["start_time"])
             if "size" not in packet:
                 continue
             if len(rows) == max_packets:
@@ -92,6 +97,12 @@ def read_packets(
         if not rows:
             raise Undecodable(f"The track has no packets: {child.last_error()}.")
     table = np.asarray(rows, dtype=np.float64)
+    if np.isnan(table[:, 0]).all():  # AVI has no presentation times where pictures are reordered
+        table[:, 0] = table[:, 1]
+    if not np.isfinite(begins_s) and np.isfinite(table[:, 0]).any():
+        begins_s = float(np.nanmin(table[:, 0]))
+    if np.isfinite(begins_s):  # as the decoder counts for the pictures
+        table[:, :2] -= begins_s
     return Packets(
         pts_s=table[:, 0],
         dts_s=table[:, 1],

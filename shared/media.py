@@ -8,6 +8,7 @@ or a concat script in an .mp4 is refused before a decoder sees it. What a child 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,6 +56,9 @@ MAX_SIDE_PX = 1280
 MAX_PIXELS = 8192 * 4352
 MAX_TRACKS = 32
 _QUARTER_TURN_DEG = 90
+#: Largest sample that is taken as it is, in full scales: codecs overshoot a little, and a sample
+#: of a damaged or crafted file must not outweigh all others.
+_LOUDEST = 4.0
 #: Longest stretch of any recording that is decoded (4 h).
 MAX_DECODED_S = 4 * 3600
 #: Videos with more frames than this are sampled at key frames only (5 min at 30/s).
@@ -87,7 +91,30 @@ def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
     if not tracks:
         raise Undecodable("The file holds neither sound nor moving picture.")
     duration = _number(info.get("format", {}).get("duration"))
+    if duration is None:  # what a browser records, or what was cut off while it was written
+        duration = _last_time_s(command[: command.index("-show_format")], path, limits)
     return Media(container=container, duration_s=duration, tracks=tracks)
+
+
+def _last_time_s(command: list[str], path: Path, limits: DecodeLimits) -> float | None:
+    """Return the time at which the last packet ends, from the first one on; None without times."""
+    wanted = ("-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0", f"file:{path}")
+    first, last = math.inf, -math.inf
+    with Child([*command, *wanted], limits) as child:
+        for line in child.stdout:
+            pts, _, length = line.decode().strip().partition(",")
+            if (time_s := _finite(pts)) is not None:
+                first = min(first, time_s)
+                last = max(last, time_s + (_finite(length.rstrip(",")) or 0.0))
+        child.finish()
+    return last - first if last > first else None
+
+
+def _finite(text: str) -> float | None:
+    try:
+        return number if math.isfinite(number := float(text)) else None
+    except ValueError:
+        return None
 
 
 def _track(stream: dict[str, Any]) -> Track | None:
@@ -150,14 +177,25 @@ class PcmReader:
         media: Media,
         track: Track,
         *,
+        channel: int | None = None,
         block_s: float = 10.0,
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
-        """Prepare the reader; nothing runs before the first block is asked for."""
+        """Prepare the reader; nothing runs before the first block is asked for.
+
+        Args:
+            path: The recording.
+            media: What a probe found in it.
+            track: The sound track.
+            channel: Read this one alone; None mixes all.
+            block_s: Length of a block in seconds.
+            limits: What the decoder may use.
+        """
+        sound = open_input(path, media)[str(track.index)]
+        if channel is not None:
+            sound = sound.filter("channelmap", map=channel, channel_layout="mono")
         self._command = compile_quiet(
-            open_input(path, media)[str(track.index)].filter(
-                "aresample", PCM_RATE, **{"async": 1, "first_pts": 0}
-            ),
+            sound.filter("aresample", PCM_RATE, **{"async": 1, "first_pts": 0}),
             format="f32le",
             acodec="pcm_f32le",
             ac=1,
@@ -180,7 +218,7 @@ class PcmReader:
             while data := child.stdout.read(self._block_bytes):
                 block = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4")
                 samples += block.size
-                yield np.nan_to_num(block)
+                yield np.clip(np.nan_to_num(block), -_LOUDEST, _LOUDEST)
             child.finish()
             self.decode_errors = child.errors
             if samples == 0:

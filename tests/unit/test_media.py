@@ -12,7 +12,7 @@ import pytest
 
 from shared.containers import admit, sniff, sniff_file
 from shared.decoder import Child
-from shared.dense import GreyReader
+from shared.dense import GreyReader, read_packets
 from shared.errors import (
     DecoderTimeout,
     EmptyObject,
@@ -33,6 +33,7 @@ from shared.media import (
 from shared.onepass import Bursts, OnePassReader
 from shared.records import Media, Track
 from workers.samples import SAMPLES
+from workers.video.packets import find_group_changes
 
 
 def make(path: Path, *arguments: str) -> Path:
@@ -401,3 +402,53 @@ def test_who_waits_for_bursts_of_a_reader_that_is_never_iterated_is_let_go():
         pending = beside.submit(lambda: list(once.burst_frames()))
         once.end()
         assert pending.result(60) == []
+
+
+GROUPS = "expr:if(lt(n,60),not(mod(n,10)),not(mod(n,20)))"
+#: Eight seconds whose groups of pictures change their length after 60 pictures.
+CHANGING = (
+    *("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=8", "-c:v", "libx264", "-bf", "2"),
+    *("-g", "500", "-sc_threshold", "0", "-force_key_frames", GROUPS),
+)
+
+
+def changes_of(path):
+    media = probe(path)
+    packets = read_packets(path, media, media.of_kind("video")[0])
+    return [change.at_s for change in find_group_changes(packets)]
+
+
+def test_packets_count_time_from_the_start_of_the_file_as_pictures_do(tmp_path):
+    plain = make(tmp_path / "a.mp4", *CHANGING)
+    late = make(tmp_path / "b.ts", "-i", str(plain), "-c", "copy", "-output_ts_offset", "3600")
+
+    (at_s,) = changes_of(plain)
+    assert 2 < at_s < 3
+    assert changes_of(late) == [pytest.approx(at_s, abs=0.1)]
+
+
+def test_packets_without_presentation_times_have_those_of_decoding(tmp_path):
+    (at_s,) = changes_of(make(tmp_path / "a.avi", *CHANGING))
+
+    assert 2 < at_s < 3
+
+
+def test_a_recording_that_states_no_duration_has_that_of_its_packets(tmp_path, clip):
+    with_it = make(tmp_path / "a.webm", "-i", str(clip), "-c:v", "libvpx", "-an")
+    copied = ("-i", str(with_it), "-c", "copy", "-f", "webm", "-live", "1")
+    without = make(tmp_path / "b.webm", *copied)
+
+    assert probe(without).duration_s == pytest.approx(probe(with_it).duration_s, abs=0.1)
+
+
+def test_a_sample_far_above_full_scale_is_cut(tmp_path):
+    sound = np.zeros(16_000, "<f4")
+    sound[5000:5003] = 1e30, -np.inf, np.nan
+    raw = tmp_path / "a.f32"
+    raw.write_bytes(sound.tobytes())
+    path = make(tmp_path / "a.wav", "-f", "f32le", "-ar", "16000", "-i", str(raw), "-c", "copy")
+    media = probe(path)
+
+    (heard,) = PcmReader(path, media, media.tracks[0])
+
+    assert heard[5000:5003].tolist() == [4.0, -4.0, 0.0]

@@ -90,8 +90,8 @@ def find_group_changes(packets: Packets) -> list[GroupChange]:
             right = lengths[at + skip : at + skip + STEADY_GROUPS]
             if right.size == STEADY_GROUPS and _steady(left) and _steady(right):
                 before, after = int(left[0]), int(right[0])
-                if before != after:
-                    place = int(keys[at + skip])
+                place = int(keys[at + skip])
+                if before != after and np.isfinite(packets.pts_s[place]):
                     changes.append(_change(packets, place, before, after))
                     at += STEADY_GROUPS
                     break
