@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared import aws, halves, telemetry
+from shared import aws, halves, items, telemetry
 from shared.errors import ServiceUnavailable
 from shared.jobs import JobStore
 from shared.models import Registry
@@ -159,6 +159,7 @@ def test_every_declared_metric_is_emitted(system, console, serve):
     sqs.send_message(  # a dead letter
         QueueUrl=queue_url(settings, settings.queue("uploads")), MessageBody="no notification"
     )
+    items.put(settings, "worker", "of-another-release", {"name": "w"}, datetime.now(UTC), 60)
     headers = {"X-Guardian-Console": "1"}
     for action in ("pause", "resume"):
         httpx.post(f"{console}/api/queues/video/{action}", headers=headers, timeout=60)
@@ -175,6 +176,7 @@ def test_every_declared_metric_is_emitted(system, console, serve):
     sqs.delete_queue(QueueUrl=queue_url(settings, settings.queue("aggregate")))
     wait_for(lambda: "guardian_receive_errors_total{" in of_processes(system)["aggregator"])
 
+    wait_for(lambda: 'unreadable_total{kind="worker"}' in httpx.get(f"{console}/metrics").text)
     texts = [*of_processes(system).values(), httpx.get(f"{console}/metrics", timeout=60).text]
     found = set().union(*map(emitted, [*texts, serving, generate_latest(REGISTRY).decode()]))
     assert telemetry.TASKS
