@@ -59,7 +59,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        limit = self._form_bytes if scope["path"] == self._form_path else JSON_BYTES
+        # of the kinds of forms, only this one is not kept in memory
+        multipart = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+        takes_file = multipart and scope["path"] == self._form_path
+        limit = self._form_bytes if takes_file else JSON_BYTES
         told = headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > limit:
             await of_error(TooLarge(_too_large(limit)))(scope, receive, send)

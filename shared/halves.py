@@ -173,7 +173,7 @@ def _earlier(settings: Settings, modality: Modality, job_id: str, sha256: str) -
     if entry is None:
         return None
     if entry.half.evidence:
-        JobStore(settings).get(job_id)  # as above
+        JobStore(settings).get(job_id)  # of a job that was erased meanwhile, nothing is copied
     try:
         evidence = tuple(_copied(settings, job_id, ref) for ref in entry.half.evidence)
     except ObjectGone:

@@ -75,11 +75,9 @@ def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
         DecoderTimeout: The probe did not finish in time.
     """
     container = sniff_file(path)
-    command = [
-        *("ffprobe", "-v", "error", "-f", container, "-protocol_whitelist", PROTOCOLS),
-        *("-show_format", "-show_streams", "-of", "json", f"file:{path}"),
-    ]
-    with Child(command, limits) as child:
+    command = ["ffprobe", "-v", "error", "-f", container, "-protocol_whitelist", PROTOCOLS]
+    whole = ("-show_format", "-show_streams", "-of", "json", f"file:{path}")
+    with Child([*command, *whole], limits) as child:
         out = child.stdout.read()
         if child.finish() != 0:
             raise Undecodable(f"The container could not be read: {child.last_error()}.")
@@ -92,7 +90,7 @@ def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
         raise Undecodable("The file holds neither sound nor moving picture.")
     duration = _number(info.get("format", {}).get("duration"))
     if duration is None:  # what a browser records, or what was cut off while it was written
-        duration = _last_time_s(command[: command.index("-show_format")], path, limits)
+        duration = _last_time_s(command, path, limits)
     return Media(container=container, duration_s=duration, tracks=tracks)
 
 
@@ -103,18 +101,11 @@ def _last_time_s(command: list[str], path: Path, limits: DecodeLimits) -> float 
     with Child([*command, *wanted], limits) as child:
         for line in child.stdout:
             pts, _, length = line.decode().strip().partition(",")
-            if (time_s := _finite(pts)) is not None:
+            if (time_s := _number(pts)) is not None:
                 first = min(first, time_s)
-                last = max(last, time_s + (_finite(length.rstrip(",")) or 0.0))
+                last = max(last, time_s + (_number(length.rstrip(",")) or 0.0))
         child.finish()
     return last - first if last > first else None
-
-
-def _finite(text: str) -> float | None:
-    try:
-        return number if math.isfinite(number := float(text)) else None
-    except ValueError:
-        return None
 
 
 def _track(stream: dict[str, Any]) -> Track | None:

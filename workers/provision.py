@@ -81,7 +81,9 @@ def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
         ServiceUnavailable: AWS could not be reached.
     """
     template = yaml.load(template_text(), _Loader)  # noqa: S506  # a SafeLoader with functions
-    parameters = _parameters(settings, template)
+    with aws.translated("looking for the stack"):
+        earlier = _earlier(settings)
+    parameters = _parameters(settings, template, earlier or {})
     resolve = _Resolver(settings, template, parameters)
     resources = tuple(
         (row["Type"], resolve.name(logical))
@@ -89,34 +91,34 @@ def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
         if "Condition" not in row  # roles are made by deploying the stack for a cluster
     )
     with aws.translated("provisioning"):
-        earlier = _earlier(settings)
         exists = earlier is not None
         action = "update" if exists else "create"
         if dry_run:
             return Plan(settings.prefix, f"would {action}", resources)
-        # what whoever deployed the stack for a cluster chose is kept
-        kept = {name: value for name, value in (earlier or {}).items() if name in parameters}
-        if not _apply(settings, parameters | kept | _of_settings(settings), exists=exists):
+        if not _apply(settings, parameters, exists=exists):
             action = "none"
         if settings.endpoint_url:
             _complete(settings, template, resolve)
     return Plan(settings.prefix, action, resources)
 
 
-def _parameters(settings: Settings, template: dict[str, Any]) -> dict[str, str]:
+def _parameters(
+    settings: Settings, template: dict[str, Any], earlier: dict[str, str]
+) -> dict[str, str]:
+    """Return what settings say, else what was chosen for the stack as it is, else the default."""
     defaults = {name: str(row["Default"]) for name, row in template["Parameters"].items()}
     if settings.endpoint_url:  # somebody trying it out is told of a misplaced key, by a rejection
         defaults["NotificationPrefix"] = ""
-    return defaults | _of_settings(settings)
-
-
-def _of_settings(settings: Settings) -> dict[str, str]:
-    """Return the parameters that follow from settings, which is all that provisioning changes."""
-    return {
-        "Prefix": settings.prefix,
-        "VisibilityTimeoutSeconds": str(settings.visibility_timeout_s),
-        "MaxReceiveCount": str(settings.max_receive_count),
-    }
+    kept = {name: value for name, value in earlier.items() if name in defaults}
+    return (
+        defaults
+        | kept
+        | {
+            "Prefix": settings.prefix,
+            "VisibilityTimeoutSeconds": str(settings.visibility_timeout_s),
+            "MaxReceiveCount": str(settings.max_receive_count),
+        }
+    )
 
 
 def _earlier(settings: Settings) -> dict[str, str] | None:

@@ -47,7 +47,7 @@ def put(
                     str(path), settings.uploads_bucket, key, Callback=progress, Config=config
                 )
             except S3UploadFailedError as error:  # what S3 answered is behind it
-                raise error.__context__ or error from error
+                raise error.__context__ or error from None
             head = s3.head_object(Bucket=settings.uploads_bucket, Key=key)
     except OSError as error:
         raise NotMedia(f"The file {path} cannot be read: {error.strerror}.") from error

@@ -66,7 +66,11 @@ def test_only_a_form_may_be_as_large_as_a_recording(client):
     large = b"\0" * 1_500_000
 
     stored = client.post("/file", files={"file": large})
-    refused = client.post("/echo", content=large), client.post("/echo", files={"file": large})
+    refused = (
+        client.post("/echo", content=large),
+        client.post("/echo", files={"file": large}),
+        client.post("/file", data={"file": "0" * len(large)}),
+    )
 
     assert stored.json() == len(large)
     for answer in refused:
