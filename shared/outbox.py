@@ -85,6 +85,8 @@ class Outbox(JobStore):
 
     def claim(self, job: Job, now: datetime, lease_s: float) -> bool:
         """Claim the right to tell of a verdict until the lease ends; of several, one gets it."""
+        if job.verdict is None:  # taken back after it was found due
+            return False
         values: dict[str, Any] = {
             **_still(job),
             ":due": int(now.timestamp() + lease_s),

@@ -174,6 +174,7 @@ def test_a_try_that_ends_late_does_not_close_the_telling_of_a_newer_verdict(
     assert store.claim(old, NOW, 60)
     later = NOW + timedelta(seconds=30)
     store.reopen(store.get(job_id), (), later)
+    assert not store.claim(store.get(job_id), later, 60)
     service.conclude(settings, store, job_id, model, later)
 
     store.tried(old, old.telling.model_copy(update={"done": ("webhook",)}), later, None)
