@@ -32,8 +32,10 @@ from shared.records import Media
 
 #: Protocols that a child may open.
 PROTOCOLS = "file,pipe"
-#: The time in a line of ffmpeg's filter `showinfo`, written as %g, or NOPTS.
-SHOWINFO = re.compile(rb"pts_time:\s*(-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)")
+#: A line of ffmpeg's filter `showinfo`: the picture's number, and its time, written as %g, or NOPTS.
+SHOWINFO = re.compile(
+    rb"\bn:\s*(?P<number>\d+).*?pts_time:\s*(?P<time>-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)"
+)
 #: The names of further outputs in a command; see `Child.beside`.
 BESIDE_PIPES = ("pipe:second", "pipe:third")
 #: Room in a child's pipe (16 s of sound), so that it decodes on while we work on what is there.
@@ -105,7 +107,7 @@ class Child:
     Attributes:
         command: The tool and its arguments. What they name as `file:PATH` may be read.
         limits: What the child may use.
-        pattern: What to look for in the log; see `next_time_s`.
+        pattern: What tells of a picture in the log; see `next_picture`.
         reads: Further files and directories that may be read.
         errors: Errors in the log so far.
         beside: What the child writes to those of `BESIDE_PIPES` that its command names.
@@ -117,7 +119,7 @@ class Child:
     reads: tuple[Path, ...] = ()
     errors: int = 0
     _lines: list[bytes] = field(default_factory=list)
-    _matches: queue.SimpleQueue[bytes | None] = field(default_factory=queue.SimpleQueue)
+    _matches: queue.SimpleQueue[tuple[bytes, bytes] | None] = field(default_factory=queue.SimpleQueue)
     _timed_out: bool = False
     _busy: bool = False
     _last_s: float = 0.0
@@ -224,9 +226,14 @@ class Child:
         os.close(ended)
 
     def next_time_s(self) -> float:
-        """Return the next time that the pattern found in the log, in order, never before 0.
+        """Return the time alone of `next_picture`."""
+        return self.next_picture()[1]
 
-        A picture without a time of its own has that of the one before.
+    def next_picture(self) -> tuple[int, float]:
+        """Return the number and the time, never before 0, that the log tells next.
+
+        Numbers start again where the pictures change their size. A picture without a time of its
+        own has that of the one before.
 
         Raises:
             Undecodable: The log has ended.
@@ -238,9 +245,10 @@ class Child:
             raise DecoderTimeout("The decoder does not tell the time of a picture.") from error
         if value is None:
             raise Undecodable("The decoder ended without telling the time of a frame.")
-        if value != b"NOPTS":
-            self._last_s = max(0.0, float(value))
-        return self._last_s
+        number, time = value
+        if time != b"NOPTS":
+            self._last_s = max(0.0, float(time))
+        return int(number), self._last_s
 
     def finish(self) -> int:
         """Wait for the end and return the exit status.
@@ -273,7 +281,7 @@ class Child:
             for line in log:
                 found = self.pattern.search(line) if self.pattern else None
                 if found:
-                    self._matches.put(found[1])
+                    self._matches.put(found.group("number", "time"))
                 elif b"[error]" in line or b"[fatal]" in line or self.command[0] == "ffprobe":
                     self.errors += 1
                     self._lines = [line]

@@ -41,19 +41,31 @@ Grey = tuple[float, NDArray[np.uint8]]
 
 @dataclass
 class _Times:
-    """The times of all pictures in order, asked for by two threads."""
+    """The times of all pictures in order, asked for by several threads."""
 
     child: Child
     start_s: float
-    known: list[float] = field(default_factory=list)
+    known: list[tuple[int, float]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, index: int) -> float:
-        """Return the time of a picture of the track, in seconds, once the log tells it."""
+    def of(self, place: int) -> tuple[int, float]:
+        """Return number and time in seconds of a picture of the track, once the log tells them.
+
+        A picture's number is its place, until the pictures change their size: ffmpeg then starts
+        its filters, and their count, anew.
+        """
         with self.lock:
-            while len(self.known) <= index:
-                self.known.append(self.start_s + self.child.next_time_s())
-            return self.known[index]
+            while len(self.known) <= place:
+                number, time_s = self.child.next_picture()
+                self.known.append((number, self.start_s + time_s))
+            return self.known[place]
+
+    def selected(self, condition: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
+        """Yield place and time of each picture whose number a filter `select` lets through."""
+        for place in itertools.count():
+            number, time_s = self.of(place)
+            if condition(number):
+                yield place, time_s
 
 
 @dataclass(frozen=True)
@@ -209,10 +221,11 @@ class OnePassReader:
                 _started(_read_ahead, child.stdout, 3 * width * height, ahead),
                 *(_started(self._read_bursts, pipe, times) for pipe in close),
             ]
+            selected = times.selected(lambda number: number % self._every == 0)
             try:
                 for data in ahead:
                     image = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
-                    yield Frame(index, times.of(index * self._every), image)
+                    yield Frame(index, next(selected)[1], image)
                     index += 1
                 readers[0].join()
                 child.finish()
@@ -252,25 +265,31 @@ class OnePassReader:
         while len(data := pipe.read(width * height)) == width * height:
             picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width)
             try:
-                self.greys.append((times.of(len(self.greys)), picture))
+                self.greys.append((times.of(len(self.greys))[1], picture))
             except (Undecodable, DecoderTimeout):
                 return
 
     def _read_bursts(self, pipe: IO[bytes], times: _Times) -> None:
-        """Hand on the pictures of bursts; read to the end, since unread ones hold up the others."""
+        """Hand on the pictures of bursts; read to the end, since unread ones hold up the others.
+
+        Those that were selected again after a change of size are others than were asked for.
+        """
         assert self._bursts
         width, height = self._burst_size
         size, wanted = 3 * width * height, True
-        numbers = itertools.chain.from_iterable(self._bursts.numbers)
+        numbers = set(itertools.chain.from_iterable(self._bursts.numbers))
+        selected = times.selected(numbers.__contains__)
         while len(data := pipe.read(size)) == size:
-            number = next(numbers, None)
-            if not wanted or number is None:
+            if not wanted:
                 continue
-            picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
             try:
-                wanted = self._burst_ahead.put(Frame(number, times.of(number), picture))
+                place, time_s = next(selected)
             except (Undecodable, DecoderTimeout):
                 wanted = False
+                continue
+            if place == times.of(place)[0]:
+                picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+                wanted = self._burst_ahead.put(Frame(place, time_s, picture))
         self._burst_ahead.put(None)
 
 

@@ -384,6 +384,43 @@ def test_bursts_are_the_pictures_asked_for_with_their_times():
     assert [frame.pts_s for frame in large] == [frame.pts_s for frame in pictures[::5][:40]]
 
 
+def test_pictures_that_change_their_size_keep_their_times(tmp_path):
+    """As a browser's recording of a call does; each picture is as bright as its number."""
+    parts = []
+    for part, size in enumerate(("160x120", "320x240", "160x120")):
+        picture = f"color=gray:s={size}:r=25:d=1.08,geq=lum=16+2*(N+{27 * part}):cb=128:cr=128"
+        source = ("-f", "lavfi", "-i", picture, "-output_ts_offset", str(1.08 * part))
+        parts.append(make(tmp_path / f"{part}.ts", *source, "-c:v", "mpeg2video", "-q:v", "2"))
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    media = probe(whole)
+    (track,) = media.of_kind("video")
+    bursts = Bursts((range(3, 12, 2), range(22, 33)), side_px=160)
+    once = OnePassReader(
+        *(whole, media, track, Sampling(every=7)),
+        max_frames=40,
+        grey_side_px=64,
+        max_greys=300,
+        bursts=bursts,
+    )
+
+    with ThreadPoolExecutor(1) as beside:
+        pending = beside.submit(lambda: list(once.burst_frames()))
+        large = list(once)
+        taken = pending.result(60)
+
+    def number(picture):
+        """What a picture's brightness says; limited range is 16 to 235."""
+        return round(float(picture.mean()) * 219 / 255 / 2)
+
+    assert len(once.greys) >= 79  # the decoder may drop the last picture before a change
+    assert [frame.index for _, frame in taken][:9] == [*range(3, 12, 2), *range(22, 26)]
+    start_s = once.greys[0][0]
+    looked_at = [(frame.pts_s, frame.image) for frame in [*large, *(frame for _, frame in taken)]]
+    for pts_s, picture in [*once.greys, *looked_at]:
+        assert pts_s == pytest.approx(start_s + number(picture) / 25, abs=0.05)
+
+
 def test_who_leaves_bursts_early_or_skips_them_holds_up_nobody():
     once, _ = with_bursts(every=1)
     with ThreadPoolExecutor(1) as beside:
