@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +16,14 @@ from shared.settings import Settings
 
 #: S3 deletes at most this many objects a call.
 _BATCH = 1000
+#: The version of what lies, or was put, in a bucket that keeps no versions.
+_FIRST_VERSION = "null"
 _GONE: dict[str, type[GuardianError]] = {
-    **dict.fromkeys(("404", "NoSuchKey", "NoSuchVersion", "405", "MethodNotAllowed"), ObjectGone),
-    **dict.fromkeys(("412", "PreconditionFailed"), ObjectChanged),
+    **dict.fromkeys(("404", "405"), ObjectGone),
+    "412": ObjectChanged,
 }
+#: A bucket that keeps no versions may answer so who asks for one.
+_GONE_BELOW = {**_GONE, "400": ObjectGone}
 
 
 def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
@@ -83,25 +88,30 @@ def _remove_upload(settings: Settings, job: Job) -> int:
     """Remove the very version that was analysed, and return 1; 0 where it was gone already.
 
     Without versions, another object may lie under the key by now: that one is somebody else's.
+    What was uploaded before the bucket kept versions has the version `null`, and may lie under a
+    newer one.
     """
     s3 = aws.client(settings, "s3")
     where = {"Bucket": job.bucket, "Key": job.key}
-    exact = {**where, **objects.pin(job.upload)}
+    exact = objects.pin(job.upload)
+    places = [(exact, _GONE)]
+    if not job.version_id:
+        places.append(({**exact, "VersionId": _FIRST_VERSION}, _GONE_BELOW))
 
-    def is_there() -> bool:
-        try:
-            with aws.translated("looking for an upload to erase", _GONE):
-                s3.head_object(**exact)
-        except (ObjectGone, ObjectChanged):
-            return False
-        return True
+    def version() -> str | None:
+        for place, gone in places:
+            with suppress(ObjectGone, ObjectChanged):
+                with aws.translated("looking for an upload to erase", gone):
+                    found = s3.head_object(**where, **place)
+                return str(found.get("VersionId", _FIRST_VERSION))
+        return None
 
-    if not is_there():
+    there = version()
+    if there is None:
         return 0
-    version = {"VersionId": job.version_id} if job.version_id else {}
     with aws.translated("erasing an upload"):
-        s3.delete_object(**where, **version)
-    if is_there():
+        s3.delete_object(**where, VersionId=there)
+    if version() is not None:
         raise ServiceUnavailable("The upload is still there after it was deleted; ask again.")
     return 1
 

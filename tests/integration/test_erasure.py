@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +141,46 @@ def test_without_versions_a_newer_object_under_the_key_stays(aws_settings):
     s3 = aws.client(aws_settings, "s3")
     assert s3.get_object(Bucket=first.bucket, Key=first.key)["Body"].read() == b"second"
     assert document["removed"]["upload"] == 0
+
+
+def with_new_bucket(settings):
+    """Settings with a bucket for uploads that has never kept versions, a client, and its name."""
+    bucket = f"flat-{uuid.uuid4().hex}"
+    s3 = aws.client(settings, "s3")
+    where = {"LocationConstraint": settings.region}
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+    return settings.model_copy(update={"uploads_bucket": bucket}), s3, bucket
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_an_upload_from_before_the_bucket_kept_versions_is_gone_for_good(aws_settings, newer):
+    settings, s3, bucket = with_new_bucket(aws_settings)
+    job = uploaded(settings, "early.mp4")
+    versions = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versions)
+    others = [s3.put_object(Bucket=bucket, Key=job.key, Body=b"newer")] if newer else []
+
+    document = erasure.erase(settings, job.job_id, "cli:someone", NOW)
+
+    found = s3.list_object_versions(Bucket=bucket)
+    assert document["removed"]["upload"] == 1
+    assert [row["VersionId"] for row in found.get("Versions", [])] == [
+        other["VersionId"] for other in others
+    ]
+    assert "DeleteMarkers" not in found
+
+
+def test_an_upload_in_a_bucket_without_versions_is_erased_once(aws_settings):
+    settings, s3, bucket = with_new_bucket(aws_settings)
+    jobs = [uploaded(settings, "flat.mp4", content) for content in (b"first", b"second")]
+
+    counts = [
+        erasure.erase(settings, job.job_id, "cli:someone", NOW)["removed"]["upload"]
+        for job in reversed(jobs)
+    ]
+
+    assert counts == [1, 0]
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
 
 def test_an_erasure_that_broke_off_is_carried_on(aws_settings, monkeypatch):
