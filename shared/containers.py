@@ -89,8 +89,11 @@ def require_file(path: Path) -> None:
     """Refuse pipes, devices and directories; what is not there is for `open` to tell.
 
     Raises:
-        NotMedia: It is no file; opening a pipe would wait for whoever writes.
+        NotMedia: It is no file; opening a pipe would wait for whoever writes. Or its path is no
+            UTF-8, which neither a report nor the command line of a decoder could name.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise NotMedia(f"The path {ascii(str(path))} is not written in UTF-8; rename the file.")
     if path.exists() and not path.is_file():
         raise NotMedia(f"{path} is no file: what is analysed is read more than once.")
 

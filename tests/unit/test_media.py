@@ -107,6 +107,11 @@ def test_what_is_no_recording_is_refused(head):
         sniff(head)
 
 
+def test_a_path_that_is_no_text_is_refused():
+    with pytest.raises(NotMedia, match="UTF-8"):
+        sniff_file(Path(os.fsdecode(b"caf\xe9.mp4")))
+
+
 def test_admission_checks_size_before_content():
     with pytest.raises(EmptyObject):
         admit(0, b"", 10)
