@@ -93,7 +93,7 @@ def redrive(
 
     def send_back(one: _Held) -> None:
         if one.letter.job_id:
-            repeat.reopen_failed(settings, one.letter.job_id)
+            repeat.reopen_failed(settings, one.letter.job_id, queue)
         attributes = {
             name: {key: value[key] for key in ("DataType", "StringValue") if key in value}
             for name, value in one.raw.get("MessageAttributes", {}).items()

@@ -35,20 +35,21 @@ def retry(settings: Settings, job_id: str) -> Job:
     return written.job
 
 
-def reopen_failed(settings: Settings, job_id: str) -> None:
-    """Make room for the halves of a job that failed, so that a message of its may do them.
+def reopen_failed(settings: Settings, job_id: str, queue: str) -> None:
+    """Make room in a failed job for what a message of a queue does, so that it may do it again.
 
-    A job that is gone, still at work, or complete without a failed half is left alone: its
-    message does what it can, and a verdict that stands is not taken back.
+    A job that is gone, still at work, or complete with that half is left alone: its message does
+    what it can, and a verdict that stands is not taken back. So is a failed half whose message
+    is another: it counts as failed until that one comes back, too.
     """
     store = JobStore(settings)
     try:
         job = store.get(job_id)
     except UnknownJob:
         return
-    failed = _failed(job)
-    if job.status is JobStatus.FAILED or (job.status is JobStatus.COMPLETE and failed):
-        store.reopen(job, failed, datetime.now(UTC))
+    again = [modality for modality in _failed(job) if modality == queue]
+    if job.status is JobStatus.FAILED or (job.status is JobStatus.COMPLETE and again):
+        store.reopen(job, again, datetime.now(UTC))
 
 
 def _failed(job: Job) -> tuple[Modality, ...]:

@@ -103,3 +103,16 @@ def test_an_old_letter_takes_back_no_verdict_that_stands(store, aws_settings):
 
     assert before.verdict is not None
     assert store.get(job_id) == before
+
+
+def test_a_letter_makes_room_for_its_own_half_alone(store, aws_settings):
+    job_id = failed(store, aws_settings, "a", "service_unavailable")
+    half = PartialResult(modality="video", outcome=Outcome.FAILED, reason="decoder_timeout")
+    store.save_partial(job_id, half, NOW)
+
+    letters.redrive(aws_settings, "audio")
+
+    job = store.get(job_id)
+    assert (job.status, job.audio) == (JobStatus.QUEUED, None)
+    assert job.video is not None
+    assert job.video.reason == "decoder_timeout"
