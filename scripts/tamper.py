@@ -273,9 +273,12 @@ def clips(
             source = sources[number // len(makers) % len(sources)]
             size = size_of(source, side)
             frames = read(source, size)
-        stranger = rng.choice([other for other in sources if other.group != source.group])
-        while length_of(stranger, size) < 60:
-            stranger = rng.choice([other for other in sources if other.group != source.group])
+        others = [other for other in sources if other.group != source.group]
+        short: set[str] = set()
+        while length_of(stranger := rng.choice(others), size) < 60:
+            short.add(stranger.name)
+            if short >= {other.name for other in others}:
+                raise SystemExit("No source of another group has 60 pictures to insert.")
         plan = maker(rng, len(frames))
         crf = rng.randint(18, 32)
         path = out / f"{number:04d}_{plan.label}.mp4"

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.records import Analysis, Evidence, EvidenceRef, PartialResult, TimelinePoint
+from shared.agreement import blocks
+from shared.records import (
+    Analysis,
+    Evidence,
+    EvidenceRef,
+    PartialResult,
+    SyncSeries,
+    TimelinePoint,
+)
 
 #: Two halves, a verdict that repeats their timelines, and the rest fit DynamoDB's 400 KB.
 MAX_HALF_BYTES = 80_000
@@ -24,7 +32,7 @@ def compact(analysis: Analysis) -> Analysis:
     whole = result.model_dump_json().encode()
     if len(whole) <= MAX_HALF_BYTES:
         return analysis
-    name = f"{result.modality}-full.json"
+    ref = EvidenceRef(name=f"{result.modality}-full.json", kind="full_result", start_s=0.0)
     strongest = sorted(result.findings, key=lambda finding: -finding.strength)[:_FINDINGS]
     seen = sorted(result.persons, key=lambda person: -person.frames)[:_PERSONS]
     small = result.model_copy(
@@ -33,9 +41,9 @@ def compact(analysis: Analysis) -> Analysis:
             "findings": tuple(sorted(strongest, key=lambda finding: finding.start_s)),
             "persons": tuple(sorted(seen, key=lambda person: person.person)),
             "sync": _first_values(result),
+            "evidence": (*result.evidence, ref),
         }
     )
-    ref = EvidenceRef(name=name, kind="full_result", start_s=0.0)
     return Analysis(small, (*analysis.evidence, Evidence(ref, whole, "application/json")))
 
 
@@ -53,12 +61,11 @@ def merge(timeline: Sequence[TimelinePoint], limit: int) -> tuple[TimelinePoint,
     )
 
 
-def _first_values(result: PartialResult) -> tuple[object, ...]:
-    """Keep whole series from the start until there are enough values."""
-    kept, count = [], 0
-    for series in result.sync:
-        count += len(series.values)
-        if count > _SYNC_VALUES:
+def _first_values(result: PartialResult) -> tuple[SyncSeries, ...]:
+    """Keep all series of whole stretches from the start until there are enough values."""
+    kept: list[SyncSeries] = []
+    for block in blocks(result.sync):
+        if sum(len(series.values) for series in (*kept, *block)) > _SYNC_VALUES:
             break
-        kept.append(series)
+        kept += block
     return tuple(kept)

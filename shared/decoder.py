@@ -119,7 +119,9 @@ class Child:
     reads: tuple[Path, ...] = ()
     errors: int = 0
     _lines: list[bytes] = field(default_factory=list)
-    _matches: queue.SimpleQueue[tuple[bytes, bytes] | None] = field(default_factory=queue.SimpleQueue)
+    _matches: queue.SimpleQueue[tuple[bytes, bytes] | None] = field(
+        default_factory=queue.SimpleQueue
+    )
     _timed_out: bool = False
     _busy: bool = False
     _last_s: float = 0.0

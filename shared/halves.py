@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from shared import cache, measures, objects, provenance, queues, tracing
+from shared.compact import compact
 from shared.containers import AUDIO_CONTAINERS
 from shared.errors import (
     GuardianError,
@@ -204,7 +205,7 @@ def examine(
         origin = provenance.inspect(path, media.container, limits=limits)
         result = analysis.result.model_copy(update={"provenance": origin})
         analysis = Analysis(result, analysis.evidence)
-    return analysis, media
+    return compact(analysis), media
 
 
 def _reads_origin(media: Media) -> Modality:

@@ -41,10 +41,22 @@ class Signature(Record):
 
 
 def canonical(body: Mapping[str, Any]) -> bytes:
-    """Write a document in the one form that is signed: sorted names, no spaces, UTF-8."""
+    """Write a document in the one form that is signed: sorted names, no spaces, UTF-8.
+
+    Whole numbers have no fraction, as in RFC 8785: most who rewrite JSON turn 1.0 into 1.
+    """
     return json.dumps(
-        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        _whole(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def _whole(value: Any) -> Any:
+    """Turn each whole float into an integer."""
+    if isinstance(value, Mapping):
+        return {name: _whole(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def load_key(pem: bytes) -> Ed25519PrivateKey:

@@ -35,6 +35,12 @@ def pytest_runtest_protocol(item):
 
 
 @pytest.fixture(scope="session")
+def unmeasured():
+    """The environment of a child whose coverage is not measured: what it runs, others test."""
+    return {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
+
+
+@pytest.fixture(scope="session")
 def endpoint_url():
     """Where the session's moto server answers."""
     with socket.socket() as probe:

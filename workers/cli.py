@@ -121,7 +121,9 @@ def analyze(
 @main.command()
 @click.argument("document", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
-    "--key", type=click.Path(path_type=Path, exists=True), help="Public key (PEM) it must be of."
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) it must be of.",
 )
 @json_option
 def verify(document: Path, key: Path | None, as_json: bool) -> None:

@@ -124,7 +124,8 @@ def _examine(path: Path) -> Examined:
     except many.FAULTS as error:
         return Examined(error=many.reason(error))
     interval_s = found.signals["frame_interval_s"]
-    seen_s = media.duration_s or found.frames_seen * interval_s
+    seen_s = found.frames_seen * interval_s  # no more than was looked at
+    seen_s = min(seen_s, media.duration_s or seen_s)
     return Examined(found.findings, seen_s, found.signals["typical_step"])
 
 

@@ -62,12 +62,24 @@ def check(manifest: Path, paths: Sequence[Path], scores: Path | None = None) -> 
     """Refuse what would be work for nothing.
 
     Raises:
-        SetupError: None of the files is there, or the scores would be written over the manifest.
+        SetupError: None of the files is there, or the scores would be written over the manifest
+            or a file of it.
     """
-    if not any(path.exists() for path in paths):
+    there = [path for path in paths if _is_there(path)]
+    if not there:
         raise SetupError(f"None of the {len(paths)} files is there; the first would be {paths[0]}.")
-    if scores and scores.exists() and scores.samefile(manifest):
-        raise SetupError(f"The scores would be written over the manifest {manifest}.")
+    if scores and scores.exists():
+        for path in (manifest, *there):
+            if scores.samefile(path):
+                raise SetupError(f"The scores would be written over {path}.")
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file; a name that no file system allows, as by a lost quote, is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -78,5 +78,10 @@ def shortcuts(
 def _rank_correlation(first: Floats, second: Floats) -> float:
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
-    ranks = [np.argsort(np.argsort(values)) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return the rank of each value; equal ones share the middle of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]

@@ -56,9 +56,16 @@ class Clip:
 
 
 def read_manifest(path: Path) -> list[Clip]:
-    """Read the rows of a manifest of clips."""
-    with path.open(newline="") as file:
+    """Read the rows of a manifest of clips.
+
+    Raises:
+        SystemExit: A label is neither real nor fake.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
+    unknown = {row["label"] for row in rows} - {"real", "fake"}
+    if unknown:
+        raise SystemExit(f"{path} has labels that are neither real nor fake: {sorted(unknown)}.")
     return [
         Clip(
             file=row["file"],

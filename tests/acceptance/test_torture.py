@@ -1,7 +1,6 @@
 """The short torture: real files through the fleet while AWS fails and processes are killed."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,10 +10,10 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 
 
-def test_nothing_is_lost_in_a_storm():
+def test_nothing_is_lost_in_a_storm(unmeasured):
     done = subprocess.run(
         [ROOT / "scripts" / "torture", "--short", "--seed", "72464", "--json"],
-        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
+        env=unmeasured,
         capture_output=True,
         text=True,
         timeout=850,

@@ -77,6 +77,21 @@ def empty(settings, now):
     return empty_once(Outbox(settings), notices.targets(settings), now)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://h:84430/",
+        "https://h:abc/",
+        "https://h/확인",
+        f"https://{'h' * 64}/",
+        "https://[::1",
+    ],
+)
+def test_an_address_that_nothing_could_be_posted_to_is_refused_at_the_start(settings, address):
+    with pytest.raises(SettingsInvalid, match="GUARDIAN_WEBHOOK_URL"):
+        notices.targets(settings.model_copy(update={"webhook_url": address}))
+
+
 def test_a_verdict_is_posted_once_with_a_signature_that_can_be_checked(settings, receiver, model):
     job_id = decided(settings, model)
     assert JobStore(settings).get(job_id).telling.state == "pending"

@@ -77,6 +77,24 @@ def test_sparse_windows_are_left_out_and_counted():
     assert all(window.speech_s >= 1 for window in windows)
 
 
+@pytest.mark.parametrize("quiet_s", [0, 30, 300])
+def test_speech_too_sparse_for_any_window_gives_the_densest(quiet_s):
+    """However long the sound goes on after the last word."""
+    _, (window,) = _cut([(0, 0.5), (8, 8.9), (16, 16.6)], 17 + quiet_s)
+
+    assert 0.8 <= window.speech_s <= 0.96
+    assert window.start <= 8 * PCM_RATE < window.end
+    assert window.samples[0] == window.start
+
+
+def test_little_speech_before_a_long_silence_gives_no_window_of_silence():
+    cutter, windows = _cut([(0, 6), (14, 14.6), (22, 22.6)], 120)
+
+    assert all(window.start < window.end for window in windows)
+    assert all(window.speech_s >= 1 for window in windows)
+    assert cutter.sparse >= 2
+
+
 def test_silence_gives_no_window():
     cutter, windows = _cut([], 30)
     assert windows == []

@@ -2,6 +2,7 @@
 
 import json
 
+from shared.agreement import blocks
 from shared.compact import MAX_HALF_BYTES, compact, merge
 from shared.records import Analysis, Finding, Outcome, PartialResult, SyncSeries, TimelinePoint
 
@@ -43,6 +44,25 @@ def test_hours_of_sound_fit_an_item_and_the_whole_is_kept_beside():
         p.probability for p in half.timeline
     )
     assert small.result.findings[-1].strength == half.findings[-1].strength
+
+
+def test_of_mouths_whole_stretches_stay():
+    sync = tuple(
+        SyncSeries(rate_hz=25, start_s=n // 5 * 10, values=tuple(range(100, 190)))
+        for n in range(500)
+    )
+    half = long_half(4).model_copy(update={"sync": sync})
+
+    kept = compact(Analysis(half)).result.sync
+
+    assert kept
+    assert {len(block) for block in blocks(kept)} == {5}
+
+
+def test_the_file_and_the_fleet_name_what_is_kept_beside():
+    small = compact(Analysis(long_half(4)))
+
+    assert [ref.name for ref in small.result.evidence] == ["audio-full.json"]
 
 
 def test_merging_covers_every_point():

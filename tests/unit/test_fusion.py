@@ -218,6 +218,60 @@ def test_a_tampered_sequence_is_not_outweighed_by_authentic_halves():
     assert verdict.manipulated_part == "sequence"
 
 
+def test_findings_that_weigh_less_than_none_are_not_held_against_a_recording():
+    gap = DUPLICATE.model_copy(update={"type": "pts_gap"})
+    verdict = decide(half("audio", -4), half("video", -4, findings=(gap,)))
+
+    assert verdict.label is Label.LIKELY_AUTHENTIC
+    assert "sequence_findings" not in codes(verdict)
+    assert "sequence" not in verdict.modalities_used
+
+
+def test_nothing_reassuring_is_said_beside_a_changed_sequence():
+    weak = DUPLICATE.model_copy(update={"strength": 0.6})
+    verdict = decide(half("audio", -4), half("video", -4, findings=(weak,)), prior=0.3)
+
+    assert verdict.label is Label.INCONCLUSIVE
+    assert codes(verdict)[0] == "sequence_findings"
+    assert codes(verdict).count("sequence_findings") == 1
+
+
+@pytest.mark.parametrize("reason", ["undecodable_audio", "undecodable_video"])
+def test_nothing_reassuring_is_said_where_a_track_could_not_be_decoded(reason):
+    broken = unexamined(reason.removeprefix("undecodable_"), reason)
+    halves = (broken, half("video", -6)) if "audio" in reason else (half("audio", -6), broken)
+
+    verdict = decide(*halves)
+
+    assert verdict.label is Label.INCONCLUSIVE
+    assert codes(verdict)[0] == "half_unexamined"
+
+
+def test_halves_that_cross_the_line_together_both_have_signs():
+    verdict = decide(half("audio", 0.2), half("video", 0.1))
+
+    assert verdict.label is Label.SUSPICIOUS
+    assert verdict.manipulated_part == "both"
+    assert codes(verdict)[:2] == ["voice_signs", "picture_signs"]
+
+
+def test_a_declaration_of_ai_reassures_nobody():
+    declared = {"status": "declared_ai", "trusted": "no"}
+    broken = unexamined("audio", "internal_error", Outcome.FAILED)
+    verdict = decide(broken, half("video", -4), prior=0.02, provenance=declared)
+
+    assert verdict.label is Label.INCONCLUSIVE
+
+
+def test_two_places_apart_are_not_one_span():
+    points = tuple(
+        TimelinePoint(start_s=at, end_s=at + 4, probability=0.9) for at in (0, 4, 600, 604)
+    )
+    verdict = decide(half("audio", 5, timeline=points), NO_FACE)
+
+    assert (verdict.reasons[0].start_s, verdict.reasons[0].end_s) == (0, 8)
+
+
 def test_a_finding_of_a_kind_without_weight_changes_nothing():
     unknown = DUPLICATE.model_copy(update={"type": "brand_new"})
 

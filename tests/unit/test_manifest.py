@@ -69,7 +69,7 @@ def test_work_for_nothing_is_refused(tmp_path):
 
     files[0].touch()
     manifest.check(path, files, tmp_path / "new.csv")
-    with pytest.raises(SetupError, match="over the manifest"):
+    with pytest.raises(SetupError, match="written over"):
         manifest.check(path, files, tmp_path / "." / path.name)
 
 

@@ -469,6 +469,16 @@ def test_packets_count_time_from_the_start_of_the_file_as_pictures_do(tmp_path):
     assert changes_of(late) == [pytest.approx(at_s, abs=0.1)]
 
 
+def test_groups_that_change_their_length_all_the_time_are_a_habit(tmp_path):
+    habit = "expr:not(mod(n,if(mod(floor(n/40),2),5,10)))"
+    many = (
+        *("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=16", "-c:v", "libx264"),
+        *("-g", "500", "-sc_threshold", "0", "-force_key_frames", habit),
+    )
+
+    assert changes_of(make(tmp_path / "a.mp4", *many)) == []
+
+
 def test_packets_without_presentation_times_have_those_of_decoding(tmp_path):
     (at_s,) = changes_of(make(tmp_path / "a.avi", *CHANGING))
 

@@ -1,6 +1,5 @@
 """Options of commands: what cannot be written is refused first, and no command loads another's."""
 
-import os
 import subprocess
 import sys
 from datetime import UTC
@@ -41,11 +40,10 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, name):
     assert "director" in done.output
 
 
-def test_the_command_starts_without_what_only_analyses_need():
+def test_the_command_starts_without_what_only_analyses_need(unmeasured):
     code = "import sys, workers.cli; print(*sys.modules)"
-    environment = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=unmeasured, capture_output=True, text=True, check=True
     )
 
     loaded = set(done.stdout.split())

@@ -164,6 +164,32 @@ def test_markup_in_a_file_name_is_text():
     assert "img src=x" in page.text
 
 
+def test_a_name_that_turns_the_direction_of_writing_does_not_turn_the_page():
+    job = job_of(half("audio", 6), half("video", -6), key="uploads/photo\u202e4pm.exe")
+
+    page = report.render_html(job, "en", {})
+
+    assert "\u202e" not in page
+    assert "<bdi>photo\ufffd4pm.exe</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    ("status", "trusted", "told"),
+    [
+        ("valid", "yes", "(signed by Maker)"),
+        ("valid", "no", "Maker”, for which nobody vouches"),
+        ("invalid", "no", None),
+    ],
+)
+def test_the_page_does_not_vouch_for_who_says_to_have_signed(status, trusted, told):
+    note = {"status": status, "trusted": trusted, "issuer": "Maker"}
+    job = job_of(half("audio", 6), half("video", -6), provenance=note)
+    page = report.render_html(job, "en", {})
+
+    assert (told or "") in page
+    assert ("Maker" in page) is bool(told)
+
+
 def test_pictures_are_embedded_and_counted():
     job = job_of(half("audio"), half("video", evidence=evidence(15)))
     fetched = report.gather_evidence(job, lambda _: JPEG)

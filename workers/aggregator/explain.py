@@ -19,6 +19,10 @@ from workers.aggregator.evidence import (
 
 Side = Literal["voice", "picture"]
 _SIDES: dict[Source, Side] = {"audio": "voice", "video": "picture"}
+#: From here on evidence beside the halves' scores is said to speak for something, in nats.
+_CLEAR = 1.0
+#: Points of a timeline that are further apart are two places, in seconds.
+_APART_S = 5.0
 #: Provenance states that are reasons; `absent` and `unsupported` are only reported.
 _PROVENANCE_CODES = {
     "declared_ai": "declared_ai",
@@ -45,18 +49,19 @@ def reasons(
     model: FusionModel,
     prior: float,
     provenance: Mapping[str, str] | None,
+    accused: str | None = None,
 ) -> tuple[Reason, ...]:
-    """Return what speaks for and against, heaviest first, then what was not examined."""
+    """Return what speaks for and against, heaviest first, then what was not examined.
+
+    A half that the verdict accuses has signs, if only some: together they crossed the line.
+    """
     found: list[Reason] = []
     halves: tuple[tuple[Source, PartialResult | None], ...] = (("audio", audio), ("video", video))
     for source, half in halves:
         if source in pieces and half is not None:
-            found += _half_reasons(source, pieces[source], half, model, prior)
-    if "sequence" in pieces and video is not None and pieces["sequence"].llr > model.sequence.none:
-        weights = model.sequence.weights
-        strongest = max(video.findings, key=lambda f: weights.get(f.type, 0.0) * f.strength)
-        llr = pieces["sequence"].llr
-        found.append(registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s))
+            is_accused = accused in (_SIDES[source], "both") and pieces[source].llr > 0
+            found += _half_reasons(source, pieces[source], half, model, prior, is_accused)
+    found += sequence_reasons(pieces, video, model)
     if "sync" in pieces:
         found += sync_reasons(pieces["sync"].llr, crossmodal.compare(audio, video))
     found += provenance_reasons(provenance, model)
@@ -64,9 +69,38 @@ def reasons(
     return (*found, *unexamined(audio, video))
 
 
+def sequence_reasons(
+    pieces: Mapping[Source, Piece], video: PartialResult | None, model: FusionModel
+) -> tuple[Reason, ...]:
+    """Say where the order of the pictures looks changed, if the findings weigh anything."""
+    if video is None or "sequence" not in pieces or pieces["sequence"].llr <= 0:
+        return ()
+    weights = model.sequence.weights
+    strongest = max(video.findings, key=lambda f: weights.get(f.type, 0.0) * f.strength)
+    llr = pieces["sequence"].llr
+    return (registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s),)
+
+
+def accusing(
+    pieces: Mapping[Source, Piece],
+    audio: PartialResult | None,
+    video: PartialResult | None,
+    model: FusionModel,
+) -> tuple[Reason, ...]:
+    """Return the reasons beside the halves' scores that no reassuring verdict can stand with."""
+    found = sequence_reasons(pieces, video, model) if _accuses("sequence", pieces) else ()
+    if _accuses("sync", pieces):
+        found += sync_reasons(pieces["sync"].llr, crossmodal.compare(audio, video))
+    return found
+
+
+def _accuses(source: Source, pieces: Mapping[Source, Piece]) -> bool:
+    return source in pieces and pieces[source].llr >= _CLEAR
+
+
 def sync_reasons(llr: float, found: crossmodal.Agreement | None) -> tuple[Reason, ...]:
     """Say whether sound and mouth fit, and by how much they are off where that is clear."""
-    if found is None or abs(llr) < 1:
+    if found is None or abs(llr) < _CLEAR:
         return ()
     if llr < 0:
         return (registry.make("sync_agrees", llr),)
@@ -118,21 +152,33 @@ def peak(timeline: Sequence[TimelinePoint], threshold: float = 0.5) -> tuple[flo
     if timeline[top].probability < threshold:
         return None
     first = last = top
-    while first > 0 and timeline[first - 1].probability >= threshold:
+
+    def goes_on(at: int) -> bool:
+        """Tell whether the point and the next are both high, with nothing between them."""
+        one, other = timeline[at], timeline[at + 1]
+        is_high = min(one.probability, other.probability) >= threshold
+        return is_high and other.start_s <= one.end_s + _APART_S
+
+    while first > 0 and goes_on(first - 1):
         first -= 1
-    while last < len(timeline) - 1 and timeline[last + 1].probability >= threshold:
+    while last < len(timeline) - 1 and goes_on(last):
         last += 1
     return timeline[first].start_s, timeline[last].end_s
 
 
 def _half_reasons(
-    source: Source, piece: Piece, half: PartialResult, model: FusionModel, prior: float
+    source: Source,
+    piece: Piece,
+    half: PartialResult,
+    model: FusionModel,
+    prior: float,
+    is_accused: bool,
 ) -> list[Reason]:
     side = _SIDES[source]
     probability = to_probability(piece.llr, prior)
     bands = model.bands
     span: tuple[float, float] | None = None
-    if probability >= bands.half:
+    if is_accused or probability >= bands.half:
         strong = probability >= bands.manipulated
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
         span = peak(half.timeline)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from shared.errors import SetupError
+from shared.errors import SetupError, UndecodableAudio, UndecodableVideo
 from shared.models import Registry
 from shared.records import Label, Outcome, PartialResult, Reason, Verdict
 from workers.aggregator import evidence, explain
@@ -78,7 +78,9 @@ def decide(
     fused = _Fused(pieces, model, prior, declared)
     label, doubts = _label(fused, audio, video)
     part = explain.manipulated_part(pieces, model, declared)
-    reasons = explain.reasons(pieces, audio, video, model, prior, provenance)
+    accused = part if label in _ACCUSING else None
+    reasons = explain.reasons(pieces, audio, video, model, prior, provenance, accused)
+    said = {reason.code for reason in doubts}
     return Verdict(
         label=label,
         probability=fused.probability,
@@ -86,15 +88,16 @@ def decide(
         interval=fused.interval,
         audio_probability=_alone(pieces, "audio", prior),
         video_probability=_alone(pieces, "video", prior),
-        modalities_used=_used(pieces, model, declared),
-        manipulated_part=part if label in _ACCUSING else None,
-        reasons=doubts + reasons,
+        modalities_used=_used(pieces, declared),
+        manipulated_part=accused,
+        reasons=(*doubts, *(reason for reason in reasons if reason.code not in said)),
         next_step=NEXT_STEPS[label]["en"],
         **fields,
     )
 
 
 _HALVES: tuple[Source, ...] = ("audio", "video")
+_UNREADABLE = (UndecodableAudio.code, UndecodableVideo.code)
 _ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
@@ -129,11 +132,9 @@ def _alone(pieces: Mapping[Source, Piece], source: Source, prior: float) -> floa
     return to_probability(pieces[source].llr, prior) if source in pieces else None
 
 
-def _used(
-    pieces: Mapping[Source, Piece], model: FusionModel, declared: float | None
-) -> tuple[str, ...]:
+def _used(pieces: Mapping[Source, Piece], declared: float | None) -> tuple[str, ...]:
     """Name what counted; an undisturbed sequence of frames is part of looking at the picture."""
-    used = [s for s, piece in pieces.items() if s != "sequence" or piece.llr > model.sequence.none]
+    used = [source for source, piece in pieces.items() if source != "sequence" or piece.llr > 0]
     return (*used, "provenance") if declared is not None else tuple(used)
 
 
@@ -161,8 +162,8 @@ def _label(
     doubts: list[Reason] = []
     if fused.declared is None:
         doubts = _doubts_about_evidence(fused)
-        if fused.probability <= bands.authentic:
-            doubts += _doubts_about_calm(fused, audio, video)
+    if fused.probability <= bands.authentic:
+        doubts += _doubts_about_calm(fused, audio, video)
     if doubts:
         return Label.INCONCLUSIVE, tuple(doubts)
     if fused.probability >= bands.manipulated:
@@ -198,8 +199,16 @@ def _doubts_about_calm(
     alone = [_alone(fused.pieces, source, fused.prior) for source in _HALVES]
     if any(probability and probability >= fused.model.bands.half for probability in alone):
         doubts.append(explain.doubt("halves_disagree"))
-    if any(half is None or half.outcome is Outcome.FAILED for half in (audio, video)):
+    if any(_is_unexamined(half) for half in (audio, video)):
         doubts.append(explain.doubt("half_unexamined"))
     if audio and audio.findings:
         doubts.append(explain.local_signs(audio))
+    doubts += explain.accusing(fused.pieces, audio, video, fused.model)
+    if fused.declared is not None:
+        doubts.append(explain.doubt("evidence_straddles"))
     return doubts
+
+
+def _is_unexamined(half: PartialResult | None) -> bool:
+    """Tell whether a half is there that nobody could look at, though a player may show it."""
+    return half is None or half.outcome is Outcome.FAILED or half.reason in _UNREADABLE

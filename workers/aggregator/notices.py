@@ -80,7 +80,13 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 def _checked(address: str) -> SplitResult:
     """Return the parts of an address that may be told: https, or anything on this machine."""
-    url = urlsplit(address)
+    try:
+        url = urlsplit(address)
+        _ = url.port
+        f"{url.path}{url.query}".encode("ascii")
+        (url.hostname or "").encode("idna")
+    except ValueError as error:
+        raise SettingsInvalid(f"GUARDIAN_WEBHOOK_URL is no address: {error}.") from error
     if not url.hostname or url.scheme not in ("http", "https") or url.username or url.password:
         raise SettingsInvalid(f"GUARDIAN_WEBHOOK_URL is no http(s) address: {address!r}.")
     try:
@@ -116,7 +122,7 @@ def _post(url: SplitResult, secret: str, job: Job) -> None:
     try:
         connection.request("POST", path, body, headers)
         status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise ServiceUnavailable(f"It could not be reached: {error}.") from error
     finally:
         connection.close()

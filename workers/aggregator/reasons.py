@@ -225,11 +225,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     ),
     "provenance_valid": (
         (
-            "The file carries a valid signed note about its origin. It says who signed it, not "
-            "that what is shown is true."
+            "The file carries a valid signed note about its origin. It says who claims to have "
+            "signed it, not that what is shown is true."
         ),
         (
-            "파일에 출처를 밝히는 유효한 서명 기록이 있습니다. 누가 서명했는지를 알려 줄 뿐, "
+            "파일에 출처를 밝히는 유효한 서명 기록이 있습니다. 누구 이름으로 서명했는지를 알려 줄 뿐, "
             "내용이 사실이라는 뜻은 아닙니다."
         ),
         "A valid C2PA manifest without an assertion of AI.",

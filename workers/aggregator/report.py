@@ -24,6 +24,7 @@ from shared.records import (
     Superseded,
     Verdict,
 )
+from shared.visible import visible
 from workers import phrases
 from workers.aggregator import charts, page_words, pictures, reasons
 from workers.aggregator.wording import HEADLINES, NEXT_STEPS
@@ -193,6 +194,8 @@ def render_html(
         "w": page_words.words(language),
         "job": job,
         "verdict": verdict,
+        "file_name": visible(job.key.rsplit("/", 1)[-1]),
+        "issuer": _issuer(verdict),
         "label": str(verdict.label),
         "mark": _MARKS[verdict.label],
         "text": told.text[language],
@@ -313,7 +316,14 @@ def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:
     return rows
 
 
+def _issuer(verdict: Verdict) -> str | None:
+    """Return who is said to have signed the file's note of origin, where it fits the file."""
+    note = verdict.provenance or {}
+    return visible(note["issuer"]) if "issuer" in note and note["status"] != "invalid" else None
+
+
 def _length(analysed_s: float, total_s: float | None, words: Mapping[str, str]) -> str:
     if total_s is None:
         return words["seconds"].format(n=f"{analysed_s:.1f}")
+    analysed_s = min(analysed_s, total_s)  # the last picture lasts a little longer than its track
     return words["out_of"].format(n=f"{analysed_s:.1f}", total=f"{total_s:.1f}")

@@ -23,7 +23,7 @@ from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
 from workers.audio.scoring import Scoring, run
 from workers.audio.stability import instability
 from workers.audio.syllables import Listener
-from workers.audio.windows import Window, WindowCutter
+from workers.audio.windows import MIN_WINDOW_SPEECH_S, Window, WindowCutter
 
 #: Name of the detector in the registry.
 MODEL = "voice-detector"
@@ -60,6 +60,7 @@ class _Heard:
     samples: list[Window] = field(default_factory=list)
     stride: int = 1
     seen: int = 0
+    most_speech_s: float = 0.0
     decode_errors: int = 0
     timings_ms: dict[str, float] = field(
         default_factory=lambda: {"decode": 0.0, "speech": 0.0, "score": 0.0}
@@ -243,6 +244,7 @@ def _take(heard: _Heard, window: Window, scoring: Scoring) -> None:
             heard.samples = heard.samples[::2]
             heard.stride *= 2
     heard.seen += 1
+    heard.most_speech_s = max(heard.most_speech_s, window.speech_s)
     scoring.add(window)
 
 
@@ -261,7 +263,7 @@ def _instability(heard: _Heard, detector: AudioDetector) -> float:
 def _refusal(heard: _Heard) -> tuple[str, str] | None:
     """Return reason code and message where nothing can be said about a voice."""
     speech_s = heard.cutter.speech_s
-    if speech_s >= MIN_SPEECH_S and heard.scored:
+    if speech_s >= MIN_SPEECH_S and heard.most_speech_s >= MIN_WINDOW_SPEECH_S:
         return None
     if heard.summary.is_silent:
         return "no_speech", "The sound track is silent."
@@ -269,6 +271,12 @@ def _refusal(heard: _Heard) -> tuple[str, str] | None:
         if heard.summary.is_tonal:
             return "music", "The sound is music or tones, without speech."
         return "no_speech", "No speech was found in the sound."
+    if speech_s >= MIN_SPEECH_S:
+        return (
+            "too_little_speech",
+            f"The {speech_s:.1f} s of speech are spread too thinly: no 4 s hold as much as "
+            f"{MIN_WINDOW_SPEECH_S:.0f} s.",
+        )
     return (
         "too_little_speech",
         f"There are {speech_s:.1f} s of speech; at least {MIN_SPEECH_S} s are needed.",

@@ -199,6 +199,6 @@ def _finding(scored: Sequence[Scored], llr: Floats, first: int, last: int) -> Fi
         type=SYNTHETIC_SPEECH,
         start_s=round(scored[first].start_s, 3),
         end_s=round(scored[last].end_s, 3),
-        detail=f"{windows} consecutive window{'s' * (windows > 1)} sound synthetic.",
+        detail=f"{windows} consecutive window{'s sound' if windows > 1 else ' sounds'} synthetic.",
         strength=round(strength, 4),
     )

@@ -65,6 +65,7 @@ class WindowCutter:
         self._cursor = 0
         self._covered = 0
         self._cut = 0
+        self._densest: Window | None = None
 
     @property
     def speech(self) -> NDArray[np.bool_]:
@@ -86,15 +87,21 @@ class WindowCutter:
             if window.speech_s < MIN_WINDOW_SPEECH_S:
                 self._cursor += HALF
                 self.sparse += 1
+                if not self._cut:
+                    self._densest = _denser(self._densest, window)
                 continue
             self._cursor += WINDOW
             self._covered = window.end
             self._cut += 1
+            self._densest = None
             yield window
         self._forget()
 
     def finish(self) -> Iterator[Window]:
-        """Yield the last window, if speech is left over that no other window covers."""
+        """Yield the last window, if speech is left over that no other window covers.
+
+        Where speech was too sparse for any window, that is the one with the most of it.
+        """
         spoken = np.flatnonzero(self._speech)
         if not spoken.size:
             return
@@ -106,7 +113,15 @@ class WindowCutter:
         start = max(0, end - WINDOW, self._kept_from)
         if not self._cut:
             start = max(start, min(int(spoken[0]) * FRAME - PAD, end - 1))
-        yield self._window(start, end)
+        # silence may have followed for so long that little or nothing of it is kept
+        window = self._window(start, end) if start < end else None
+        if not self._cut:
+            window = _denser(self._densest, window)
+        elif window and window.speech_s < MIN_WINDOW_SPEECH_S:
+            self.sparse += 1
+            return
+        if window:
+            yield window
 
     def _move_to_speech(self) -> bool:
         """Move the cursor to the next speech; False where none is known yet."""
@@ -139,3 +154,8 @@ class WindowCutter:
 
     def _has_speech_from(self, sample: int) -> bool:
         return any(self._speech[sample // FRAME :])
+
+
+def _denser(one: Window | None, other: Window | None) -> Window | None:
+    """Return the one with more speech, the first where they are equal."""
+    return max(filter(None, (one, other)), key=lambda window: window.speech_s, default=None)

@@ -16,6 +16,8 @@ MIN_GAP_S, MIN_GAP_INTERVALS = 0.4, 6.0
 #: With more gaps, or with intervals that vary more than this, a recording is no steady one
 #: (screen recordings and slide shows store a picture only when it changes).
 MAX_GAPS, MAX_SPREAD = 3, 2.5
+#: With more changes of the groups' length, an encoder changes it as it goes.
+MAX_CHANGES = 3
 #: Pictures below which no interval is usual.
 MIN_PICTURES = 8
 #: Delays between decoding and showing that vary less than this do not reorder, in seconds.
@@ -79,7 +81,10 @@ def hidden_s(packets: Packets) -> float:
 
 
 def find_group_changes(packets: Packets) -> list[GroupChange]:
-    """Find the places where steady groups of pictures get another steady length."""
+    """Find the places where steady groups of pictures get another steady length.
+
+    None where that is an encoder's habit.
+    """
     keys = np.flatnonzero(packets.key)
     lengths = np.diff(keys)
     changes = []
@@ -96,7 +101,7 @@ def find_group_changes(packets: Packets) -> list[GroupChange]:
                     at += STEADY_GROUPS
                     break
         at += 1
-    return changes
+    return changes if len(changes) <= MAX_CHANGES else []
 
 
 def scheduled_keys(packets: Packets) -> Floats:
