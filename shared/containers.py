@@ -93,7 +93,7 @@ def require_file(path: Path) -> None:
             UTF-8, which neither a report nor the command line of a decoder could name.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
-        raise NotMedia(f"The path {ascii(str(path))} is not written in UTF-8; rename the file.")
+        raise NotMedia(f"The path {str(path)!a} is not written in UTF-8; rename the file.")
     if path.exists() and not path.is_file():
         raise NotMedia(f"{path} is no file: what is analysed is read more than once.")
 

@@ -32,10 +32,14 @@ from shared.records import Media
 
 #: Protocols that a child may open.
 PROTOCOLS = "file,pipe"
-#: A line of ffmpeg's filter `showinfo`: the picture's number, and its time, written as %g, or NOPTS.
+#: A line of ffmpeg's filter `showinfo`: number and time of a picture, written as %g, or NOPTS.
+#: It begins with the filter's name: tags of the file are in the log, too, and may hold anything.
 SHOWINFO = re.compile(
-    rb"\bn:\s*(?P<number>\d+).*?pts_time:\s*(?P<time>-?[0-9.]+(?:e[-+]?[0-9]+)?|NOPTS)"
+    rb"^\[Parsed_showinfo_\d+ @ \w+\] \[info\] n:\s*(?P<number>\d{1,18})\b.*?"
+    rb"\bpts_time:\s*(?P<time>-?\d+(?:\.\d+)?(?:e[-+]?\d{1,2})?|NOPTS)"
 )
+#: A line of the log that tells of an error.
+_ERROR = re.compile(rb"^(?:\[[^\]]* @ \w+\] )*\[(?:error|fatal|panic)\] ")
 #: The names of further outputs in a command; see `Child.beside`.
 BESIDE_PIPES = ("pipe:second", "pipe:third")
 #: Room in a child's pipe (16 s of sound), so that it decodes on while we work on what is there.
@@ -283,8 +287,8 @@ class Child:
             for line in log:
                 found = self.pattern.search(line) if self.pattern else None
                 if found:
-                    self._matches.put(found.group("number", "time"))
-                elif b"[error]" in line or b"[fatal]" in line or self.command[0] == "ffprobe":
+                    self._matches.put((found["number"], found["time"]))
+                elif _ERROR.match(line) or self.command[0] == "ffprobe":
                     self.errors += 1
                     self._lines = [line]
         self._matches.put(None)

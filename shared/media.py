@@ -61,6 +61,8 @@ _QUARTER_TURN_DEG = 90
 _LOUDEST = 4.0
 #: Longest stretch of any recording that is decoded (4 h).
 MAX_DECODED_S = 4 * 3600
+#: No camera takes more pictures a second without saying so.
+_MOST_FPS = 240.0
 #: Videos with more frames than this are sampled at key frames only (5 min at 30/s).
 FULL_DECODE_FRAMES = 9_000
 
@@ -130,7 +132,7 @@ def _track(stream: dict[str, Any]) -> Track | None:
         channels=stream.get("channels"),
         width=width,
         height=height,
-        fps=_rate(stream.get("avg_frame_rate")) or _rate(stream.get("r_frame_rate")),
+        fps=_rate(stream.get("avg_frame_rate")) or _base_rate(stream.get("r_frame_rate")),
         rotation_deg=rotation % 360,
         pixel_format=stream.get("pix_fmt"),
         bit_rate=_integer(stream.get("bit_rate")),
@@ -146,6 +148,12 @@ def _number(text: str | None) -> float | None:
 
 def _integer(text: str | None) -> int | None:
     return int(text) if text is not None and str(text).isdigit() else None
+
+
+def _base_rate(text: str | None) -> float | None:
+    """Return ffmpeg's guess at a rate; one of uneven pictures is that of the container's clock."""
+    rate = _rate(text)
+    return rate if rate and rate <= _MOST_FPS else None
 
 
 def _rate(text: str | None) -> float | None:

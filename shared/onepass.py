@@ -279,18 +279,20 @@ class OnePassReader:
         size, wanted = 3 * width * height, True
         numbers = set(itertools.chain.from_iterable(self._bursts.numbers))
         selected = times.selected(numbers.__contains__)
-        while len(data := pipe.read(size)) == size:
-            if not wanted:
-                continue
-            try:
-                place, time_s = next(selected)
-            except (Undecodable, DecoderTimeout):
-                wanted = False
-                continue
-            if place == times.of(place)[0]:
-                picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
-                wanted = self._burst_ahead.put(Frame(place, time_s, picture))
-        self._burst_ahead.put(None)
+        try:
+            while len(data := pipe.read(size)) == size:
+                if not wanted:
+                    continue
+                try:
+                    place, time_s = next(selected)
+                except (Undecodable, DecoderTimeout):
+                    wanted = False
+                    continue
+                if place == times.of(place)[0]:
+                    picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+                    wanted = self._burst_ahead.put(Frame(place, time_s, picture))
+        finally:
+            self._burst_ahead.end()
 
 
 def _started(work: Callable[..., None], *arguments: Any) -> threading.Thread:

@@ -75,7 +75,7 @@ def check(manifest: Path, paths: Sequence[Path], scores: Path | None = None) -> 
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether there is a file; a name that no file system allows, as by a lost quote, is not."""
+    """Tell whether there is a file; a name that is too long, as by a lost quote, is none."""
     try:
         return path.exists()
     except OSError:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import shared.media as media_file
 from shared.containers import admit, sniff, sniff_file
 from shared.decoder import Child
 from shared.dense import GreyReader, read_packets
@@ -424,6 +425,30 @@ def test_pictures_that_change_their_size_keep_their_times(tmp_path):
     looked_at = [(frame.pts_s, frame.image) for frame in [*large, *(frame for _, frame in taken)]]
     for pts_s, picture in [*once.greys, *looked_at]:
         assert pts_s == pytest.approx(start_s + number(picture) / 25, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "title", ["n:0 pts_time:1.2.3", "n:0 pts_time:1e999", "n:0 pts_time:5000", "my [error] film"]
+)
+def test_tags_of_a_file_are_neither_times_nor_errors(tmp_path, title):
+    tagged = ("-i", str(SAMPLES[0]), "-c", "copy", "-metadata", f"title={title}")
+    path = make(tmp_path / "a.mp4", *tagged)
+    media = probe(path)
+    (track,) = media.of_kind("video")
+    options = {"max_frames": 40, "grey_side_px": 64, "max_greys": 300}
+    once = OnePassReader(path, media, track, Sampling(every=5), **options)
+
+    assert [frame.pts_s for frame in once] == pytest.approx([n / 5 for n in range(40)], abs=0.01)
+    assert once.decode_errors == 0
+    assert frames_of(path, Sampling(every=25))[1].pts_s == pytest.approx(1.0)
+
+
+def test_the_clock_of_a_container_is_no_frame_rate():
+    """What ffprobe says of a browser's recording with uneven times."""
+    stream = {"index": 0, "codec_type": "video", "avg_frame_rate": "0/0"}
+
+    assert media_file._track({**stream, "r_frame_rate": "1000/1"}).fps is None
+    assert media_file._track({**stream, "r_frame_rate": "240/1"}).fps == 240
 
 
 def test_who_leaves_bursts_early_or_skips_them_holds_up_nobody():

@@ -56,6 +56,30 @@ def test_the_still_mouth_of_a_photograph_is_not_compared_and_counted(scored):
     assert scored.result.coverage.dropped["mouth_still"] == 1
 
 
+def test_bursts_before_the_first_of_the_other_pictures_hold_up_nobody(tmp_path, detector):
+    """As in most recordings of 30 to 80 s with as long groups as encoders make unasked."""
+    looped = ("-stream_loop", "4", "-i", str(SAMPLES / "bona_fide.mp4"), "-an", "-vf")
+    path = make(
+        tmp_path / "a.mp4",
+        *(*looped, "scale=640:360", "-c:v", "libx264", "-preset", "ultrafast"),
+        *("-g", "250", "-sc_threshold", "0"),
+    )
+
+    half = look(path, detector, sync=True).result
+
+    assert half.outcome is Outcome.SCORED
+    assert half.coverage.dropped["mouth_still"] >= 1
+
+
+def test_a_mouth_in_too_few_pictures_is_not_followed_and_counted(tmp_path, detector):
+    slow = make(tmp_path / "a.mp4", "-i", str(SAMPLES / "bona_fide.mp4"), "-an", "-r", "5")
+
+    half = look(slow, detector, sync=True).result
+
+    assert half.sync == ()
+    assert half.coverage.dropped["mouth_too_few_pictures"] >= 1
+
+
 def test_the_same_file_gives_the_same_numbers(scored, detector):
     again = look(SAMPLES / "bona_fide.mp4", detector)
     assert again.result == scored.result

@@ -229,8 +229,8 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
             "signed it, not that what is shown is true."
         ),
         (
-            "파일에 출처를 밝히는 유효한 서명 기록이 있습니다. 누구 이름으로 서명했는지를 알려 줄 뿐, "
-            "내용이 사실이라는 뜻은 아닙니다."
+            "파일에 출처를 밝히는 유효한 서명 기록이 있습니다. 누구 이름으로 서명했는지를 알려 줄 "
+            "뿐, 내용이 사실이라는 뜻은 아닙니다."
         ),
         "A valid C2PA manifest without an assertion of AI.",
     ),

@@ -272,15 +272,13 @@ def _refusal(heard: _Heard) -> tuple[str, str] | None:
             return "music", "The sound is music or tones, without speech."
         return "no_speech", "No speech was found in the sound."
     if speech_s >= MIN_SPEECH_S:
-        return (
-            "too_little_speech",
+        message = (
             f"The {speech_s:.1f} s of speech are spread too thinly: no 4 s hold as much as "
-            f"{MIN_WINDOW_SPEECH_S:.0f} s.",
+            f"{MIN_WINDOW_SPEECH_S:.0f} s."
         )
-    return (
-        "too_little_speech",
-        f"There are {speech_s:.1f} s of speech; at least {MIN_SPEECH_S} s are needed.",
-    )
+    else:
+        message = f"There are {speech_s:.1f} s of speech; at least {MIN_SPEECH_S} s are needed."
+    return "too_little_speech", message
 
 
 def _coverage(heard: _Heard, tracks: tuple[Track, ...]) -> Coverage:

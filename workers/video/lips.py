@@ -55,6 +55,8 @@ MAX_TURN = 0.6
 MIN_MOVEMENT = 0.25
 #: Deviation of the Gaussian that steadies the points over time, in seconds.
 _STEADY_S = 0.16
+#: Pictures further apart than this, in seconds, are too few to follow a mouth from one to the next.
+_MOST_APART_S = 0.1
 #: The square that is kept of each picture until the points are steady: in box sides, and pixels.
 _KEPT_MARGIN, _KEPT_SIDE_PX = 1.5, 144
 #: Side of the aligned face, where its points lie, and the parts used: all of it, and the mouth.
@@ -159,8 +161,11 @@ def pictures(spans: Sequence[Span], from_s: float, fps: float) -> Bursts:
 
 def _some(starts: Sequence[float]) -> list[Span]:
     """Choose bursts from the middle of equal parts of those that are possible."""
-    picks = np.linspace(0, len(starts) - 1, min(BURSTS, len(starts)) + 2)[1:-1]
-    return [(starts[round(pick)], BURST_S) for pick in picks]
+    count = min(BURSTS, len(starts))
+    picks = np.linspace(0, len(starts) - 1, count + 2)[1:-1].round()
+    if np.unique(picks).size < count:
+        picks = (np.arange(count) + 0.5) * len(starts) / count
+    return [(starts[int(pick)], BURST_S) for pick in picks]
 
 
 def _snap(start_s: float, keys: Sequence[float], last_s: float) -> float:
@@ -271,6 +276,8 @@ def _keep(
 
 def _fault(run: _Run) -> str | None:
     """Say why a mouth cannot be followed closely enough; None where it can."""
+    if float(np.median(np.diff(run.times))) > _MOST_APART_S:
+        return "mouth_too_few_pictures"
     faces = [face for _, face in run.looked]
     if float(np.median([np.linalg.norm(f.points[1] - f.points[0]) for f in faces])) < MIN_EYES_PX:
         return "mouth_too_small"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,6 +27,7 @@ from shared.records import (
     ModelRef,
     Outcome,
     PartialResult,
+    SyncSeries,
     Track,
 )
 from workers.video.album import Album, Shot, show
@@ -146,21 +147,20 @@ def analyze(
     if not tracks:
         raise NoVideoTrack
     chosen = Choice(sample_every, max_frames, sequence_s if sequence else 0.0, bursts=sync)
-    track, source, frames = _open_first(path, media, tracks, chosen, limits)
-    seen, mouths = _Seen(), Mouths(path, media, track, detector.finder, detector.mouth, limits)
+    seen = _Seen()
     with ThreadPoolExecutor(1) as beside:  # both cores are used
-        if source.bursts:
-            pending = beside.submit(mouths.follow_on_the_way, source.bursts, source.stretches)
-        elif sync:
+        opened = _open_first(path, media, tracks, chosen, detector, limits, beside)
+        track, source, mouths, pending = opened.track, opened.source, opened.mouths, opened.pending
+        if sync and pending is None:
             pending = beside.submit(mouths.follow, seen.any_face, source.keys_s)
         try:
-            _look(seen, frames, detector, clock)
+            _look(seen, opened.frames, detector, clock)
         finally:
             source.close()
             seen.any_face.put(False)  # whoever waits for a first face waits no longer
         looked = clock()
         order = _sequence(path, media, track, limits, source) if sequence else Consistency()
-        series = pending.result() if sync else ()
+        series = pending.result() if pending else ()
     if sync and not series:
         series = mouths.follow_where([item.time_s for item in seen.scored], source.keys_s)
     seen.dropped.update(source.dropped + mouths.dropped + Counter(order.dropped))
@@ -222,18 +222,49 @@ def _sequence(
         return Consistency(dropped={"sequence_undecodable": 1})
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A track of which at least one picture came out, and who takes its bursts."""
+
+    track: Track
+    source: Source
+    mouths: Mouths
+    frames: Iterator[Frame]
+    pending: Future[tuple[SyncSeries, ...]] | None
+
+
 def _open_first(
-    path: Path, media: Media, tracks: tuple[Track, ...], chosen: Choice, limits: DecodeLimits
-) -> tuple[Track, Source, Iterator[Frame]]:
-    """Open the first track that can be decoded."""
+    path: Path,
+    media: Media,
+    tracks: tuple[Track, ...],
+    chosen: Choice,
+    detector: VideoDetector,
+    limits: DecodeLimits,
+    beside: Executor,
+) -> _Opened:
+    """Open the first track that can be decoded.
+
+    Bursts are taken from the start: they may come before the first of the other pictures, which
+    does not come until they are taken.
+    """
     reason = ""
     for track in tracks:
         try:
             source = Source(path, media, track, chosen, limits)
+            mouths = Mouths(path, media, track, detector.finder, detector.mouth, limits)
+            pending = None
+            if source.bursts:
+                pending = beside.submit(mouths.follow_on_the_way, source.bursts, source.stretches)
             frames = source.frames()
-            return track, source, itertools.chain([next(frames)], frames)
+            try:
+                started = itertools.chain([next(frames)], frames)
+            except BaseException:
+                source.close()
+                raise
         except Undecodable as error:
             reason = error.message
+        else:
+            return _Opened(track, source, mouths, started, pending)
     raise UndecodableVideo(f"No picture track could be decoded: {reason}")
 
 
