@@ -56,6 +56,15 @@ def test_the_budget_is_spread_over_the_recording(length_s, start_s):
     assert spans[-1][0] > 0.4 * length_s
 
 
+@pytest.mark.parametrize(("length_s", "group_s"), [(45.0, 30.0), (600.0, 60.0), (400.0, 1000.0)])
+def test_long_groups_are_looked_at_too(length_s, group_s):
+    budget_s = max(24.0, 0.1 * length_s)
+    spans = stretches.choose(packets(length_s, group_s), budget_s)
+
+    assert 0.6 * budget_s <= seconds_of(spans) <= 1.1 * budget_s
+    assert spans[-1][0] + spans[-1][1] > 0.6 * length_s
+
+
 def test_stretches_begin_right_after_key_pictures():
     for start_s, _ in stretches.choose(packets(60.0), 24.0):
         assert start_s % 2.0 == pytest.approx(0.1 if start_s else 0.0, abs=1e-6)

@@ -39,6 +39,9 @@ TYPES = (
 )
 #: Pictures that are looked at (5 min at 30/s).
 MAX_PICTURES = 9_000
+#: What pictures tell was measured at 15 a second and more; of sparser ones nothing is said, in
+#: seconds.
+MOST_APART_S = 0.07
 
 
 class Seen(Protocol):
@@ -113,9 +116,13 @@ def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0
     jumps = [without_key_jumps(motion, find_jumps(motion), keys_s) for motion in motions]
     cuts: list[float] = []
     pictures: list[Finding] = []
+    dropped = Counter[str]()
     for motion, found in zip(motions, jumps, strict=True):
         cuts += [float(motion.times_s[jump.at]) for jump in found if jump.cut]
-        pictures += sequence.findings(motion, found)
+        if _is_slow(motion):
+            dropped["pictures_too_far_apart"] += len(motion)
+        else:
+            pictures += sequence.findings(motion, found)
     packet_findings = container.findings(packets, motions, cuts)
     frames_seen = sum(len(motion) for motion in motions)
     inserted = [f for f in pictures if f.type == "inserted_segment"]
@@ -124,7 +131,6 @@ def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0
         for time_s in cuts
         if not any(f.start_s - 0.1 <= time_s <= f.end_s + 0.1 for f in inserted)
     )
-    dropped = Counter[str]()
     dropped["pictures_not_examined"] = max(0, int((~packets.hidden).sum()) - frames_seen)
     dropped["hidden_pictures"] = int(packets.hidden.sum())
     dropped["packets_not_read"] = int(packets.cut_short)
@@ -137,3 +143,8 @@ def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0
         frames_seen=frames_seen,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
+
+
+def _is_slow(motion: Motion) -> bool:
+    """Tell whether pictures are so far apart that still ones and jumps are nothing unusual."""
+    return len(motion) > 1 and float(np.median(np.diff(motion.times_s))) > MOST_APART_S

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.agreement import Span
 from shared.dense import Packets
+from shared.media import FULL_DECODE_FRAMES
 
 Floats = NDArray[np.float64]
 
 #: Shorter stretches show too little of what usually happens, in seconds.
 MIN_S = 6.0
+#: Longer groups of pictures are cut, in seconds: encoders make them of up to 10 s unasked.
+MOST_S = 12.0
 #: Share of the chosen stretches that packets point to; the others are spread evenly.
 POINTED_SHARE = 0.5
 #: Packets on each side that tell what size is usual.
@@ -32,12 +36,14 @@ def choose(packets: Packets, budget_s: float) -> tuple[Span, ...]:
 
     Returns:
         Start and length of each in seconds, in order; nothing where the recording is short enough
-        to be decoded from end to end, or has no key pictures to begin at.
+        to be decoded from end to end, or, unless it is long, no key pictures to begin at.
     """
     pieces = _pieces(packets)
     total_s = sum(end - start for start, end in pieces)
-    if total_s <= 1.2 * budget_s or len(pieces) < 2:  # noqa: PLR2004
+    is_short = packets.key.size <= FULL_DECODE_FRAMES
+    if total_s <= 1.2 * budget_s or (is_short and len(pieces) < 2):  # noqa: PLR2004
         return ()
+    pieces = _cut(pieces)
     order = _spread(len(pieces))
     by_oddity = np.argsort([-_oddity(packets, piece) for piece in pieces], kind="stable").tolist()
     chosen = _fill([], by_oddity, pieces, POINTED_SHARE * budget_s)
@@ -71,6 +77,18 @@ def _pieces(packets: Packets) -> list[tuple[float, float]]:
         if time_s - starts[-1] >= MIN_S and last - time_s >= MIN_S:
             starts.append(time_s)
     return list(pairwise([*starts, last]))
+
+
+def _cut(pieces: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Cut pieces that would use up most of the budget; a decoder has further to go to begin there.
+
+    Without that, what lies in a long group of pictures would not be looked at.
+    """
+    cut: list[tuple[float, float]] = []
+    for start, end in pieces:
+        parts = ceil((end - start) / MOST_S)
+        cut += pairwise(np.linspace(start, end, parts + 1).tolist())
+    return cut
 
 
 def _spread(count: int) -> list[int]:
