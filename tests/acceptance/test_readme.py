@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-#: Coverage of what the commands run is measured by other tests.
-_UNMEASURED = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -23,7 +21,7 @@ def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command.split(),
         cwd=ROOT,
-        env={**_UNMEASURED, **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=500,
@@ -78,7 +76,7 @@ def test_the_local_system_until_ctrl_c(tmp_path):
     server = subprocess.Popen(
         [".venv/bin/guardian", "local", "--port", "0"],
         cwd=ROOT,
-        env={**_UNMEASURED, **here},
+        env={**os.environ, **here},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -13,8 +13,6 @@ from click.testing import CliRunner
 from workers.plan_command import plan_command
 
 ROOT = Path(__file__).parents[2]
-#: Measuring coverage of what is measured for its speed would only make it slow.
-_UNMEASURED = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
 pytestmark = pytest.mark.integration
 
 
@@ -24,7 +22,7 @@ def bench(name, *options, inputs):
     command = [sys.executable, "-m", "benching", name, "--quick", "--json", *options]
     done = subprocess.run(
         [*command, "--inputs", str(inputs)],
-        env={**_UNMEASURED, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"},
         cwd=ROOT,
         capture_output=True,
         text=True,

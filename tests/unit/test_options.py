@@ -40,11 +40,9 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, name):
     assert "director" in done.output
 
 
-def test_the_command_starts_without_what_only_analyses_need(unmeasured):
+def test_the_command_starts_without_what_only_analyses_need():
     code = "import sys, workers.cli; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=unmeasured, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     loaded = set(done.stdout.split())
     assert "workers.evaluate_command" in loaded
