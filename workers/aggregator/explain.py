@@ -49,11 +49,13 @@ def reasons(
     model: FusionModel,
     prior: float,
     provenance: Mapping[str, str] | None,
-    accused: str | None = None,
+    beside: tuple[Reason, ...],
+    accused: str | None,
 ) -> tuple[Reason, ...]:
     """Return what speaks for and against, heaviest first, then what was not examined.
 
-    A half that the verdict accuses has signs, if only some: together they crossed the line.
+    A half that the verdict accuses has signs, if only some: together they crossed the line. What
+    is said beside the halves' scores comes from `beside_scores`.
     """
     found: list[Reason] = []
     halves: tuple[tuple[Source, PartialResult | None], ...] = (("audio", audio), ("video", video))
@@ -61,9 +63,7 @@ def reasons(
         if source in pieces and half is not None:
             is_accused = accused in (_SIDES[source], "both") and pieces[source].llr > 0
             found += _half_reasons(source, pieces[source], half, model, prior, is_accused)
-    found += sequence_reasons(pieces, video, model)
-    if "sync" in pieces:
-        found += sync_reasons(pieces["sync"].llr, crossmodal.compare(audio, video))
+    found += beside
     found += provenance_reasons(provenance, model)
     found.sort(key=lambda reason: -reason.weight)
     return (*found, *unexamined(audio, video))
@@ -81,21 +81,22 @@ def sequence_reasons(
     return (registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s),)
 
 
-def accusing(
+def beside_scores(
     pieces: Mapping[Source, Piece],
     audio: PartialResult | None,
     video: PartialResult | None,
     model: FusionModel,
 ) -> tuple[Reason, ...]:
-    """Return the reasons beside the halves' scores that no reassuring verdict can stand with."""
-    found = sequence_reasons(pieces, video, model) if _accuses("sequence", pieces) else ()
-    if _accuses("sync", pieces):
+    """Return what is to be said beside the halves' scores: of the sequence, of sound and mouth."""
+    found = sequence_reasons(pieces, video, model)
+    if "sync" in pieces:
         found += sync_reasons(pieces["sync"].llr, crossmodal.compare(audio, video))
     return found
 
 
-def _accuses(source: Source, pieces: Mapping[Source, Piece]) -> bool:
-    return source in pieces and pieces[source].llr >= _CLEAR
+def accusing(beside: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Return those of `beside_scores` that no reassuring verdict can stand with."""
+    return tuple(r for r in beside if r.code != "sync_agrees" and r.weight >= _CLEAR)
 
 
 def sync_reasons(llr: float, found: crossmodal.Agreement | None) -> tuple[Reason, ...]:

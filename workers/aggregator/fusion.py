@@ -76,10 +76,11 @@ def decide(
         reasons = explain.unexamined(audio, video) + explain.provenance_reasons(provenance, model)
         return Verdict(label=label, reasons=reasons, next_step=NEXT_STEPS[label]["en"], **fields)
     fused = _Fused(pieces, model, prior, declared)
-    label, doubts = _label(fused, audio, video)
+    beside = explain.beside_scores(pieces, audio, video, model)
+    label, doubts = _label(fused, audio, video, beside)
     part = explain.manipulated_part(pieces, model, declared)
     accused = part if label in _ACCUSING else None
-    reasons = explain.reasons(pieces, audio, video, model, prior, provenance, accused)
+    reasons = explain.reasons(pieces, audio, video, model, prior, provenance, beside, accused)
     said = {reason.code for reason in doubts}
     return Verdict(
         label=label,
@@ -151,7 +152,10 @@ def _without_ground(audio: PartialResult | None, video: PartialResult | None) ->
 
 
 def _label(
-    fused: _Fused, audio: PartialResult | None, video: PartialResult | None
+    fused: _Fused,
+    audio: PartialResult | None,
+    video: PartialResult | None,
+    beside: tuple[Reason, ...],
 ) -> tuple[Label, tuple[Reason, ...]]:
     """Place the probability in a band, unless a doubt forbids it.
 
@@ -163,7 +167,7 @@ def _label(
     if fused.declared is None:
         doubts = _doubts_about_evidence(fused)
     if fused.probability <= bands.authentic:
-        doubts += _doubts_about_calm(fused, audio, video)
+        doubts += _doubts_about_calm(fused, audio, video, beside)
     if doubts:
         return Label.INCONCLUSIVE, tuple(doubts)
     if fused.probability >= bands.manipulated:
@@ -192,7 +196,10 @@ def _doubts_about_evidence(fused: _Fused) -> list[Reason]:
 
 
 def _doubts_about_calm(
-    fused: _Fused, audio: PartialResult | None, video: PartialResult | None
+    fused: _Fused,
+    audio: PartialResult | None,
+    video: PartialResult | None,
+    beside: tuple[Reason, ...],
 ) -> list[Reason]:
     """Return why nothing reassuring is said in spite of a low probability."""
     doubts = []
@@ -203,7 +210,7 @@ def _doubts_about_calm(
         doubts.append(explain.doubt("half_unexamined"))
     if audio and audio.findings:
         doubts.append(explain.local_signs(audio))
-    doubts += explain.accusing(fused.pieces, audio, video, fused.model)
+    doubts += explain.accusing(beside)
     if fused.declared is not None:
         doubts.append(explain.doubt("evidence_straddles"))
     return doubts

@@ -33,7 +33,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "voice_signs": (
         "The voice has some signs of having been made or changed by a computer{at}.",
         "목소리를 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
-        "The voice alone reaches the band `half`.",
+        "The voice reaches the band `half`, or with the face `suspicious`.",
     ),
     "voice_no_signs": (
         "The voice shows no clear signs of having been made by a computer.",
@@ -104,7 +104,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "picture_signs": (
         "The face has some signs of having been made or changed by a computer{at}.",
         "얼굴을 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
-        "The faces alone reach the band `half`.",
+        "The faces reach the band `half`, or with the voice `suspicious`.",
     ),
     "picture_no_signs": (
         "The face shows no clear signs of having been made by a computer.",
@@ -175,7 +175,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "sequence_findings": (
         "The order of the pictures looks as if it had been changed{at}.",
         "화면의 순서나 길이를 바꾼 것으로 의심되는 부분이 있습니다{at}.",
-        "The video half reports repeated, frozen, missing or inserted frames.",
+        "What the video half reports about the order of frames outweighs that it looked at them.",
     ),
     "sync_mismatch": (
         "The sound does not fit the mouth that is seen speaking.",
@@ -215,7 +215,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "half_unexamined": (
         "Because part of the recording could not be examined, nothing reassuring is said about it.",
         "일부를 분석하지 못했으므로 문제가 없다고 말씀드릴 수 없습니다.",
-        "One half failed and the other shows no signs.",
+        "One half failed or could not be decoded, and the other shows no signs.",
     ),
     # --- provenance ------------------------------------------------------------------------------
     "declared_ai": (

@@ -286,7 +286,7 @@ def _estimate(verdict: Verdict, language: Language) -> list[str]:
     low, high = (percent(end) for end in verdict.interval)
     return [
         words["of_100"].format(n=percent(verdict.probability), low=low, high=high),
-        words["prior"].format(n=f"{1000 * verdict.prior:.3g}"),
+        words["prior"].format(n=f"{1000 * verdict.prior:.4g}"),
     ]
 
 

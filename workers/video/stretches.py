@@ -28,7 +28,7 @@ _INTO_S = 0.1
 
 
 def choose(packets: Packets, budget_s: float) -> tuple[Span, ...]:
-    """Choose stretches of whole groups of pictures, of about `budget_s` together.
+    """Choose stretches of about `budget_s` together, of whole groups of pictures up to `MOST_S`.
 
     Args:
         packets: Of the whole track.
