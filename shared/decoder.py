@@ -28,7 +28,7 @@ import ffmpeg
 from shared import sandbox
 from shared.cores import cores
 from shared.errors import DecoderTimeout, ToolMissing, Undecodable
-from shared.records import Media
+from shared.records import Media, Track
 
 #: Protocols that a child may open.
 PROTOCOLS = "file,pipe"
@@ -44,6 +44,9 @@ _ERROR = re.compile(rb"^(?:\[[^\]]* @ \w+\] )*\[(?:error|fatal|panic)\] ")
 BESIDE_PIPES = ("pipe:second", "pipe:third")
 #: Room in a child's pipe (16 s of sound), so that it decodes on while we work on what is there.
 _PIPE_BYTES = 1024 * 1024
+#: Demuxers for which ffmpeg counts from the first packet of the tracks that are decoded, not of
+#: the file: those of AVFMT_TS_DISCONT (`ffmpeg_demux.c`).
+_FROM_FIRST_USED = ("mpegts", "mpeg", "ogg")
 #: How often the clock of a child is looked at, in seconds.
 _TICK_S = 1.0
 #: A child that used this share of its time on a CPU was busy with the file, not kept from work.
@@ -71,25 +74,33 @@ class DecodeLimits:
 DEFAULT_LIMITS = DecodeLimits()
 
 
-def open_input(path: Path, media: Media, **options: Any) -> Any:
-    """Return an ffmpeg-python input with the demuxer that `probe` found, and no network.
+def open_input(path: Path, media: Media, track: Track, start_s: float = 0.0, **options: Any) -> Any:
+    """Return one track of an ffmpeg-python input with the demuxer that `probe` found.
 
-    Left alone, ffmpeg decodes with a thread for each core of the node, not of the pod.
+    It may open no network. Its times count from `start_s`. Left alone, ffmpeg decodes with a
+    thread for each core of the node, not of the pod.
     """
-    return ffmpeg.input(
+    if start_s:
+        options["ss"] = start_s
+    opened = ffmpeg.input(
         f"file:{path}",
         f=media.container,
         protocol_whitelist=PROTOCOLS,
         threads=cores(),
         **options,
     )
+    return opened[str(track.index)]
 
 
-def compile_quiet(stream: Any, *, beside: Any = (), **output: Any) -> list[str]:
+def compile_quiet(
+    stream: Any, media: Media, track: Track, *, beside: Any = (), **output: Any
+) -> list[str]:
     """Turn an ffmpeg-python graph into the command line of a quiet child that writes to a pipe.
 
     Args:
         stream: What is written.
+        media: What a probe found in the input.
+        track: The track of it that is decoded.
         beside: Other outputs of the same graph.
         **output: Options of the output.
     """
@@ -97,7 +108,18 @@ def compile_quiet(stream: Any, *, beside: Any = (), **output: Any) -> list[str]:
     command: list[str] = node.global_args(
         *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "repeat+level+info")
     ).compile()
-    return command
+    return command + _first_used(media, track)
+
+
+def _first_used(media: Media, track: Track) -> list[str]:
+    """Return an output that takes a moment of the track that begins first, and writes nothing.
+
+    The demuxers of `_FROM_FIRST_USED` count from the first packet of the tracks that are used.
+    """
+    if media.container not in _FROM_FIRST_USED or not track.start_s:
+        return []
+    first = min(media.tracks, key=lambda other: other.start_s)
+    return ["-map", f"0:{first.index}", "-codec", "copy", "-t", "0.001", "-f", "null", "null"]
 
 
 @dataclass

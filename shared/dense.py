@@ -143,10 +143,12 @@ class GreyReader:
             Undecodable: The picture has no size.
         """
         self.size = scaled_size(track, max_side_px)
-        stream = open_input(path, media)[str(track.index)]
+        stream = open_input(path, media, track)
         stream = stream.filter("scale", *self.size, flags="area").filter("format", "gray")
         self._command = compile_quiet(
             stream.filter("showinfo", checksum=0),
+            media,
+            track,
             format="rawvideo",
             pix_fmt="gray",
             fps_mode="passthrough",

@@ -85,9 +85,10 @@ def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
             raise Undecodable(f"The container could not be read: {child.last_error()}.")
     info: dict[str, Any] = json.loads(out or b"{}")
     streams = info.get("streams", [])
+    begins_s = info.get("format", {}).get("start_time")
     if len(streams) > MAX_TRACKS:
         raise MediaTooComplex(f"The file has {len(streams)} tracks; {MAX_TRACKS} are allowed.")
-    tracks = tuple(track for stream in streams if (track := _track(stream)))
+    tracks = tuple(track for stream in streams if (track := _track(stream, begins_s)))
     if not tracks:
         raise Undecodable("The file holds neither sound nor moving picture.")
     duration = _number(info.get("format", {}).get("duration"))
@@ -110,8 +111,11 @@ def _last_time_s(command: list[str], path: Path, limits: DecodeLimits) -> float 
     return last - first if last > first else None
 
 
-def _track(stream: dict[str, Any]) -> Track | None:
-    """Build the record of one ffprobe stream; None for covers, subtitles and data."""
+def _track(stream: dict[str, Any], begins_s: str | None = None) -> Track | None:
+    """Build the record of one ffprobe stream of a file that begins at a time of its own clock.
+
+    Covers, subtitles and data are None.
+    """
     kind = stream.get("codec_type")
     if kind not in ("audio", "video") or stream.get("disposition", {}).get("attached_pic"):
         return None
@@ -136,6 +140,7 @@ def _track(stream: dict[str, Any]) -> Track | None:
         rotation_deg=rotation % 360,
         pixel_format=stream.get("pix_fmt"),
         bit_rate=_integer(stream.get("bit_rate")),
+        start_s=_between_s(begins_s, stream.get("start_time")),
     )
 
 
@@ -144,6 +149,14 @@ def _number(text: str | None) -> float | None:
         return max(0.0, float(text)) if text is not None else None
     except ValueError:
         return None
+
+
+def _between_s(first: str | None, second: str | None) -> float:
+    """Return the seconds from one time to a later one; 0 where either is not known."""
+    try:
+        return max(0.0, float(second or "") - float(first or ""))
+    except ValueError:
+        return 0.0
 
 
 def _integer(text: str | None) -> int | None:
@@ -190,11 +203,13 @@ class PcmReader:
             block_s: Length of a block in seconds.
             limits: What the decoder may use.
         """
-        sound = open_input(path, media)[str(track.index)]
+        sound = open_input(path, media, track)
         if channel is not None:
             sound = sound.filter("channelmap", map=channel, channel_layout="mono")
         self._command = compile_quiet(
             sound.filter("aresample", PCM_RATE, **{"async": 1, "first_pts": 0}),
+            media,
+            track,
             format="f32le",
             acodec="pcm_f32le",
             ac=1,
@@ -291,9 +306,7 @@ class FrameReader:
         """
         self.size = scaled_size(track, max_side_px)
         options: dict[str, Any] = {"skip_frame": "nokey"} if sampling.keyframes_only else {}
-        if sampling.start_s:
-            options["ss"] = sampling.start_s
-        stream = open_input(path, media, **options)[str(track.index)]
+        stream = open_input(path, media, track, sampling.start_s, **options)
         if sampling.keyframes_only:
             select = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{sampling.min_gap_s:.6f})"
         else:
@@ -301,6 +314,8 @@ class FrameReader:
         stream = stream.filter("select", select).filter("scale", *self.size)
         self._command = compile_quiet(
             stream.filter("showinfo", checksum=0),
+            media,
+            track,
             format="rawvideo",
             pix_fmt="bgr24",
             fps_mode="passthrough",

@@ -179,12 +179,11 @@ class OnePassReader:
         self._bursts = bursts
         self._burst_size = scaled_size(track, bursts.side_px) if bursts else (0, 0)
         self._burst_ahead: _Ahead[Frame] = _Ahead(_BURST_AHEAD)
-        options = {"ss": sampling.start_s} if sampling.start_s else {}
-        if (
-            sampling.length_s
-        ):  # outputs that end early would let it decode on; their own `t` is exact
+        options = {}
+        if sampling.length_s:  # outputs that end early would let it decode on; their `t` is exact
             options["t"] = sampling.length_s + _BEYOND_S
-        shown = open_input(path, media, **options)[str(track.index)].filter("showinfo", checksum=0)
+        track_input = open_input(path, media, track, sampling.start_s, **options)
+        shown = track_input.filter("showinfo", checksum=0)
         parts = shown.filter_multi_output("split", 3 if bursts else 2)
         large = parts[0].filter("select", f"not(mod(n,{sampling.every}))")
         small = parts[1].filter("scale", *self._grey_size, flags="area").filter("format", "gray")
@@ -197,6 +196,8 @@ class OnePassReader:
             beside.append(ffmpeg.output(dense, close, **raw, pix_fmt="bgr24"))
         self._command = compile_quiet(
             large.filter("scale", *self.size),
+            media,
+            track,
             beside=beside,
             **raw,
             pix_fmt="bgr24",

@@ -105,6 +105,8 @@ class Track(Record):
     rotation_deg: int = 0
     pixel_format: str | None = None
     bit_rate: int | None = None
+    start_s: Seconds = 0.0
+    """When its first packet is due, counted from the first of all tracks."""
 
 
 class Media(Record):

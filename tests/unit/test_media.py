@@ -494,6 +494,32 @@ def test_packets_count_time_from_the_start_of_the_file_as_pictures_do(tmp_path):
     assert changes_of(late) == [pytest.approx(at_s, abs=0.1)]
 
 
+@pytest.mark.parametrize("late", ["video", "audio"])
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+def test_a_track_that_begins_late_keeps_its_distance_to_the_other(tmp_path, clip, late, suffix):
+    tracks = ("0:v", "1:a") if late == "audio" else ("1:v", "0:a")
+    path = make(
+        tmp_path / f"late.{suffix}",
+        *("-i", str(clip), "-itsoffset", "1", "-i", str(clip)),
+        *("-map", tracks[0], "-map", tracks[1], "-c", "copy"),
+    )
+    media = probe(path)
+    (picture,), (sound,) = media.of_kind("video"), media.of_kind("audio")
+    begins_s = {late: 1.0}
+    first_s = pytest.approx(begins_s.get("video", 0.0), abs=0.08)
+    samples = np.concatenate(list(PcmReader(path, media, sound)))
+    heard = np.flatnonzero(np.abs(samples) > 0.01)
+    assert heard[0] / 16_000 == pytest.approx(begins_s.get("audio", 0.0), abs=0.1)
+    assert np.nanmin(read_packets(path, media, picture).pts_s) == first_s
+    assert frames_of(path, Sampling(every=1))[0].pts_s == first_s
+    greys = GreyReader(path, media, picture, max_side_px=64, max_frames=100)
+    assert next(iter(greys))[0] == first_s
+    once = OnePassReader(
+        path, media, picture, Sampling(every=1), max_frames=90, grey_side_px=64, max_greys=90
+    )
+    assert next(iter(once)).pts_s == first_s
+
+
 def test_groups_that_change_their_length_all_the_time_are_a_habit(tmp_path):
     habit = "expr:not(mod(n,if(mod(floor(n/40),2),5,10)))"
     many = (
