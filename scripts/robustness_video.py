@@ -93,7 +93,7 @@ def open_judge(clips: list[Clip], cache: Path, seed: int) -> Judge:
     nets: dict[str, list[FaceNet]] = {}
     for fold in folds(clips, seed):
         for member in range(MEMBERS):
-            name = state_name(fold.number, seed, STEPS, member)
+            name = state_name(fold, seed, STEPS, member)
             net = loaded(torch.load(cache / name, weights_only=True))
             for clip in fold.test:
                 nets.setdefault(clip.file, []).append(net)

@@ -228,21 +228,24 @@ def sources_in(
         without: Names of files that are left out.
         genuine: Leave out what the manifest calls fake, and graphics.
     """
-    groups, fakes = {}, set()
+    groups: dict[Path, str] = {}
+    fakes: set[Path] = set()
     for manifest in (directory / "manifest.csv", directory.parent / "manifest.csv"):
         if manifest.exists():
             with manifest.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            groups = {Path(row["file"]).name: row["group"] for row in rows}
-            fakes = {Path(row["file"]).name for row in rows if row.get("label") == "fake"}
+            paths = [(manifest.parent / row["file"]).resolve() for row in rows]
+            groups = {path: row["group"] for path, row in zip(paths, rows, strict=True)}
+            labels = zip(paths, (row.get("label") for row in rows), strict=True)
+            fakes = {path for path, label in labels if label == "fake"}
             break
     found = [
-        Source(path.name, groups.get(path.name, path.stem), path=path)
+        Source(path.name, groups.get(path.resolve(), path.stem), path=path)
         for path in sorted(directory.rglob("*"))
-        if path.suffix in (".mp4", ".mkv", ".mov", ".webm")
+        if path.suffix.lower() in (".mp4", ".mkv", ".mov", ".webm")
     ]
     if genuine:
-        found = [source for source in found if source.name not in fakes]
+        found = [source for source in found if source.path and source.path.resolve() not in fakes]
     else:
         found += [Source(name, name, graph=graph) for name, graph in SYNTHETIC.items()]
     chosen = [source for source in found if half in ("all", half_of(source.group))]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from dataclasses import dataclass
@@ -221,12 +222,13 @@ def write_scores(
     llr: np.ndarray,
 ) -> None:
     """Write the out-of-fold ratios of the pool's clean clips, for the meta-learner."""
-    lines = [
-        f"{rows[clip]['file']},{rows[clip]['label']},"
-        f"{rows[clip]['source'].replace('self:', '')},{value:.4f}"
-        for clip, value in zip(*by_clip(llr[table.pool], table.of_pool(), 0), strict=True)
-    ]
-    path.write_text("\n".join(["file,label,group,llr", *lines, ""]))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["file", "label", "group", "llr"])
+        for clip, value in zip(*by_clip(llr[table.pool], table.of_pool(), 0), strict=True):
+            row = rows[clip]
+            group = row["source"].removeprefix("self:")
+            out.writerow([row["file"], row["label"], group, f"{value:.4f}"])
 
 
 def tabulate(parts: list[Part], encoded: list[Figures]) -> tuple[Table, list[dict[str, str]]]:

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from training.caching import digest_of
 from training.registry import write_entry
 from training.video_baselines import as_markdown, baseline_scores, compare
 from training.video_calibrate import Fitted, calibrate, report
@@ -134,13 +135,14 @@ def fold_states(run: Run, fold: Fold) -> list[State]:
     return [_member_state(run, fold, member) for member in range(members)]
 
 
-def state_name(fold: int, seed: int, steps: int, member: int) -> str:
-    """Return the file of a network in the cache."""
-    return f"fold-{fold}-seed-{seed}-steps-{steps}-member-{member}.pt"
+def state_name(fold: Fold, seed: int, steps: int, member: int) -> str:
+    """Return the file of a network in the cache; another one for other clips."""
+    clips = digest_of([clip.file, clip.fake, clip.group] for clip in fold.train)
+    return f"fold-{fold.number}-clips-{clips}-seed-{seed}-steps-{steps}-member-{member}.pt"
 
 
 def _member_state(run: Run, fold: Fold, member: int) -> State:
-    stored = run.cache / state_name(fold.number, run.seed, run.steps, member)
+    stored = run.cache / state_name(fold, run.seed, run.steps, member)
     if not stored.exists():
         print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
         torch.manual_seed(run.seed + member)

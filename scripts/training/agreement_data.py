@@ -16,6 +16,7 @@ from shared.errors import GuardianError
 from shared.media import FrameReader, PcmReader, Sampling, probe
 from shared.models import Registry
 from training.agreement_fit import Pair
+from training.caching import digest_of
 from workers.audio import speech
 from workers.audio.syllables import spectrogram
 from workers.video import lips
@@ -75,7 +76,8 @@ def read(clips: Path, cache: Path) -> Iterator[Talk]:
     with (clips / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["has_audio"] == "1"]
     for row in rows:
-        kept = cache / f"{Path(row['file']).stem}.npz"
+        size = (clips / row["file"]).stat().st_size
+        kept = cache / f"{Path(row['file']).stem}-{digest_of([row['file'], size])}.npz"
         if not kept.exists():
             np.savez_compressed(
                 kept, **_look(clips / row["file"], finder, voice_activity, left_out)

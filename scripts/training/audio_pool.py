@@ -14,6 +14,7 @@ import soundfile as sf
 import torch
 from audio_augment import RATE, Samples, add_hiss, degrade, normalise
 from audio_nets import WINDOW
+from caching import digest_of
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from torch import Tensor
 PAD, LONGEST = RATE // 10, 8 * RATE
 LEAST_SPEECH_S = 1.0
 _FRAME, _CONTEXT = 512, 64
+_PARTS = ("pcm", "off", "speech")
 _BATCH = 16
 
 
@@ -47,22 +49,27 @@ class Clips:
 
 
 def read_rows(manifest: Path) -> list[dict[str, str]]:
-    """Read a manifest."""
+    """Read a manifest whose labels are bonafide and spoof."""
     with manifest.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    if unknown := {row["label"] for row in rows} - {"bonafide", "spoof"}:
+        raise SystemExit(f"{manifest} has labels that are not known: {sorted(unknown)}.")
+    return rows
 
 
 def prepare(manifest: Path, stem: Path, copies: int, *, every: int = 1) -> Clips:
-    """Trim and degrade each `every`-th clip of a manifest, or read what is stored at `stem`.
+    """Trim and degrade each `every`-th clip of a manifest, or read what is stored beside `stem`.
 
     Args:
         manifest: What clips there are.
-        stem: Where the arrays are kept.
+        stem: Where the arrays are kept; the names go on with a digest of what they were made of.
         copies: Copies through the chain of degradations, besides the clean and the noisy one.
         every: Each of so many clips is taken.
     """
     rows = read_rows(manifest)[::every]
-    files = [stem.with_name(f"{stem.name}_{part}.npy") for part in ("pcm", "off", "speech")]
+    sizes = [(manifest.parent / row["file"]).stat().st_size for row in rows]
+    made_of = digest_of([[row["file"] for row in rows], sizes, copies])
+    files = [stem.with_name(f"{stem.name}_{made_of}_{part}.npy") for part in _PARTS]
     if not all(file.exists() for file in files):
         _store(manifest, rows, files, copies)
     pcm = np.load(files[0], mmap_mode="r")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.caching import digest_of
 from training.video_crops import Clip, Crop
 from training.video_data import Source
 from training.video_folds import Fold
@@ -66,7 +67,8 @@ def _generators(photos: Crops, cache: Path) -> list[nn.Module]:
     images = [own[0].image for own in photos.values()]
     made: list[nn.Module] = []
     for number, kind in enumerate(KINDS):
-        stored = cache / f"generator-{number}-steps-{GENERATOR_STEPS}.pt"
+        photos_name = digest_of(sorted(photos))
+        stored = cache / f"generator-{number}-photos-{photos_name}-steps-{GENERATOR_STEPS}.pt"
         if not stored.exists():
             torch.save(fit_generator(number, images, GENERATOR_STEPS).state_dict(), stored)
         generator = new_generator(*kind)
