@@ -164,6 +164,7 @@ def bootstrap(
     fake: Booleans,
     groups: Sequence[str],
     *,
+    depends_on: Sequence[bool] = (True, False),
     resamples: int = BOOTSTRAPS,
     seed: int = 0,
 ) -> Interval:
@@ -172,6 +173,8 @@ def bootstrap(
     Whole groups (speakers, systems, sources) are drawn with replacement, separately among groups
     that hold genuine items and groups that hold fakes, because items of one group are alike. A
     resample on which the metric has no value is drawn again, at most ten times as many in all.
+    There is no interval where a class that the metric depends on is one group alone: nothing is
+    known of how groups differ.
     """
     try:
         value = metric(llr, fake)
@@ -179,8 +182,10 @@ def bootstrap(
         return Interval(None)
     names = np.asarray([f"{fake_}|{group}" for fake_, group in zip(fake, groups, strict=True)])
     members = [np.flatnonzero(names == name) for name in np.unique(names)]
-    pools = [[m for m in members if fake[m[0]] == truth] for truth in (True, False)]
-    pools = [pool for pool in pools if pool]
+    by_class = {truth: [m for m in members if fake[m[0]] == truth] for truth in (True, False)}
+    if any(len(by_class[truth]) == 1 for truth in depends_on):
+        return Interval(value)
+    pools = [pool for pool in by_class.values() if pool]
     rng = np.random.default_rng(seed)
     values: list[float] = []
     for _ in range(10 * resamples):
@@ -192,7 +197,7 @@ def bootstrap(
             values.append(metric(llr[chosen], fake[chosen]))
         except ValueError:
             continue
-    if len(values) < resamples or all(len(pool) == 1 for pool in pools):
+    if len(values) < resamples:
         return Interval(value)
     low, high = np.percentile(values, [_LOWER, _UPPER])
     return Interval(value, float(low), float(high))
@@ -206,7 +211,7 @@ def summarise(
     area = bootstrap(auc, llr, fake, groups)
     equal = bootstrap(eer, llr, fake, groups)
     hits = float((llr[fake] >= threshold).mean()) if fake.any() else None
-    alarms = bootstrap(at_threshold, llr, fake, groups)
+    alarms = bootstrap(at_threshold, llr, fake, groups, depends_on=(False,))
     return {
         "n": int(llr.size),
         "bonafide": int((~fake).sum()),

@@ -94,6 +94,13 @@ def test_groups_widen_the_interval():
     assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)
 
 
+def test_one_group_of_a_class_has_no_interval_of_what_depends_on_it():
+    summary = ev.summarise(*_set([1, 2, 3], [0, -1, 2, 1]), list("aaabcde"), threshold=1.5)
+    assert summary["auc"] and summary["auc_ci"] == [None, None]
+    assert summary["eer_ci"] == [None, None]
+    assert None not in summary["fpr_at_threshold_ci"]
+
+
 def test_the_interval_is_the_same_on_every_run():
     llr, fake = _set([1, 2, 3, 0], [0, -1, 2, 1])
     groups = list("abcdefgh")
