@@ -85,7 +85,10 @@ def forget(settings: Settings, sha256: str) -> None:
 
 @lru_cache(maxsize=4)
 def made_by(settings: Settings) -> str:
-    """Return the digest of what a result depends on besides the content."""
+    """Return the digest of what a result depends on besides the content.
+
+    What a decoder may use is part of it: one that is stopped leaves a result of what came before.
+    """
     parts = (
         version("silver-guardian"),
         Registry(settings.models_dir).digest,
@@ -93,6 +96,8 @@ def made_by(settings: Settings) -> str:
         str(settings.sample_rate),
         str(settings.max_frames),
         str(settings.sequence_s),
+        str(settings.decode_timeout_s),
+        str(settings.decode_memory_bytes),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -144,8 +149,3 @@ def _store(settings: Settings) -> _Entries:
 
     url, prefix = settings.cache_url.get_secret_value(), f"{settings.prefix}:{_KIND}:"
     return RedisEntries(url, prefix, timedelta(days=settings.cache_days))
-
-
-def age_s(entry: Entry, now: datetime) -> float:
-    """Return how old a result is, in seconds."""
-    return max(0.0, (now - entry.made_at.astimezone(UTC)).total_seconds())

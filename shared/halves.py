@@ -125,17 +125,12 @@ def _analyze_upload(
     result = done.result.model_copy(
         update={"attempt": attempt, "timings_ms": done.timings_ms | done.result.timings_ms}
     )
-    _observe(result, from_cache=done.cache_age_s is not None)
+    _observe(result)
     now = datetime.now(UTC)
     written = store.save_partial(
-        begun.job.job_id,
-        result,
-        now,
-        media=done.media,
-        sha256=done.sha256,
-        cache_age_s=done.cache_age_s,
+        begun.job.job_id, result, now, media=done.media, sha256=done.sha256
     )
-    if done.sha256 and done.cache_age_s is None:
+    if done.sha256 and result.analysed_at is None:
         cache.keep(settings, done.sha256, result, done.media, now)
     return written
 
@@ -148,7 +143,6 @@ class _Examined:
     media: Media | None = None
     sha256: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
-    cache_age_s: float | None = None
 
 
 def _examine_upload(
@@ -179,9 +173,8 @@ def _earlier(settings: Settings, modality: Modality, job_id: str, sha256: str) -
         evidence = tuple(_copied(settings, job_id, ref) for ref in entry.half.evidence)
     except ObjectGone:
         return None  # erased with its job meanwhile
-    result = entry.half.model_copy(update={"evidence": evidence, "timings_ms": {}})
-    age_s = cache.age_s(entry, datetime.now(UTC))
-    return _Examined(result, entry.media, sha256, cache_age_s=age_s)
+    now_its_own = {"evidence": evidence, "timings_ms": {}, "analysed_at": entry.made_at}
+    return _Examined(entry.half.model_copy(update=now_its_own), entry.media, sha256)
 
 
 def _copied(settings: Settings, job_id: str, ref: EvidenceRef) -> EvidenceRef:
@@ -216,7 +209,8 @@ def _reads_origin(media: Media) -> Modality:
     return "audio" if media.container in AUDIO_CONTAINERS else "video"
 
 
-def _observe(result: PartialResult, *, from_cache: bool) -> None:
+def _observe(result: PartialResult) -> None:
+    from_cache = result.analysed_at is not None
     TASKS.labels(result.modality, result.outcome).inc()
     _log.info(
         "half_done",

@@ -102,7 +102,6 @@ class JobStore:
         *,
         media: Media | None = None,
         sha256: str | None = None,
-        cache_age_s: float | None = None,
     ) -> Written:
         """Store one half unless it is there; a scored half may replace a failed one.
 
@@ -122,9 +121,6 @@ class JobStore:
         if sha256:
             sets.append("sha256 = if_not_exists(sha256, :sha256)")
             values[":sha256"] = sha256
-        if cache_age_s is not None:
-            sets.append("cache_age = :age")
-            values[":age"] = f"{cache_age_s:.1f}"
         condition = f"attribute_not_exists({half}) OR {half}_outcome = :failed"
         return self._table.update(job_id, f"SET {', '.join(sets)}", values, now, condition)
 
@@ -244,7 +240,6 @@ class JobStore:
         if halves:
             sets += ", fresh = :fresh"
             values[":fresh"] = True
-            gone += ", cache_age"
         earlier = job.as_superseded()
         if earlier:
             sets += ", superseded = list_append(if_not_exists(superseded, :none), :earlier)"

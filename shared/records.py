@@ -234,6 +234,8 @@ class PartialResult(Record):
     timings_ms: dict[str, float] = Field(default_factory=dict)
     attempt: int = Field(default=1, ge=1)
     shadow: ShadowHalf | None = None
+    analysed_at: datetime | None = None
+    """When, where it is the result of an earlier analysis of the same content."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,6 @@ class Job(Record):
     superseded: tuple[Superseded, ...] = ()
     report_key: str | None = None
     cache_hit: bool = False
-    cache_age_s: Seconds | None = None
     fresh: bool = False
     event: str | None = None
     begun: tuple[Modality, ...] = ()

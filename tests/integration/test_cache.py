@@ -111,10 +111,10 @@ def test_the_same_content_is_analysed_once_and_says_so(settings):
 
     assert detector.asked == 1
     assert counted("hit") == hits + 1
-    assert (first.cache_hit, first.cache_age_s) == (False, None)
+    assert (first.cache_hit, first.video.analysed_at) == (False, None)
     assert second.cache_hit
-    assert 0 <= second.cache_age_s < 60
-    same = {"evidence", "timings_ms"}
+    assert first.created_at <= second.video.analysed_at <= second.created_at
+    same = {"evidence", "timings_ms", "analysed_at"}
     assert second.video.model_dump(exclude=same) == first.video.model_dump(exclude=same)
     assert set(second.video.timings_ms) == {"fetch"}, "it did not take the time of the first"
     assert (second.sha256, second.media) == (first.sha256, first.media)
@@ -144,9 +144,12 @@ def test_the_report_says_that_it_comes_from_an_earlier_analysis(settings):
 
     document = report.render_json(job)
     assert document["cache_hit"] is True
-    assert document["cache_age_s"] == job.cache_age_s
+    assert document["audio"]["analysed_at"] == f"{job.audio.analysed_at:%Y-%m-%dT%H:%M:%S.%fZ}"
     for language, words in (("en", "same recording"), ("ko", "같은 영상")):
-        assert words in report.render_html(job, language, {})
+        page = report.render_html(job, language, {})
+        assert words in page
+        for half in (job.audio, job.video):
+            assert f"({half.analysed_at:%Y-%m-%d %H:%M:%S} UTC)" in page
 
 
 def test_other_content_other_models_and_other_sampling_are_analysed(settings, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,7 +92,6 @@ class Report(Record):
     models: tuple[ReportedModel, ...]
     text: dict[Language, Wording]
     cache_hit: bool
-    cache_age_s: float | None
     signature: signing.Signature | None = None
 
 
@@ -123,7 +122,6 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
         models=_models(job, registry or Registry()),
         text={language: _wording(verdict, language) for language in LANGUAGES},
         cache_hit=job.cache_hit,
-        cache_age_s=job.cache_age_s,
     )
     return report.model_dump(mode="json", exclude={signing.FIELD})
 
@@ -206,7 +204,7 @@ def render_html(
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
         "pictures": pictures.shown(job, evidence),
         "pictures_in_all": len(pictures.evidence_of(job)),
-        "analysed_at": _analysed_at(job, verdict),
+        "analysed_before": _analysed_before(job, language),
         "earlier": [(row, HEADLINES[row.label][language]) for row in reversed(job.superseded)],
         "coverage": _coverage(job, language),
         "report_sha256": hashlib.sha256(document).hexdigest(),
@@ -239,11 +237,15 @@ def _verdict(job: Job) -> Verdict:
     return job.verdict
 
 
-def _analysed_at(job: Job, verdict: Verdict) -> datetime | None:
-    """Return when the same content was analysed, where that result was used; else None."""
-    if job.cache_age_s is None:
-        return None
-    return verdict.decided_at - timedelta(seconds=job.cache_age_s)
+def _analysed_before(job: Job, language: Language) -> str | None:
+    """Tell which results are of an earlier analysis of the same content, and of when."""
+    words = page_words.words(language)
+    told = [
+        f"{title} ({half.analysed_at:%Y-%m-%d %H:%M:%S} UTC)"
+        for title, half in ((words["voice"], job.audio), (words["picture"], job.video))
+        if half and half.analysed_at
+    ]
+    return words["cached_why"].format(halves=", ".join(told)) if told else None
 
 
 def _duration_s(job: Job) -> float | None:

@@ -39,7 +39,7 @@ const WORDS = {
   not_yet: ["The upload has not been taken in yet; this page shows the job as soon as it is.", "아직 접수되지 않았습니다. 접수되면 여기에 바로 표시됩니다."],
   finished: ["The analysis is finished.", "분석이 끝났습니다."], progress: ["Progress", "진행 상황"],
   step_received: ["received", "접수"], step_audio: ["voice", "목소리"], step_video: ["picture", "화면"], step_verdict: ["verdict", "판정"],
-  next_step: ["What to do:", "이렇게 하세요:"], cache_hit: ["The same file was examined before; this is that result.", "전에 분석한 파일과 같아 그때의 결과를 보여 드립니다."],
+  next_step: ["What to do:", "이렇게 하세요:"], cache_hit: ["The same file was examined before; results from then were used here.", "전에 분석한 파일과 같아 그때의 결과를 사용했습니다."],
   limits: ["What this can and cannot tell you", "이 결과의 한계"], limits_short: ["This is an estimate. It can be wrong in both directions.", "추정한 결과이며 양쪽으로 모두 틀릴 수 있습니다."],
   between: ["between {n} and {m}", "{n}에서 {m} 사이"],
   prior_label: ["Manipulated among such recordings, before looking:", "분석하기 전, 이런 영상 가운데 조작된 비율:"],
