@@ -38,7 +38,7 @@ HEARTBEATS: Final = Counter(
 RECEIVE_ERRORS: Final = Counter("guardian_receive_errors_total", "Failed SQS receives.", ["queue"])
 LAST_RECEIVE: Final = Gauge(
     "guardian_last_receive_timestamp_seconds",
-    "When a receive last succeeded, or was left out because the queue is paused.",
+    "When a receive or a renewed visibility last succeeded, or the queue was found paused.",
     ["queue"],
     multiprocess_mode="mostrecent",
 )

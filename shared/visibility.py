@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared import aws
 from shared.errors import GuardianError, ReceiptLost
 from shared.settings import Settings
-from shared.telemetry import HEARTBEATS
+from shared.telemetry import HEARTBEATS, LAST_RECEIVE
 
 #: SQS keeps a message invisible for at most this long after a receive.
 MAX_INVISIBLE_S = 12 * 3600
@@ -51,6 +51,11 @@ class Receipt:
     handle: str
     attempt: int
     job_id: str | None = None
+
+    @property
+    def queue(self) -> str:
+        """The queue's name, which ends its URL."""
+        return self.queue_url.rpartition("/")[2]
 
     @classmethod
     def of_message(cls, properties: dict[str, Any]) -> Receipt | None:
@@ -134,6 +139,7 @@ class Keeper:
             self._missed(error)
         else:
             HEARTBEATS.labels("extended").inc()
+            LAST_RECEIVE.labels(receipt.queue).set_to_current_time()
 
     def _let_go(self, receipt: Receipt, outcome: str, cause: str) -> None:
         """Another worker may get the message now; conditional writes make that harmless."""

@@ -11,6 +11,7 @@ from shared.errors import ServiceUnavailable
 from shared.jobs import JobStore
 from shared.queues import queue_url, send_decision
 from shared.records import Upload
+from shared.telemetry import LAST_RECEIVE
 from shared.visibility import Keeper, Receipt
 from workers import fleet
 
@@ -61,8 +62,11 @@ def test_a_message_in_hand_stays_invisible_and_then_comes_back(sqs, url, keeper,
     sqs.send_message(QueueUrl=url, MessageBody="x")
     (receipt,) = receive()
     keeper.keep(receipt)
+    began = time.time()
     time.sleep(1.5 * TIMEOUT_S)
     assert receive() == []
+    heard_at = LAST_RECEIVE.labels(url.rpartition("/")[2])._value.get()
+    assert heard_at > began, "a worker on a long job has not fallen silent"
 
     assert keeper.release(receipt.handle) == receipt
     assert keeper.release(receipt.handle) is None
