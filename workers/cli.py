@@ -19,7 +19,7 @@ from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
 from workers import commands, terminal
 from workers.evaluate_command import evaluate_command
-from workers.options import Moment, NewFile, json_option
+from workers.options import Moment, NewFile, json_option, write
 from workers.plan_command import plan_command
 
 _err = Console(stderr=True, highlight=False)
@@ -100,7 +100,7 @@ def analyze(
     key = signing.key_file(get_settings().signing_key_file)
     job, analyses = analyze_file(get_settings(), file)
     if json_path:
-        json_path.write_bytes(report.encode(report.render_json(job), key))
+        write(json_path, report.encode(report.render_json(job), key))
     if html:
         evidence = {
             item.ref.name: item.content
@@ -108,7 +108,7 @@ def analyze(
             for item in analysis.evidence
         }
         page = report.render_html(job, language, evidence, key=key)
-        html.write_text(page, encoding="utf-8")
+        write(html, page)
     if as_json:
         parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
         emit({"file": str(file), "sha256": job.sha256, **parts})

@@ -18,7 +18,7 @@ from rich.live import Live
 from shared.records import Modality
 from shared.settings import QUEUES, Settings, get_settings
 from workers import terminal
-from workers.options import NewFile, json_option
+from workers.options import NewFile, json_option, write
 
 _WATCH_S = 2.0
 
@@ -183,7 +183,7 @@ def jobs_show(job_id: str, as_json: bool, html: Path | None, language: Any) -> N
     settings = _settings()
     job = JobStore(settings).get(job_id)
     if html:
-        html.write_text(stored_page.render(settings, job_id, language), encoding="utf-8")
+        write(html, stored_page.render(settings, job_id, language))
     if as_json:
         _emit(job.model_dump(mode="json"))
     else:
@@ -222,7 +222,7 @@ def jobs_erase(job_id: str, yes: bool, receipt: Path | None, as_json: bool) -> N
     who = f"cli:{getpass.getuser()}"
     document = erasure.erase(settings, job_id, who, datetime.now(UTC))
     if receipt:
-        receipt.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        write(receipt, json.dumps(document, ensure_ascii=False))
     if as_json:
         _emit(document)
     else:

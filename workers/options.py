@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from shared.errors import SetupError
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -27,6 +29,18 @@ class NewFile(click.Path):
         if new and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             self.fail(f"{path.parent} is no directory that can be written to.", param, ctx)
         return path
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a `NewFile`, text in UTF-8.
+
+    Raises:
+        SetupError: It could not be written after all: the disk is full, a device takes nothing.
+    """
+    try:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise SetupError(f"{path} could not be written: {error.strerror}.") from error
 
 
 class Moment(click.ParamType[datetime]):

@@ -11,7 +11,7 @@ import click
 
 from shared.records import MODALITIES, Modality
 from workers import terminal
-from workers.options import Finite, NewFile, json_option
+from workers.options import Finite, NewFile, json_option, write
 
 if TYPE_CHECKING:
     from workers.plan_search import Rate
@@ -103,9 +103,9 @@ def plan_command(
     document = plan.document()
     values = "# Made by guardian plan.\n" + yaml.safe_dump(plan.values(), sort_keys=False)
     if values_path:
-        values_path.write_text(values, encoding="utf-8")
+        write(values_path, values)
     if plot:
-        plot.write_text(svg(document), encoding="utf-8")
+        write(plot, svg(document))
     click.echo(terminal.document(document) if as_json else _text(document, values))
 
 

@@ -320,6 +320,14 @@ def test_unknown_codes_read_as_words():
     assert phrases.of_code("brand_new_thing", "ko") == "brand new thing"
 
 
+def test_the_axis_of_a_short_recording_tells_no_time_twice():
+    ticks = charts.timeline(CASES["manipulated"].verdict, 24).ticks
+    short = charts._ticks(2.5)
+
+    assert len(set(ticks)) == len(ticks)
+    assert short == ("0:00.0", "0:00.6", "0:01.2", "0:01.9", "0:02.5")
+
+
 def test_a_timeline_lies_inside_its_drawing():
     chart = charts.timeline(CASES["manipulated"].verdict, 24)
 

@@ -17,6 +17,8 @@ TICKS = 5
 MAX_BARS = 250
 #: Probabilities from which a bar is drawn darker, and darkest.
 TONES = (0.5, 0.75)
+#: Below this length the axis tells tenths of a second.
+_SHORT_S = 10.0
 #: Narrowest bar that is still seen, in the units of WIDTH.
 MIN_WIDTH = 2.0
 
@@ -93,7 +95,10 @@ def _length_s(verdict: Verdict, duration_s: float | None) -> float:
 
 
 def _ticks(length_s: float) -> tuple[str, ...]:
-    return tuple(clock(length_s * step / (TICKS - 1)) for step in range(TICKS))
+    times_s = [length_s * step / (TICKS - 1) for step in range(TICKS)]
+    if length_s < _SHORT_S:  # whole seconds would be told twice
+        return tuple(f"0:{time_s:04.1f}" for time_s in times_s)
+    return tuple(map(clock, times_s))
 
 
 def timeline(verdict: Verdict, duration_s: float | None) -> Chart | None:

@@ -120,7 +120,7 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
         audio=job.audio,
         video=job.video,
         models=_models(job, registry or Registry()),
-        text={language: _wording(verdict, language) for language in LANGUAGES},
+        text={language: _wording(job, verdict, language) for language in LANGUAGES},
         cache_hit=job.cache_hit,
     )
     return report.model_dump(mode="json", exclude={signing.FIELD})
@@ -252,13 +252,14 @@ def _duration_s(job: Job) -> float | None:
     return job.media.duration_s if job.media else None
 
 
-def _wording(verdict: Verdict, language: Language) -> Wording:
+def _wording(job: Job, verdict: Verdict, language: Language) -> Wording:
     words = page_words.words(language)
+    seen = job.video is not None and bool(job.video.coverage.frames_sampled)
     return Wording(
         headline=HEADLINES[verdict.label][language],
         next_step=NEXT_STEPS[verdict.label][language],
         reasons=tuple(reasons.text(reason, language) for reason in verdict.reasons),
-        not_examined=tuple(words[name] for name in _OMITTED),
+        not_examined=tuple(words[name] for name in _OMITTED if seen or name != "omitted_between"),
         limits=tuple(words[name] for name in _LIMITS),
     )
 
