@@ -57,6 +57,13 @@ class ModelEntry:
         return ModelRef(name=self.name, version=self.version, sha256=self.sha256)
 
 
+def may_use_gpu(device: Device) -> bool:
+    """Return whether sessions try the GPU first: it was not ruled out, and this build has CUDA."""
+    import onnxruntime as ort  # noqa: PLC0415  # importing this module must stay cheap
+
+    return device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
+
+
 def numbers(kind: type[Numbers], params: dict[str, Any], what: str) -> Numbers:
     """Fill a dataclass of floats from a model's parameters.
 
@@ -180,7 +187,7 @@ class Registry:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = ["CPUExecutionProvider"]
-        if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+        if may_use_gpu(self._device):
             providers.insert(0, "CUDAExecutionProvider")
         session = ort.InferenceSession(content, sess_options=options, providers=providers)
         if self._device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":

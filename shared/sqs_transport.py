@@ -32,12 +32,16 @@ _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
 #: Rest between two looks at a paused queue's flag.
 _PAUSED_S = 1.0
+#: Rest between two looks at the gates.
+_CLOSED_S = 0.1
 _log = structlog.get_logger()
 
 #: When a receive last succeeded, by queue name, on the monotonic clock; read by readiness.
 last_receive: dict[str, float] = {}
 
 
+#: What must all be true before this process receives.
+gates: list[Callable[[], bool]] = []
 #: Who wants to know of a message that could be kept no longer: called with its job and the cause.
 loss_listeners: list[Callable[[str, ReceiptLost], None]] = []
 
@@ -122,6 +126,9 @@ class Channel(SQS.Channel):
         return True
 
     def _receive_message(self, queue: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if not all(gate() for gate in gates):
+            time.sleep(_CLOSED_S)
+            return {}
         if flags.paused(get_settings(), queue):
             self._is_well(queue)  # and told to wait
             time.sleep(_PAUSED_S)

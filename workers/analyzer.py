@@ -22,8 +22,8 @@ from shared.halves import Analyze, decode_limits, examine
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 from shared.telemetry import REQUESTS, SELF_TEST
+from workers import known_answers
 from workers.audio import pipeline as audio
-from workers.samples import SAMPLES
 from workers.video import pipeline as video
 
 #: Requests that are analysed at once; what they want scored shares runs of the network.
@@ -76,13 +76,9 @@ class Engine:
 
     def self_test(self) -> None:
         """Score two known clips; ready only if each comes out on its side."""
-        scores = [self._run(path, None)[0].result for path in SAMPLES]
-        genuine, manipulated = (half.llr for half in scores)
-        self.test = {"bona_fide_llr": genuine, "manipulated_llr": manipulated}
-        self.ready = genuine is not None and manipulated is not None and genuine < 0.0 < manipulated
-        SELF_TEST.labels(self.modality).set(self.ready)
-        log = _log.info if self.ready else _log.error
-        log("self_test", modality=self.modality, passed=self.ready, **self.test)
+        self.ready, self.test = known_answers.ask(
+            self.modality, lambda path: self._run(path, None)[0].result
+        )
 
     async def begin(self) -> None:
         """Run the known-answer test where the model runs; one that breaks off is one not passed."""

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import structlog
 from celery.worker import state
 
-from shared import aws, objects, presence, queues, sandbox, sqs_transport
-from shared.errors import ReceiptLost
+from shared import aws, loading, objects, presence, queues, sandbox, sqs_transport
+from shared.errors import ReceiptLost, SetupError
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import Role
@@ -29,7 +29,7 @@ def run(settings: Settings, role: Role) -> int:
     """Consume the role's queue until SIGTERM, and return the exit status.
 
     Raises:
-        SetupError: A model is missing or corrupt, or a queue does not exist.
+        SetupError: A model is missing, corrupt or not to be loaded, or a queue does not exist.
     """
     registry = Registry(settings.models_dir)
     for name in _models(registry, role):
@@ -61,6 +61,7 @@ def run(settings: Settings, role: Role) -> int:
         namespaces=" ".join(confined.namespaces),
     )
     stop = threading.Event()
+    sqs_transport.gates.append(loading.done)
     presence.announce(settings, role, _doing, stop, _models(registry, role))
     sqs_transport.loss_listeners.append(
         lambda job_id, error: _note(JobStore(settings), job_id, error)
@@ -79,6 +80,8 @@ def run(settings: Settings, role: Role) -> int:
         stop.set()
         sqs_transport.delete_done(settings)
         server.shutdown()
+    if cause := loading.failure():
+        raise SetupError(f"The models could not be loaded: {cause}")
     return int(worker.exitcode or 0)
 
 
@@ -100,7 +103,9 @@ def _doing() -> list[str]:
 
 
 def _is_ready(settings: Settings, queue: str) -> bool:
-    """Busy, or heard from the queue lately."""
+    """With its models loaded, and busy, or heard from the queue lately."""
+    if not loading.done():
+        return False
     if state.active_requests or state.reserved_requests:
         return True
     heard = sqs_transport.last_receive.get(queue)

@@ -9,11 +9,14 @@ import threading
 import structlog
 from celery.signals import task_received
 
+from shared import loading
 from shared.settings import Settings
 
 #: Empty long polls after which a worker that has had no job yet ends: SQS's counts, which started
 #: it, are approximate.
 _EMPTY_POLLS = 3
+#: Rest between two looks at whether the models are loaded.
+_LOOK_S = 0.5
 _log = structlog.get_logger()
 
 
@@ -37,6 +40,8 @@ def watch(settings: Settings, stop: threading.Event) -> None:
             _end(received)
 
     def wait_for_the_first() -> None:
+        while not loading.done() and not stop.wait(_LOOK_S):
+            pass  # nothing is received before
         if not first.wait(_EMPTY_POLLS * (settings.receive_wait_s + 1)) and not stop.is_set():
             _end(0)
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from shared import depths
+from shared.models import may_use_gpu
 from shared.settings import Settings
 from workers import local
 
@@ -28,7 +29,7 @@ def system(tmp_path_factory):
         yield running
 
 
-def run(system, *arguments):
+def run(system, *arguments, **settings):
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": system.endpoint_url,
@@ -36,6 +37,7 @@ def run(system, *arguments):
         "GUARDIAN_RECEIVE_WAIT_S": "1",
         "GUARDIAN_METRICS_PORT": "0",
         "GUARDIAN_WORK_DIR": str(system.settings.work_dir),
+        **settings,
     }
     command = [sys.executable, *arguments]
     return subprocess.run(
@@ -43,8 +45,8 @@ def run(system, *arguments):
     )
 
 
-def run_worker(system):
-    return run(system, "-m", "workers.cli", "worker", "aggregator")
+def run_worker(system, role="aggregator", **settings):
+    return run(system, "-m", "workers.cli", "worker", role, **settings)
 
 
 def waiting(system):
@@ -69,3 +71,17 @@ def test_it_ends_after_its_job_and_leaves_the_next(system):
     assert done.returncode == 0, done.stderr
     assert '"jobs": 1' in done.stderr
     assert waiting(system) >= 1
+
+
+@pytest.mark.skipif(may_use_gpu("cuda"), reason="needs a machine whose GPU cannot be used")
+def test_a_worker_whose_models_cannot_be_loaded_ends_and_takes_nothing(system):
+    send = "from shared import queues, settings; "
+    send += "queues.send_analysis(settings.get_settings(), 'audio', 'one')"
+    assert run(system, "-c", send).returncode == 0
+
+    done = run_worker(system, "audio", GUARDIAN_DEVICE="cuda", GUARDIAN_EXIT_AFTER_JOBS="0")
+
+    assert done.returncode == 1
+    assert "CUDA was asked for" in done.stderr
+    row = next(row for row in depths.measure(system.settings) if row.name.endswith("-audio"))
+    assert (row.visible, row.in_flight, row.delayed) == (1, 0, 0)

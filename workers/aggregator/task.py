@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from celery.signals import worker_process_init
 
+from shared import loading
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import DECIDE_TASK, app, check_schema
@@ -27,7 +28,7 @@ def _model() -> fusion.FusionModel:
 @worker_process_init.connect
 def _load(**_: object) -> None:
     """Load once in the pool child, before it takes a task."""
-    _model()
+    loading.load(_model)
 
 
 @app.task(name=DECIDE_TASK, bind=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from shared import shadow
+from shared import loading, shadow
 from shared.batching import CountedRegistry, timed_load
-from shared.halves import Analyze, decode_limits, run_half
+from shared.halves import decode_limits, run_half
 from shared.queues import VIDEO_TASK, app, check_schema
 from shared.records import Analysis, Media
 from shared.settings import get_settings
 from shared.visibility import Receipt
+from workers import known_answers
 from workers.video import pipeline
 
 
@@ -36,33 +37,44 @@ def _shadow() -> pipeline.VideoDetector | None:
 @worker_process_init.connect
 def _load(**_: object) -> None:
     """Load once in the pool child, before it takes a task."""
+    loading.load(_prepare)
+
+
+def _prepare() -> None:
     _detector()
     _shadow()
+    known_answers.require(get_settings(), "video", _score)
+
+
+def _score(path: Path, media: Media) -> Analysis:
+    return _examine(path, media, _detector(), sync=True)
+
+
+def _score_beside(path: Path, media: Media) -> Analysis:
+    detector = _shadow()
+    assert detector
+    return _examine(path, media, detector, sync=False)  # the deciding models follow the mouth
+
+
+def _examine(path: Path, media: Media, detector: pipeline.VideoDetector, *, sync: bool) -> Analysis:
+    settings = get_settings()
+    return pipeline.analyze(
+        path,
+        media,
+        detector,
+        sample_every=settings.sample_rate,
+        max_frames=settings.max_frames,
+        sequence_s=settings.sequence_s,
+        limits=decode_limits(settings),
+        clock=time.perf_counter,
+        sync=sync,
+    )
 
 
 @app.task(name=VIDEO_TASK, bind=True)
 def analyze(self: Any, job_id: str, schema_version: int) -> None:
     """Score the faces and the sequence of frames of one upload."""
     check_schema(schema_version)
-    settings = get_settings()
-
-    def with_models(detector: pipeline.VideoDetector, *, sync: bool) -> Analyze:
-        def score(path: Path, media: Media) -> Analysis:
-            return pipeline.analyze(
-                path,
-                media,
-                detector,
-                sample_every=settings.sample_rate,
-                max_frames=settings.max_frames,
-                sequence_s=settings.sequence_s,
-                limits=decode_limits(settings),
-                clock=time.perf_counter,
-                sync=sync,
-            )
-
-        return score
-
-    score = with_models(_detector(), sync=True)
-    second = _shadow()  # the mouth is followed by the models that decide
-    both = shadow.beside("video", score, with_models(second, sync=False) if second else None)
-    run_half(settings, "video", job_id, both, Receipt.of_message(self.request.properties))
+    score = shadow.beside("video", _score, _score_beside if _shadow() else None)
+    receipt = Receipt.of_message(self.request.properties)
+    run_half(get_settings(), "video", job_id, score, receipt)

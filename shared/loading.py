@@ -1,0 +1,50 @@
+"""What the pool child of a worker says of its models: loaded, or not to be loaded.
+
+A worker takes no message before its models are loaded, and ends where they cannot be: without a
+GPU that works, say, every receive would fail, and five of them make a dead letter. Parent and
+child share nothing but their private temporary directory (`workers.pool_metrics`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+_log = structlog.get_logger()
+
+
+def load(work: Callable[[], object]) -> None:
+    """Load in the child before it takes a task, and say how that went; a failure ends the worker.
+
+    Celery logs what is raised where this is called, and would go on.
+    """
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  # whatever it is, the worker is of no use
+        _log.exception("models_not_loaded")
+        _note("failed").write_text(f"{error}" or type(error).__name__, encoding="utf-8")
+        os.kill(os.getppid(), signal.SIGTERM)
+        return
+    _note("loaded").touch()
+
+
+def done() -> bool:
+    """Return whether a child of this worker has loaded its models."""
+    return _note("loaded").exists() and failure() is None
+
+
+def failure() -> str | None:
+    """Return why a child of this worker could not load its models, if one could not."""
+    try:
+        return _note("failed").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _note(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"models.{name}"
