@@ -50,15 +50,25 @@ _CONFIG: dict[str, Any] = {
     "max_pool_connections": 32,
     "s3": {"addressing_style": "path"},
 }
+#: For AWS's own S3: addresses signed by signature version 4, for the bucket's host in its region.
+#: Left alone, botocore signs for hosts that redirect, in old regions by version 2, which S3
+#: refuses for objects under a KMS key.
+_AWS_S3: dict[str, Any] = {
+    "signature_version": "s3v4",
+    "s3": {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
+}
+
+
+def _config(service: str, endpoint_url: str | None) -> dict[str, Any]:
+    return _CONFIG if endpoint_url or service != "s3" else _CONFIG | _AWS_S3
 
 
 @lru_cache(maxsize=32)
 def _client(service: str, region: str, endpoint_url: str | None) -> Any:
-    config = _CONFIG if endpoint_url else {**_CONFIG, "s3": {"addressing_style": "auto"}}
     return boto3.session.Session(region_name=region).client(
         service,  # type: ignore[call-overload]  # the stubs want a literal
         endpoint_url=endpoint_url,
-        config=Config(**config),
+        config=Config(**_config(service, endpoint_url)),
     )
 
 
@@ -67,18 +77,25 @@ def client(settings: Settings, service: str) -> Any:
     return _client(service, settings.region, settings.endpoint_url)
 
 
+def bucket_origin(settings: Settings, bucket: str) -> str:
+    """Return scheme and host of the addresses that are signed for a bucket's objects."""
+    if settings.endpoint_url:
+        return settings.endpoint_url
+    scheme, _, host = str(client(settings, "s3").meta.endpoint_url).partition("://")
+    return f"{scheme}://{bucket}.{host}"
+
+
 def async_client(settings: Settings, service: str) -> AbstractAsyncContextManager[Any]:
     """Return an asynchronous context manager around a new aiobotocore client."""
     # imported here: it is large, and commands and analyzers do without it
     from aiobotocore.config import AioConfig  # noqa: PLC0415
     from aiobotocore.session import get_session  # noqa: PLC0415
 
-    config = _CONFIG if settings.endpoint_url else {**_CONFIG, "s3": {"addressing_style": "auto"}}
     manager: AbstractAsyncContextManager[Any] = get_session().create_client(
         service,
         region_name=settings.region,
         endpoint_url=settings.endpoint_url,
-        config=AioConfig(**config),
+        config=AioConfig(**_config(service, settings.endpoint_url)),
     )
     return manager
 

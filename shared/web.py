@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from shared import aws
 from shared.errors import GuardianError, SettingsInvalid
 from shared.guards import (
     MAX_CONNECTIONS,
@@ -87,9 +88,7 @@ def new_app(
 
 def _connect(settings: Settings) -> str:
     """Hosts that a page may talk to: itself, and S3 for presigned uploads."""
-    if settings.endpoint_url:
-        return f"'self' {settings.endpoint_url}"
-    return f"'self' https://{settings.uploads_bucket}.s3.{settings.region}.amazonaws.com"
+    return f"'self' {aws.bucket_origin(settings, settings.uploads_bucket)}"
 
 
 async def _on_error(_: Request, error: Exception) -> Response:

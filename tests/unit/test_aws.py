@@ -1,0 +1,24 @@
+"""Addresses of AWS itself; nothing is sent."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from shared import aws, web
+from shared.settings import Settings
+
+
+@pytest.mark.parametrize("region", ["ap-northeast-2", "us-east-1", "eu-west-1", "cn-north-1"])
+def test_a_page_may_talk_to_the_host_that_uploads_are_signed_for(region, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    settings = Settings(region=region, prefix="acme-guardian", endpoint_url=None)
+    part = {"Bucket": settings.uploads_bucket, "Key": "uploads/x", "UploadId": "u", "PartNumber": 1}
+
+    signed = aws.client(settings, "s3").generate_presigned_url("upload_part", Params=part)
+
+    parts = urlsplit(signed)
+    assert web._connect(settings) == f"'self' {parts.scheme}://{parts.netloc}"
+    assert region in parts.netloc
+    assert parse_qs(parts.query)["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
