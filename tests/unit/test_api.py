@@ -289,7 +289,7 @@ def test_an_open_address_needs_a_token(token):
 
 
 def test_a_model_that_misses_its_known_answers_is_not_ready(settings, monkeypatch):
-    monkeypatch.setattr("workers.analyzer.SAMPLES", SAMPLES[::-1])
+    monkeypatch.setattr("workers.known_answers.SAMPLES", SAMPLES[::-1])
     engine = Engine(settings, "audio")
     engine.self_test()
     engine.close()
@@ -300,7 +300,7 @@ def test_a_model_that_misses_its_known_answers_is_not_ready(settings, monkeypatc
 async def test_a_self_test_that_breaks_off_leaves_the_analyzer_up_and_not_ready(
     settings, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("workers.analyzer.SAMPLES", (tmp_path / "gone.mp4",))
+    monkeypatch.setattr("workers.known_answers.SAMPLES", (tmp_path / "gone.mp4",))
     engine = Engine(settings, "audio")
     await engine.begin()
     engine.close()
