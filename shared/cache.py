@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Protocol
@@ -55,7 +55,8 @@ def look_up(settings: Settings, modality: Modality, sha256: str) -> Entry | None
         _log.warning("cache_not_read", error=str(error))
         return None
     entry = _read(found)
-    usable = entry is not None and entry.made_by == made_by(settings)
+    oldest = datetime.now(UTC) - timedelta(days=settings.cache_days)
+    usable = entry is not None and entry.made_by == made_by(settings) and entry.made_at >= oldest
     CACHE_LOOKUPS.labels(modality, "hit" if usable else "miss").inc()
     return entry if usable else None
 

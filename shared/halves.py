@@ -20,6 +20,7 @@ from shared.errors import (
     Permanent,
     Retryable,
     SetupError,
+    UnknownJob,
 )
 from shared.jobs import JobStore
 from shared.media import DecodeLimits, probe
@@ -65,6 +66,9 @@ def run_half(
     try:
         with tracing.span(job_id, modality, attempt=attempt):
             _do_half(settings, store, modality, job_id, analyze, attempt)
+    except UnknownJob:  # erased with all that belongs to it; there is nothing left to do
+        TASKS.labels(modality, "erased").inc()
+        _log.info("job_gone")
     except Exception as error:
         TASKS.labels(modality, "error").inc()
         _log.exception("half_failed")
@@ -125,11 +129,11 @@ def _analyze_upload(
     result = done.result.model_copy(
         update={"attempt": attempt, "timings_ms": done.timings_ms | done.result.timings_ms}
     )
-    _observe(result)
     now = datetime.now(UTC)
     written = store.save_partial(
         begun.job.job_id, result, now, media=done.media, sha256=done.sha256
     )
+    _observe(result)
     if done.sha256 and result.analysed_at is None:
         cache.keep(settings, done.sha256, result, done.media, now)
     return written

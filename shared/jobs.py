@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from shared import listing, rows
-from shared.errors import GuardianError, UnknownJob
+from shared.errors import GuardianError, NotAdmitted, UnknownJob
 from shared.records import (
     Job,
     JobError,
@@ -68,13 +68,20 @@ class JobStore:
     def create(self, upload: Upload, now: datetime, event: str | None = None) -> Written:
         """Create the job of an upload unless it exists.
 
+        One that was given up at the door, because it was never taken in, is begun after all.
+
         Args:
             upload: The object.
             now: The time of the write.
             event: Id of the message that told of it: whoever has that one sends the tasks.
         """
         item = self._new(upload, now, JobStatus.QUEUED)
-        return self._table.put(item | ({"event": event} if event else {}))
+        item |= {"event": event} if event else {}
+        written = self._table.put(item)
+        error = None if written.applied else written.job.error
+        if error and error.code == NotAdmitted.code:
+            written = self._table.put(item, over=written.job)
+        return written
 
     def reject(self, upload: Upload, error: GuardianError, now: datetime) -> Written:
         """Create the job of an upload as rejected, with its reason code, unless it exists."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from shared import aws, repeat
 from shared.errors import UnknownJob, UnknownLetter
 from shared.jobs import JobStore
@@ -25,6 +27,7 @@ _EMPTY_LOOKS = 2
 _LOOK_S = 30
 #: Most letters that one look reads.
 MAX_LETTERS = 200
+_log = structlog.get_logger()
 
 
 class Letter(Record):
@@ -206,6 +209,9 @@ def _with_cause(settings: Settings, letter: Letter) -> Letter:
         job = JobStore(settings).get(letter.job_id)
     except UnknownJob:
         return letter.model_copy(update={"code": "job_gone", "cause": "the job was erased"})
+    except ValueError as error:  # a row of another release
+        _log.warning("job_unreadable", job_id=letter.job_id, error=str(error)[:200])
+        return letter
     half = {AUDIO_TASK: job.audio, VIDEO_TASK: job.video}.get(letter.task or "")
     if half is not None and half.outcome is Outcome.FAILED and half.reason:
         return letter.model_copy(update={"code": half.reason, "cause": half.message or half.reason})

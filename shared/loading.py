@@ -23,14 +23,15 @@ def load(work: Callable[[], object]) -> None:
 
     Celery logs what is raised where this is called, and would go on.
     """
+    worker = os.getppid()
     try:
         work()
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker is of no use
         _log.exception("models_not_loaded")
-        _note("failed").write_text(f"{error}" or type(error).__name__, encoding="utf-8")
-        os.kill(os.getppid(), signal.SIGTERM)
+        _note("failed", worker).write_text(f"{error}" or type(error).__name__, encoding="utf-8")
+        os.kill(worker, signal.SIGTERM)
         return
-    _note("loaded").touch()
+    _note("loaded", worker).touch()
 
 
 def done() -> bool:
@@ -46,5 +47,5 @@ def failure() -> str | None:
         return None
 
 
-def _note(name: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"models.{name}"
+def _note(name: str, worker: int | None = None) -> Path:
+    return Path(tempfile.gettempdir()) / f"models-of-{worker or os.getpid()}.{name}"

@@ -56,16 +56,23 @@ def _tell(job_id: str, error: ReceiptLost) -> None:
         listener(job_id, error)
 
 
-def _job_id(payload: dict[str, Any]) -> str | None:
-    """Read the job of a task message; one of another kind has none."""
-    try:
-        body = payload["body"]
-        if payload["properties"].get("body_encoding") == "base64":
-            body = base64.b64decode(body)
-        found = json.loads(body)[1].get("job_id")
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return None
-    return None if found is None else str(found)
+def _arguments(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return what a task is called with.
+
+    Raises:
+        ValueError, KeyError, TypeError, IndexError, AttributeError: It is no task message; Celery
+            would end the worker on one without a name or an id, and delete one without a body.
+    """
+    headers, encoding = payload["headers"], payload["properties"].get("body_encoding")
+    if not (isinstance(headers["task"], str) and isinstance(headers["id"], str)):
+        raise TypeError("the task has no name, or no id")
+    body = payload["body"]
+    if encoding == "base64":
+        body = base64.b64decode(body)
+    elif encoding is not None:
+        raise ValueError("the body's encoding is not known")
+    arguments = json.loads(body)[1]
+    return dict(arguments)
 
 
 @lru_cache(maxsize=1)
@@ -160,15 +167,14 @@ class Channel(SQS.Channel):
                 (payload,) = super()._messages_to_python(  # type: ignore[misc]  # not in the stubs
                     [message], queue
                 )
-                if not isinstance(payload.get("body"), str | bytes | dict | list):
-                    raise TypeError("the message has no body")  # noqa: TRY301  # one handler
-            except (TypeError, ValueError, KeyError, AttributeError) as error:
+                job_id = _arguments(payload).get("job_id")
+            except (TypeError, ValueError, LookupError, AttributeError) as error:
                 RECEIVE_ERRORS.labels(queue).inc()
                 _log.error("message_unreadable", queue=queue, error=str(error))
             else:
                 receipt = Receipt.of_message(payload["properties"])
                 if receipt:
-                    receipt = replace(receipt, job_id=_job_id(payload))
+                    receipt = replace(receipt, job_id=None if job_id is None else str(job_id))
                     _keeper(get_settings()).keep(receipt)
                 payloads.append(payload)
         return payloads

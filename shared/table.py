@@ -45,13 +45,19 @@ class Table:
         self._name = settings.table
         self._dynamodb = aws.client(settings, "dynamodb")
 
-    def put(self, item: dict[str, Any]) -> Written:
-        """Write a new row, keyed by its `pk`, unless there is one."""
+    def put(self, item: dict[str, Any], *, over: Job | None = None) -> Written:
+        """Write a new row, keyed by its `pk`, unless there is one other than that of `over`."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if over:
+            condition = {
+                "ConditionExpression": "updated = :seen",
+                "ExpressionAttributeValues": rows.encode({":seen": rows.iso(over.updated_at)}),
+            }
         try:
             self._call(
                 "put_item",
                 Item=rows.encode(item),
-                ConditionExpression="attribute_not_exists(pk)",
+                **condition,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except _ConditionFailed as failed:

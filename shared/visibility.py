@@ -32,7 +32,8 @@ _GONE = (
     "InvalidParameterValue",
     "AWS.SimpleQueueService.NonExistentQueue",
 )
-_MAX_BACKOFF_S = 900
+#: A message comes back after 4, 16, 64 and 256 s: an outage of minutes makes no dead letters.
+_BACKOFF_BASE_S, _MAX_BACKOFF_S = 4, 900
 _log = structlog.get_logger()
 
 
@@ -121,7 +122,10 @@ class Keeper:
             with self._lock:
                 held = list(self._in_hand.values())
             for receipt, since in held:
-                self._renew(receipt, since)
+                try:
+                    self._renew(receipt, since)
+                except Exception:  # noqa: BLE001  # one of them must not end the renewing of all
+                    _log.exception("not_renewed", job_id=receipt.job_id)
 
     def _renew(self, receipt: Receipt, since: float) -> None:
         """Renew once; let go of a message whose receipt is gone or as old as SQS allows."""
@@ -167,6 +171,11 @@ def change(sqs: Any, receipt: Receipt, timeout_s: int) -> None:
     )
 
 
+def backoff_s(attempt: int) -> int:
+    """Return after how many seconds a message may come again, received so often by now."""
+    return int(min(_MAX_BACKOFF_S, _BACKOFF_BASE_S ** min(attempt, 5)))
+
+
 def give_back(settings: Settings, receipt: Receipt, delay_s: int | None = None) -> int:
     """Return a message to its queue, and say after how many seconds it can be received again.
 
@@ -176,7 +185,7 @@ def give_back(settings: Settings, receipt: Receipt, delay_s: int | None = None) 
         delay_s: Time to wait; None is exponential backoff.
     """
     if delay_s is None:
-        delay_s = min(_MAX_BACKOFF_S, 1 << min(receipt.attempt, 10))
+        delay_s = backoff_s(receipt.attempt)
     try:
         change(aws.client(settings, "sqs"), receipt, delay_s)
     except (ClientError, BotoCoreError) as error:

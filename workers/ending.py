@@ -29,11 +29,20 @@ class Ending:
         """
         self._settings = settings
         self._asked = 0
+        self._by_itself = False
         self._once = threading.Lock()
         worker_shutting_down.connect(self._on_request, weak=False)
 
+    def finish(self) -> None:
+        """End when the work in hand is done, however long it takes: nobody else asked for it."""
+        self._by_itself = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _on_request(self, **_: object) -> None:
         """Act from a thread: this is called inside a signal handler."""
+        if self._by_itself:
+            self._by_itself = False
+            return
         self._asked += 1
         grace_s = self._settings.grace_s
         if self._asked == 1 and grace_s:

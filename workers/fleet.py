@@ -66,8 +66,7 @@ def run(settings: Settings, role: Role) -> int:
     sqs_transport.loss_listeners.append(
         lambda job_id, error: _note(JobStore(settings), job_id, error)
     )
-    lifespan.watch(settings, stop)
-    ending.Ending(settings)
+    lifespan.watch(settings, stop, ending.Ending(settings).finish)
     if role == "aggregator":
         from workers.aggregator import notices, outbox, sweeper  # noqa: PLC0415  # the others need none
 

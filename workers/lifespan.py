@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
+from collections.abc import Callable
 
 import structlog
 from celery.signals import task_received
@@ -20,35 +19,35 @@ _LOOK_S = 0.5
 _log = structlog.get_logger()
 
 
-def watch(settings: Settings, stop: threading.Event) -> None:
-    """Send SIGTERM to this process when it receives its last job, which it still finishes.
+def watch(settings: Settings, stop: threading.Event, end: Callable[[], None]) -> None:
+    """End this process when it receives its last job, which it still finishes.
 
     Args:
         settings: `exit_after_jobs` is the number of jobs; with 0 the worker never ends by itself.
         stop: Ends the watch.
+        end: Lets the process finish what it has in hand, and end.
     """
     if settings.exit_after_jobs == 0:
         return
     received = 0
     first = threading.Event()
 
+    def end_after(jobs: int) -> None:
+        _log.info("worker_ending", jobs=jobs)
+        end()
+
     def count(**_: object) -> None:
         nonlocal received
         received += 1
         first.set()
         if received == settings.exit_after_jobs:
-            _end(received)
+            end_after(received)
 
     def wait_for_the_first() -> None:
         while not loading.done() and not stop.wait(_LOOK_S):
             pass  # nothing is received before
         if not first.wait(_EMPTY_POLLS * (settings.receive_wait_s + 1)) and not stop.is_set():
-            _end(0)
+            end_after(0)
 
     task_received.connect(count, weak=False)
     threading.Thread(target=wait_for_the_first, daemon=True).start()
-
-
-def _end(jobs: int) -> None:
-    _log.info("worker_ending", jobs=jobs)
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -47,6 +47,7 @@ def start(settings, tmp_path):
             "GUARDIAN_METRICS_PORT": "0",
             "GUARDIAN_WORK_DIR": str(tmp_path / "work"),
             "PYTHONPATH": str(PROGRAM.parent),
+            "TMPDIR": str(tmp_path),
             "SLOW_NOTES": str(tmp_path / "notes"),
             "SLOW_S": str(seconds),
         }

@@ -3,13 +3,14 @@
 import json
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from shared import aws, sqs_transport, visibility
 from shared.errors import ServiceUnavailable
 from shared.jobs import JobStore
-from shared.queues import queue_url, send_decision
+from shared.queues import DECIDE_TASK, queue_url, send_decision
 from shared.records import Upload
 from shared.telemetry import LAST_RECEIVE
 from shared.visibility import Keeper, Receipt
@@ -145,5 +146,14 @@ def test_the_job_of_a_task_is_known_from_its_message(aws_settings, sending, sqs)
     (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
     payload = json.loads(message["Body"])
 
-    assert sqs_transport._job_id(payload) == "the-job"
-    assert sqs_transport._job_id({"body": "{}", "properties": {}}) is None
+    assert sqs_transport._arguments(payload)["job_id"] == "the-job"
+    channel = object.__new__(sqs_transport.Channel)
+    channel.connection, channel._new_queue = SimpleNamespace(_noack_queues=()), lambda _: url
+    for broken in (
+        {"body": "no JSON"},
+        {"headers": {"task": DECIDE_TASK}},
+        {"headers": {"id": "1"}},
+        {"properties": {**payload["properties"], "body_encoding": "rot13"}},
+    ):
+        raw = {**message, "Body": json.dumps(payload | broken)}
+        assert channel._messages_to_python([raw], "aggregate") == []

@@ -79,6 +79,9 @@ def _settle(
             write_report(settings, job)
             outbox.close(settings, job, now)
         return job
+    if job.audio is None or job.video is None:  # its analysis was asked for again meanwhile
+        _log.info("not_yet_to_be_decided")
+        return job
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)
     verdict = verdict.model_copy(update={"shadow": shadow.compare(job, verdict, model)})
     written = _report_and_store(settings, store, job, verdict, now)

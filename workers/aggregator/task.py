@@ -10,6 +10,7 @@ import structlog
 from celery.signals import worker_process_init
 
 from shared import loading
+from shared.errors import UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import DECIDE_TASK, app, check_schema
@@ -37,6 +38,8 @@ def decide(self: Any, job_id: str, schema_version: int) -> None:
     check_schema(schema_version)
     settings = get_settings()
     receipt = Receipt.of_message(self.request.properties)
-    service.conclude(
-        settings, JobStore(settings), job_id, _model(), datetime.now(UTC), receipt=receipt
-    )
+    now = datetime.now(UTC)
+    try:
+        service.conclude(settings, JobStore(settings), job_id, _model(), now, receipt=receipt)
+    except UnknownJob:  # erased with all that belongs to it; there is nothing left to do
+        _log.info("job_gone", job_id=job_id)

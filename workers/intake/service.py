@@ -17,6 +17,7 @@ from shared.errors import Permanent, Retryable, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
 from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS, RETRIES
+from shared.visibility import backoff_s
 from workers import health
 from workers.intake import admission, events
 from workers.intake.outgoing import Outgoing
@@ -29,9 +30,6 @@ _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
 #: Rest between two looks at a paused queue's flag.
 _PAUSED_S = 1.0
-_MAX_BACKOFF_S = 900
-#: A message comes back after 4, 16, 64 and 256 s: an outage of minutes makes no dead letters.
-_BACKOFF_BASE_S = 4
 _MISSED_POLLS = 3
 _MAX_ATTRIBUTE = 256
 Message = dict[str, Any]
@@ -184,7 +182,7 @@ class _Intake:
             EVENTS.labels("retried").inc()
             RETRIES.labels("intake").inc()
             attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-            delay_s = min(_MAX_BACKOFF_S, _BACKOFF_BASE_S ** min(attempt, 5))
+            delay_s = backoff_s(attempt)
             _log.warning("intake_retry", error=error.message, delay_s=delay_s)
             await self._give_back(message, delay_s)
             return False

@@ -6,13 +6,20 @@ import sys
 import time
 from pathlib import Path
 
-from shared import queues
+from celery.signals import worker_process_init
+
+from shared import loading, queues
 from shared.queues import DECIDE_TASK, app
 from shared.settings import get_settings
 from shared.visibility import Receipt
 
 queues._TASK_MODULES["aggregator"] = "slow_worker"
 NOTES, SECONDS = Path(os.environ["SLOW_NOTES"]), float(os.environ["SLOW_S"])
+
+
+@worker_process_init.connect
+def load(**_):
+    loading.load(lambda: None)
 
 
 @app.task(name=DECIDE_TASK, bind=True)
