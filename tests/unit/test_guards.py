@@ -226,6 +226,20 @@ def test_a_console_of_a_real_installation_needs_a_token_even_on_loopback():
     web.check_exposure(Settings())
 
 
+async def test_a_browser_asks_whether_each_file_of_the_page_is_still_the_right_one():
+    import httpx  # noqa: PLC0415  # slow
+
+    transport = httpx.ASGITransport(apps()["console"])
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        first = await client.get("/static/api.js")
+        known = {"If-None-Match": first.headers["etag"]}
+        again = await client.get("/static/api.js", headers=known)
+
+    assert (first.status_code, again.status_code) == (200, 304)
+    for answer in (first, again):
+        assert answer.headers["cache-control"] == "no-cache"
+
+
 def test_no_token_is_ever_logged(serve, capsys):
     secret = "tok" + "en-of-the-operator"
     settings = Settings(api_token=secret, api_read_token=secret[::-1])

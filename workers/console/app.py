@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import FileResponse, RedirectResponse
@@ -23,6 +24,7 @@ from workers.console.board import Board
 
 PORT = 8080
 _STATIC = Path(__file__).with_name("static")
+_ASK = {"Cache-Control": "no-cache"}
 #: The board must have been sampled this lately for the console to be ready.
 _FRESH_S = 60.0
 
@@ -98,12 +100,22 @@ def _add_probes(app: FastAPI, board: Board) -> None:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
+class _Asked(StaticFiles):
+    """Files that a browser asks about each time, so that it never mixes those of two releases."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the file, or that the browser's copy is still the right one."""
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(_ASK)
+        return response
+
+
 def _add_pages(app: FastAPI) -> None:
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", _Asked(directory=_STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
-        return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(_STATIC / "index.html", headers=_ASK)
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon() -> RedirectResponse:
