@@ -97,7 +97,10 @@ LOCKED_S = 60.0
 
 
 class Gate:
-    """Checks bearer tokens, and slows down those who guess."""
+    """Checks bearer tokens, and turns away those who guess.
+
+    A right token always passes: whoever shares an address with one who guesses is not shut out.
+    """
 
     def __init__(self, tokens: dict[str, str], clock: Callable[[], float] = time.monotonic) -> None:
         """Take roles by token; without any token everybody is an operator."""
@@ -114,29 +117,32 @@ class Gate:
         """Return the role that a token gives.
 
         Raises:
-            HTTPException: 401 for a wrong token, 429 after too many of them.
+            HTTPException: 401 for a wrong token, 429 for one more after too many of them.
         """
         if not self._tokens:
             return "operator"
-        now = self._clock()
-        recent = [at for at in self._failures.get(address, []) if now - at < LOCKED_S]
-        if len(recent) >= MAX_FAILURES:
-            wait = {"Retry-After": str(int(LOCKED_S))}
-            raise HTTPException(429, "Too many wrong tokens; wait a minute.", wait)
         found = [
             role
             for known, role in self._tokens.items()
             if hmac.compare_digest(known.encode(), (token or "").encode())
         ]
         if found:
-            self._failures.pop(address, None)
             return found[0]
         if token:
-            self._failures = {
-                who: times for who, times in self._failures.items() if now - times[-1] < LOCKED_S
-            }
-            self._failures[address] = [*recent, now]
+            self._count(address)
         raise HTTPException(401, "A valid token is needed.", {"WWW-Authenticate": "Bearer"})
+
+    def _count(self, address: str) -> None:
+        """Remember a wrong token, unless there have been too many."""
+        now = self._clock()
+        recent = [at for at in self._failures.get(address, []) if now - at < LOCKED_S]
+        if len(recent) >= MAX_FAILURES:
+            wait = {"Retry-After": str(int(LOCKED_S))}
+            raise HTTPException(429, "Too many wrong tokens; wait a minute.", wait)
+        self._failures = {
+            who: times for who, times in self._failures.items() if now - times[-1] < LOCKED_S
+        }
+        self._failures[address] = [*recent, now]
 
 
 class EarlyGate:

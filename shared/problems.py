@@ -57,6 +57,7 @@ _CODES = {
     408: "too_slow",
     413: "too_large",
     421: "wrong_host",
+    429: "too_many_attempts",
 }
 
 

@@ -259,7 +259,7 @@ def test_a_token_is_needed_where_one_is_set(settings, serve):
         assert ask(client, "uploads/gone.mp4").status_code == 404
 
 
-def test_those_who_guess_tokens_have_to_wait():
+def test_those_who_guess_tokens_have_to_wait_and_shut_nobody_out():
     now = [0.0]
     gate = Gate({"right": "operator"}, clock=lambda: now[0])
 
@@ -270,9 +270,11 @@ def test_those_who_guess_tokens_have_to_wait():
             return error.status_code
 
     assert [status("wrong") for _ in range(MAX_FAILURES)] == [401] * MAX_FAILURES
-    assert status("right") == 429
-    now[0] = LOCKED_S + 1
+    assert [status("wrong"), status("guess"), status(None)] == [429, 429, 401]
     assert status("right") == "operator"
+    assert status("wrong") == 429
+    now[0] = LOCKED_S + 1
+    assert status("wrong") == 401
 
 
 @pytest.mark.parametrize("token", [None, ""])

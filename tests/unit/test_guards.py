@@ -144,6 +144,17 @@ def test_the_refusal_is_a_problem_with_all_headers(closed):
     assert closed.post("/echo", headers={"Authorization": "Bearer right"}).json() == 0
 
 
+def test_one_wrong_token_too_many_has_a_code_of_its_own(closed):
+    wrong, right = ({"Authorization": f"Bearer {token}"} for token in ("wrong", "right"))
+    for _ in range(guards.MAX_FAILURES):
+        assert closed.post("/echo", headers=wrong).status_code == 401
+    answer = closed.post("/echo", headers=wrong)
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_attempts")
+    assert answer.headers["retry-after"] == str(int(guards.LOCKED_S))
+    assert closed.post("/echo", headers=right).status_code == 200
+
+
 def test_without_a_token_a_page_elsewhere_cannot_pose_as_this_machine(client, closed):
     rebound = {"Host": "evil.example:8080"}
 
