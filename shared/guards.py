@@ -13,7 +13,7 @@ from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from shared.errors import TooLarge
+from shared.errors import GuardianError, TooLarge
 from shared.problems import of_error, of_http
 
 #: Largest body that is not a form with a file, in bytes: requests here are short.
@@ -38,17 +38,22 @@ POLICY = (
 
 
 class BodyLimit:
-    """Refuses a body that is too large or too slow, before it is read where its length is told."""
+    """Refuses a body that is too large or too slow, before it is read where its length is told.
+
+    A form with a file is not read either while `form_room` raises, because too many wait.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         form_bytes: int,
         form_path: str | None = None,
+        form_room: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap an app; `form_bytes` is the largest file of a form, and `form_path` takes one."""
         self._app = app
+        self._form_room = form_room
         self._form_bytes = form_bytes + FORM_BYTES
         self._form_path = form_path
         self._clock = clock
@@ -64,8 +69,13 @@ class BodyLimit:
         takes_file = multipart and scope["path"] == self._form_path
         limit = self._form_bytes if takes_file else JSON_BYTES
         told = headers.get(b"content-length", b"0")
-        if told.isdigit() and int(told) > limit:
-            await of_error(TooLarge(_too_large(limit)))(scope, receive, send)
+        try:
+            if told.isdigit() and int(told) > limit:
+                raise TooLarge(_too_large(limit))
+            if takes_file:
+                self._form_room()
+        except GuardianError as error:
+            await of_error(error)(scope, receive, send)
             return
         read, complete, started = 0, False, self._clock()
 

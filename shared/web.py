@@ -61,11 +61,12 @@ def new_app(
     description: str,
     *,
     form_path: str | None = None,
+    form_room: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> FastAPI:
     """Make an app with problems, headers, limits and /docs; `gate` stands before every change.
 
-    Bodies are short, but at `form_path`, which takes a form with a file.
+    Bodies are short, but at `form_path`, which takes a form with a file unless `form_room` raises.
     """
     app = FastAPI(
         title=title,
@@ -79,7 +80,12 @@ def new_app(
     app.add_exception_handler(StarletteHTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_unknown)
-    app.add_middleware(BodyLimit, form_bytes=settings.max_upload_bytes, form_path=form_path)
+    app.add_middleware(
+        BodyLimit,
+        form_bytes=settings.max_upload_bytes,
+        form_path=form_path,
+        form_room=form_room,
+    )
     app.add_middleware(EarlyGate, gate=gate)
     app.add_middleware(Headers, connect=_connect(settings))
     _serve_docs(app)

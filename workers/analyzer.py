@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 import structlog
 from fastapi import UploadFile
@@ -30,6 +31,7 @@ from workers.video import pipeline as video
 CONCURRENT = 4
 #: Requests that may be at work or wait; one more is answered with 429.
 MAX_WAITING = 16
+EveryNth = Annotated[int, Field(ge=1, le=10_000, description="Analyse every n-th video frame.")]
 _log = structlog.get_logger()
 
 
@@ -38,9 +40,7 @@ class AnalyzeRequest(BaseModel):
 
     s3_bucket: str = Field(min_length=3, max_length=63, description="The uploads bucket.")
     s3_key: str = Field(min_length=1, max_length=1024, description="A key under `uploads/`.")
-    sample_rate: int | None = Field(
-        default=None, ge=1, le=10_000, description="Analyse every n-th video frame."
-    )
+    sample_rate: EveryNth | None = None
 
 
 class AnalyzeResponse(BaseModel):
@@ -92,34 +92,29 @@ class Engine:
         """End the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def admit(self, request: AnalyzeRequest) -> None:
-        """Refuse at once what need not be fetched.
+    def check_room(self) -> None:
+        """Refuse while too many wait.
 
         Raises:
-            WrongBucket: It is in another bucket.
-            KeyOutsideUploads: Its key is outside uploads/.
-            Busy: Too many wait.
+            Busy: They do.
+        """
+        if self._waiting >= MAX_WAITING:
+            REQUESTS.labels(self.modality, Busy.code).inc()
+            raise Busy
+
+    def on_object(self, request: AnalyzeRequest) -> Awaitable[AnalyzeResponse]:
+        """Take a place for an object of the uploads bucket, and fetch and analyse it when awaited.
+
+        Raises:
+            WrongBucket: At once; it is in another bucket.
+            KeyOutsideUploads: At once; its key is outside uploads/.
+            Busy: At once; too many wait.
+            GuardianError: It is gone, too large, no media; or S3 could not be reached.
         """
         if request.s3_bucket != self.settings.uploads_bucket:
             raise WrongBucket
         if not request.s3_key.startswith(UPLOADS_PREFIX):
             raise KeyOutsideUploads
-        self._check_room()
-
-    def _check_room(self) -> None:
-        if self._waiting >= MAX_WAITING:
-            REQUESTS.labels(self.modality, Busy.code).inc()
-            raise Busy
-
-    async def on_object(self, request: AnalyzeRequest) -> AnalyzeResponse:
-        """Fetch an object of the uploads bucket and analyse it.
-
-        Raises:
-            WrongBucket: It is in another bucket.
-            KeyOutsideUploads: Its key is outside uploads/.
-            GuardianError: It is gone, too large, no media; or S3 could not be reached.
-        """
-        self.admit(request)
         upload = Upload(bucket=request.s3_bucket, key=request.s3_key)
 
         def work() -> AnalyzeResponse:
@@ -131,7 +126,7 @@ class Engine:
                     fetched.path, request.s3_key, fetched.sha256, request.sample_rate
                 )
 
-        return await self._queued(work)
+        return self._queued(work)
 
     async def on_upload(self, upload: UploadFile, sample_rate: int | None) -> AnalyzeResponse:
         """Analyse an uploaded file.
@@ -151,10 +146,13 @@ class Engine:
 
         return await self._queued(work)
 
-    async def _queued(self, work: Callable[[], AnalyzeResponse]) -> AnalyzeResponse:
-        """Wait for a turn, unless too many do."""
-        self._check_room()
+    def _queued(self, work: Callable[[], AnalyzeResponse]) -> Awaitable[AnalyzeResponse]:
+        """Take a place, unless too many have one, for work that waits there for its turn."""
+        self.check_room()
         self._waiting += 1
+        return self._in_turn(work)
+
+    async def _in_turn(self, work: Callable[[], AnalyzeResponse]) -> AnalyzeResponse:
         try:
             response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except GuardianError as error:

@@ -22,7 +22,7 @@ from shared.errors import GuardianError, NotReady, UnknownJob
 from shared.records import JobError, Modality
 from shared.settings import Settings
 from workers import health
-from workers.analyzer import CONCURRENT, AnalyzeRequest, AnalyzeResponse, Engine
+from workers.analyzer import CONCURRENT, AnalyzeRequest, AnalyzeResponse, Engine, EveryNth
 
 #: Where each analyzer listens unless told otherwise.
 PORTS: dict[Modality, int] = {"audio": 8000, "video": 8001}
@@ -130,6 +130,7 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
         "Synchronous and queued analysis of recordings. A higher score means more likely "
         "manipulated; a typed reason stands where nothing can be said.",
         form_path=_FORM_PATH,
+        form_room=engine.check_room,
         version=version("silver-guardian"),
         lifespan=lifespan,
     )
@@ -177,10 +178,16 @@ def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsPara
         """Analyse one object of the uploads bucket and wait for the result."""
         return await engine.on_object(request)
 
-    @app.post(_FORM_PATH, dependencies=[gate], responses=refusals)
+    @app.post(
+        _FORM_PATH,
+        dependencies=[gate],
+        responses=refusals,
+        # a file goes to disk as it comes; text fields, of which none is used, are kept in memory
+        form_limits={"max_files": 1, "max_fields": 8, "max_part_size": 8 * 1024},
+    )
     async def analyze_upload(
         file: Annotated[UploadFile, File(description="The recording.")],
-        sample_rate: int | None = None,
+        sample_rate: EveryNth | None = None,
     ) -> AnalyzeResponse:
         """Analyse the file of a form and wait for the result; nothing is kept."""
         return await engine.on_upload(file, sample_rate)
@@ -199,7 +206,6 @@ def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsPara
     @app.post("/jobs", status_code=202, dependencies=[gate], responses=refusals)
     async def start_job(request: AnalyzeRequest, response: Response) -> AnalyzerJob:
         """Begin the analysis of one object, and say where its result will be."""
-        engine.admit(request)
         job = book.start(engine.on_object(request))
         response.headers["Location"] = f"/jobs/{job.job_id}"
         response.headers["Retry-After"] = str(web.RETRY_AFTER_S)

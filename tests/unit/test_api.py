@@ -10,12 +10,12 @@ import pytest
 from fastapi import HTTPException
 
 from shared import aws, objects
-from shared.errors import ObjectGone
+from shared.errors import Busy, ObjectGone
 from shared.guards import LOCKED_S, MAX_FAILURES, Gate
 from shared.settings import Settings
 from shared.web import check_exposure
 from workers import analyzer_api
-from workers.analyzer import AnalyzeResponse, Engine
+from workers.analyzer import AnalyzeRequest, AnalyzeResponse, Engine
 from workers.samples import SAMPLES
 
 pytestmark = pytest.mark.unit
@@ -163,6 +163,42 @@ def test_a_job_that_cannot_begin_is_refused_at_once(api, monkeypatch):
 
     monkeypatch.setattr("workers.analyzer.MAX_WAITING", 0)
     assert ask(api, path="/jobs").status_code == 429
+
+
+async def test_a_job_has_its_place_from_the_moment_it_is_accepted(settings, monkeypatch):
+    monkeypatch.setattr("workers.analyzer.MAX_WAITING", 2)
+    engine = Engine(settings, "audio")
+    request = AnalyzeRequest(s3_bucket="api-uploads", s3_key="uploads/gone.mp4")
+
+    accepted = [engine.on_object(request) for _ in range(2)]
+    with pytest.raises(Busy):
+        engine.on_object(request)
+    ends = await asyncio.gather(*accepted, return_exceptions=True)
+    engine.check_room()
+    engine.close()
+
+    assert [type(end) for end in ends] == [ObjectGone, ObjectGone]
+
+
+def test_a_form_holds_a_file_and_little_text(api):
+    file = {"file": ("a.mp4", b"Dear")}
+    texts = {f"f{number}": "" for number in range(9)}
+
+    refused = (
+        api.post("/analyze/upload", files=file, data={"text": "x" * 9000}),
+        api.post("/analyze/upload", files=file, data=texts),
+        api.post("/analyze/upload", files=[*file.items(), *file.items()]),
+    )
+    assert [answer.status_code for answer in refused] == [400, 400, 400]
+    assert all(answer.headers["content-type"] == PROBLEM for answer in refused)
+    assert api.post("/analyze/upload", files=file, data={"text": "x"}).status_code == 415
+
+
+@pytest.mark.parametrize("rate", [0, -1, 10_001])
+def test_a_form_samples_within_the_bounds_of_an_object(api, rate):
+    answer = api.post(f"/analyze/upload?sample_rate={rate}", files={"file": b"Dear"})
+
+    assert answer.status_code == 422
 
 
 async def test_jobs_that_run_are_not_forgotten_for_newer_ones(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from fastapi import Depends, Request, UploadFile
 
 from shared import guards, web
-from shared.errors import SettingsInvalid
+from shared.errors import Busy, SettingsInvalid
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 from workers import analyzer_api, stored_page
@@ -20,9 +20,10 @@ pytestmark = pytest.mark.alone  # slow clients are told from fast ones by the cl
 TOKENS = {"right": "operator", "look": "reader"}
 
 
-def small_app(gate):
+def small_app(gate, room=lambda: None):
     """Every guard around two operations that say what they read."""
-    app = web.new_app(Settings(max_upload_bytes=2_000_000), gate, "t", "t", form_path="/file")
+    settings = Settings(max_upload_bytes=2_000_000)
+    app = web.new_app(settings, gate, "t", "t", form_path="/file", form_room=room)
 
     @app.post("/echo")
     async def echo(request: Request) -> int:
@@ -113,6 +114,21 @@ def test_a_body_that_trickles_is_given_up(client, monkeypatch):
     assert seconds < 5
 
 
+def test_a_form_is_not_read_while_too_many_wait(serve, monkeypatch):
+    monkeypatch.setattr(guards, "HEADERS_S", 0.4)
+    kind = b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1500000\r\n\r\n"
+
+    def full():
+        raise Busy
+
+    with serve(small_app(guards.Gate({}), full)) as client:
+        status, seconds = talk(client, b"POST /file HTTP/1.1\r\nHost: 127.0.0.1\r\n" + kind)
+        assert client.post("/echo", content=b"x").json() == 1
+
+    assert status == "HTTP/1.1 429 Too Many Requests"
+    assert seconds < 5
+
+
 def test_a_body_that_flows_is_read_to_its_end(client, monkeypatch):
     monkeypatch.setattr(guards, "BODY_S", 0.2)
     monkeypatch.setattr(guards, "SLOWEST_BYTES_S", 1000)
@@ -188,6 +204,9 @@ class NoEngine:
 
     async def begin(self):
         await asyncio.sleep(0)
+
+    def check_room(self):
+        pass
 
     def close(self):
         pass
