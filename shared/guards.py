@@ -188,21 +188,30 @@ class EarlyGate:
             self._gate.role(address, bearer(headers.get("authorization", b"").decode("latin-1")))
 
 
-class Headers:
-    """Adds the headers that keep a browser from doing more than our pages need."""
+def browser_headers(connect: str) -> dict[str, str]:
+    """Headers that keep a browser from doing more than our pages need.
 
-    def __init__(self, app: ASGIApp, connect: str) -> None:
-        """Wrap an app; `connect` lists the hosts that pages may talk to."""
+    Args:
+        connect: The hosts that pages may talk to.
+    """
+    return {
+        "content-security-policy": POLICY.format(connect=connect),
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    }
+
+
+class Headers:
+    """Adds headers to every answer."""
+
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
+        """Wrap an app."""
         self._app = app
-        self._headers = {
-            "content-security-policy": POLICY.format(connect=connect),
-            "x-content-type-options": "nosniff",
-            "x-frame-options": "DENY",
-            "referrer-policy": "no-referrer",
-            "cross-origin-opener-policy": "same-origin",
-            "cross-origin-resource-policy": "same-origin",
-            "permissions-policy": "camera=(), microphone=(), geolocation=()",
-        }
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add each header that the answer does not set itself."""

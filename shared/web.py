@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from shared.guards import (
     Headers,
     PatientProtocol,
     bearer,
+    browser_headers,
 )
 from shared.problems import (
     PROBLEM_TYPE,
@@ -79,7 +82,8 @@ def new_app(
     app.add_exception_handler(GuardianError, _on_error)
     app.add_exception_handler(StarletteHTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(Exception, _on_unknown)
+    headers = browser_headers(_connect(settings))
+    app.add_exception_handler(Exception, _on_unknown(headers))
     app.add_middleware(
         BodyLimit,
         form_bytes=settings.max_upload_bytes,
@@ -87,8 +91,9 @@ def new_app(
         form_room=form_room,
     )
     app.add_middleware(EarlyGate, gate=gate)
-    app.add_middleware(Headers, connect=_connect(settings))
+    app.add_middleware(Headers, headers=headers)
     _serve_docs(app)
+    app.state.leave = lambda: None
     return app
 
 
@@ -115,9 +120,16 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     return problem(422, "invalid_request", "The request is not valid.", detail)
 
 
-async def _on_unknown(request: Request, error: Exception) -> Response:
-    _log.error("request_failed", path=request.url.path, exc_info=error)
-    return problem(500, "internal_error", "Something went wrong here; the log says what.")
+def _on_unknown(headers: dict[str, str]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer what nobody foresaw; that is done outside all else, so it gets its headers here."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        _log.error("request_failed", path=request.url.path, exc_info=error)
+        made = problem(500, "internal_error", "Something went wrong here; the log says what.")
+        made.headers.update(headers)
+        return made
+
+    return answer
 
 
 _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -193,9 +205,19 @@ def check_exposure(settings: Settings, *, changes_state: bool = False) -> None:
         raise SettingsInvalid("This would act on AWS itself; set GUARDIAN_API_TOKEN.")
 
 
+class Server(uvicorn.Server):
+    """Tells the app when it is asked to leave: an answer that has no end would be waited for."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let those go who wait for news, then wait for the requests in hand."""
+        assert isinstance(self.config.app, FastAPI)
+        self.config.app.state.leave()
+        await super().shutdown(sockets)
+
+
 def serve(app: FastAPI, settings: Settings, port: int) -> None:
     """Serve until SIGTERM; requests in hand are finished first."""
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=port,
@@ -208,3 +230,5 @@ def serve(app: FastAPI, settings: Settings, port: int) -> None:
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
     )
+    with suppress(KeyboardInterrupt):  # which uvicorn raises once it has ended for it
+        Server(config).run()

@@ -116,9 +116,10 @@ class Served:
         import uvicorn  # noqa: PLC0415  # slow
 
         from shared.guards import PatientProtocol  # noqa: PLC0415  # slow
+        from shared.web import Server  # noqa: PLC0415  # slow
 
         config = uvicorn.Config(app, port=0, log_config=None, ws="none", http=PatientProtocol)
-        self.server = uvicorn.Server(config)
+        self.server = Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
 
     def __enter__(self):
@@ -130,6 +131,7 @@ class Served:
             time.sleep(0.02)
         port = self.server.servers[0].sockets[0].getsockname()[1]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        self.client.server = self.server
         return self.client
 
     def __exit__(self, *_):

@@ -15,6 +15,8 @@ from shared.settings import Settings
 from shared.telemetry import configure_logging
 from workers import analyzer_api, stored_page
 from workers.console import app as console
+from workers.console import live
+from workers.console.board import Board
 
 pytestmark = pytest.mark.alone  # slow clients are told from fast ones by the clock
 TOKENS = {"right": "operator", "look": "reader"}
@@ -181,11 +183,11 @@ def test_without_a_token_a_page_elsewhere_cannot_pose_as_this_machine(client, cl
 
 
 def test_nobody_dodges_the_lock_out_by_claiming_an_address(monkeypatch):
-    asked = {}
-    monkeypatch.setattr(web.uvicorn, "run", lambda _, **options: asked.update(options))
+    asked = []
+    monkeypatch.setattr(web.Server, "run", lambda server: asked.append(server.config))
     web.serve(small_app(guards.Gate(TOKENS)), Settings(), 0)
 
-    assert asked["proxy_headers"] is False
+    assert [config.proxy_headers for config in asked] == [False]
 
 
 def test_no_other_origin_is_ever_allowed(client):
@@ -197,6 +199,21 @@ def test_no_other_origin_is_ever_allowed(client):
         client.get("/docs", headers=asked),
     ):
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_page_that_listens_does_not_keep_the_console_from_ending(serve):
+    board = Board(Settings())
+    app = web.new_app(Settings(), guards.Gate({}), "t", "t")
+    app.state.leave = board.leave
+    live.add(app, board, web.guarded(guards.Gate({})))
+
+    with serve(app) as client, client.stream("GET", "/live") as answer:
+        news = answer.iter_text()
+        assert next(news) == ": still here\n\n"
+        client.server.should_exit = True
+        started = time.monotonic()
+        assert list(news) == []
+        assert time.monotonic() - started < 5
 
 
 class NoEngine:
@@ -286,7 +303,9 @@ def test_no_token_is_ever_logged(serve, capsys):
         with serve(app) as client:
             client.headers["Connection"] = "close"
             for token in (secret, secret + "x"):
-                client.get("/fails", headers={"Authorization": f"Bearer {token}"})
+                failed = client.get("/fails", headers={"Authorization": f"Bearer {token}"})
+                assert failed.headers["content-type"] == web.PROBLEM_TYPE
+                assert failed.headers["x-content-type-options"] == "nosniff"
                 client.post("/fails", headers={"Authorization": f"Bearer {token}"}, content=b"x")
     finally:
         logging.getLogger().handlers[:] = handlers

@@ -65,6 +65,7 @@ def create(settings: Settings, render: reading.Render) -> FastAPI:
     live.add(api, board, read)
     actions.add(api, settings, board, operate)
     app.include_router(api)
+    app.state.leave = board.leave
     _add_probes(app, board)
     _add_pages(app)
     return app

@@ -97,6 +97,7 @@ class Board:
     _workers: list[Worker] = field(default_factory=list)
     _slow_s: float = float("-inf")
     _next: asyncio.Event = field(default_factory=asyncio.Event)
+    left: bool = False
 
     def __post_init__(self) -> None:
         """Begin with an empty tail."""
@@ -124,8 +125,15 @@ class Board:
             event.set()
             await asyncio.sleep(SAMPLE_S)
 
+    def leave(self) -> None:
+        """Let go of those who wait: nothing comes any more."""
+        self.left = True
+        self._next.set()
+
     async def wait(self, timeout_s: float) -> None:
         """Wait for the next sample, or so long."""
+        if self.left:
+            return
         event = self._next
         try:
             await asyncio.wait_for(event.wait(), timeout_s)

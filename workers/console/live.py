@@ -39,7 +39,7 @@ async def _events(board: Board, *, once: bool) -> AsyncIterator[str]:
     """Yield an overview at each sample, and the jobs that changed since the last one."""
     seen: dict[str, str] = {}
     version = -1
-    while True:
+    while not board.left:
         board.tail.watch()
         overview = board.current()
         if overview is not None and board.version != version:
