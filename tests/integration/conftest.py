@@ -3,6 +3,8 @@
 import asyncio
 import http.client
 import json
+import os
+import shutil
 import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
@@ -18,6 +20,15 @@ from shared.records import Upload
 from workers.intake.service import _Intake
 
 PATIENCE_S = 60
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 class House:
@@ -182,3 +193,16 @@ def failing(house, monkeypatch):
             server.server_close()
 
     return through
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium")
+    if path is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium here")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # slow
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,15 +25,6 @@ from workers.samples import SAMPLES
 pytestmark = pytest.mark.integration
 GUARDIAN = Path(sys.executable).with_name("guardian")
 HOST = "127.0.0.1"
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CHANGE = {"X-Guardian-Console": "1"}
 _WAIT_S = 90
 
@@ -83,19 +73,6 @@ def system(tmp_path_factory):
 @pytest.fixture(scope="module")
 def console(system):
     yield from start_console(system.settings)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium")
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium here")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # slow
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.unit
 WORDS = (Path(console.__file__).parent / "static" / "words.js").read_text(encoding="utf-8")
 #: Ends of halves and jobs that are no errors of ours.
 OTHERS = {"internal_error", "worker_lost", "no_result", "decoder_timeout", "service_unavailable"}
-#: What somebody at the log-in may get.
-OTHERS |= {"unauthorized", "too_many_attempts"}
+#: What somebody at the log-in may get, and what the page itself comes upon.
+OTHERS |= {"unauthorized", "too_many_attempts", "unreachable", "s3_unreachable", "aborted"}
 
 
 def kinds(base):

@@ -27,38 +27,51 @@ async function checked(answer) {
   throw new Problem(answer.status, body);
 }
 
-export async function get(path) {
-  const answer = await checked(await fetch(`/api${path}`, { headers: headers() }));
-  return answer.json();
+// Asks the API and reads the answer; what the network does wrong is a problem, too.
+async function ask(path, options, read) {
+  try {
+    return await read(await checked(await fetch(`/api${path}`, options)));
+  } catch (error) {
+    throw error instanceof Problem ? error : new Problem(0, { code: "unreachable", title: error.message });
+  }
 }
 
-export async function blob(path) {
-  const answer = await checked(await fetch(`/api${path}`, { headers: headers() }));
-  return answer.blob();
+export const get = (path) => ask(path, { headers: headers() }, (answer) => answer.json());
+
+export const blob = (path) => ask(path, { headers: headers() }, (answer) => answer.blob());
+
+export function post(path, body = {}) {
+  const options = {
+    method: "POST",
+    headers: headers({ "Content-Type": "application/json", "X-Guardian-Console": "1" }),
+    body: JSON.stringify(body),
+  };
+  return ask(path, options, (answer) => (answer.status === 204 ? null : answer.json()));
 }
 
-export async function post(path, body = {}) {
-  const answer = await checked(
-    await fetch(`/api${path}`, {
-      method: "POST",
-      headers: headers({ "Content-Type": "application/json", "X-Guardian-Console": "1" }),
-      body: JSON.stringify(body),
-    }),
-  );
-  return answer.status === 204 ? null : answer.json();
-}
+const SILENCE_MS = 40000; // the server says something at least every 15 s
 
-// Calls on(name, data) for every event, and connects again after a break, ever more slowly.
+// Calls on(name, data) for every event, and connects again after a break or a long silence, ever
+// more slowly.
 export async function listen(on, onState) {
   let pause = 500;
   for (;;) {
+    const stop = new AbortController();
+    let timer = 0;
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => stop.abort(), SILENCE_MS);
+    };
+    heard();
     try {
-      const answer = await checked(await fetch("/api/live", { headers: headers() }));
+      const answer = await checked(await fetch("/api/live", { headers: headers(), signal: stop.signal }));
       onState(true);
       pause = 500;
-      await readEvents(answer.body.getReader(), on);
+      await readEvents(answer.body.getReader(), on, heard);
     } catch (error) {
       if (error.status === 401) return;
+    } finally {
+      clearTimeout(timer);
     }
     onState(false);
     await new Promise((done) => setTimeout(done, pause));
@@ -66,12 +79,13 @@ export async function listen(on, onState) {
   }
 }
 
-async function readEvents(reader, on) {
+async function readEvents(reader, on, heard) {
   const decoder = new TextDecoder();
   let rest = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
+    heard();
     const parts = (rest + decoder.decode(value, { stream: true })).split("\n\n");
     rest = parts.pop();
     for (const part of parts) {

@@ -80,6 +80,7 @@ const WORDS = {
   problem_empty_object: ["The file is empty.", "빈 파일입니다."], problem_key_outside_uploads: ["Only files under uploads/ are analysed.", "uploads/ 아래의 파일만 분석합니다."], problem_object_gone: ["It is no longer in storage.", "저장소에 더 이상 없습니다."],
   problem_unknown_job: ["There is no such job.", "그런 작업이 없습니다."], problem_unknown_letter: ["There is no such dead letter; somebody may have moved it.", "그런 메시지가 없습니다. 다른 사람이 처리했을 수 있습니다."],
   problem_s3_unreachable: ["Storage cannot be reached from this browser; its bucket must allow this page's address (CORS).", "이 브라우저에서 저장소에 연결할 수 없습니다. 버킷이 이 페이지의 주소를 허용해야 합니다(CORS)."], problem_aborted: ["Cancelled.", "취소했습니다."],
+  problem_unreachable: ["The console cannot be reached; is there a connection?", "콘솔에 연결할 수 없습니다. 네트워크 연결을 확인하세요."],
   problem_service_unavailable: ["A service cannot be reached; try again in a moment.", "서비스에 연결할 수 없습니다. 잠시 뒤 다시 시도하세요."], problem_not_repeatable: ["This job cannot be repeated now.", "지금은 다시 분석할 수 없는 작업입니다."],
   problem_no_audio_track: ["The recording has no sound.", "소리가 없는 영상입니다."], problem_undecodable_audio: ["The sound could not be decoded.", "소리를 읽을 수 없습니다."], problem_no_speech: ["No speech was found in the sound.", "말소리를 찾지 못했습니다."],
   problem_too_little_speech: ["There is too little speech for a statement about the voice.", "말소리가 너무 짧아 목소리를 판단할 수 없습니다."], problem_no_video_track: ["The recording has no moving picture.", "화면이 없는 파일입니다."], problem_undecodable_video: ["The picture could not be decoded.", "화면을 읽을 수 없습니다."],

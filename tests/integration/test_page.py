@@ -1,0 +1,129 @@
+"""The console's page alone, in a real browser: the test answers for the API, and is slow or wrong."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from workers import console
+
+pytestmark = pytest.mark.integration
+STATIC = Path(console.__file__).with_name("static")
+URL = "http://127.0.0.1:9"
+#: The stream of events is the test's: it may say something, or nothing.
+LIVE = """
+const ask = window.fetch;
+window.streams = [];
+window.fetch = (url, options) => url === "/api/live"
+  ? Promise.resolve(new Response(new ReadableStream({ start: (stream) => {
+      window.streams.push(stream);
+      options.signal.addEventListener("abort", () => stream.error(options.signal.reason));
+    } })))
+  : ask(url, options);
+"""
+
+
+class Visit:
+    """A page, and what the API says to it: by path, a value or a function of the route."""
+
+    def __init__(self, page):
+        self.page = page
+        self.asked = []
+        self.answers = {
+            "/api/me": {"role": "operator", "max_upload_bytes": 500 * 1024 * 1024},
+            "/api/phrases": {},
+            "/api/audit": [],
+            "/api/jobs": jobs(),
+        }
+
+    def answer(self, route):
+        path = urlsplit(route.request.url).path
+        self.asked.append(f"{route.request.method} {path}")
+        if not path.startswith("/api/"):
+            route.fulfill(path=STATIC / (path.removeprefix("/static/").strip("/") or "index.html"))
+            return
+        answer = self.answers[path]
+        if callable(answer):
+            answer(route)
+        else:
+            route.fulfill(json=answer)
+
+    def open(self, name):
+        self.page.goto(f"{URL}/#/{name}")
+        self.page.locator("main h1").wait_for()
+
+    def say(self, name, data):
+        """Send an event to the page."""
+        event = f"event: {name}\ndata: {json.dumps(data)}\n\n"
+        self.page.evaluate("(text) => streams.at(-1).enqueue(new TextEncoder().encode(text))", event)
+
+
+def jobs(*keys, following=None):
+    rows = [
+        {
+            "job_id": f"{number:032x}",
+            "key": key,
+            "status": "queued",
+            "label": None,
+            "probability": None,
+            "error": None,
+            "size_bytes": 1,
+            "created_at": "2026-11-23T00:00:00Z",
+        }
+        for number, key in enumerate(keys)
+    ]
+    return {"jobs": rows, "next": following, "age_s": 0, "looked_at": len(rows)}
+
+
+def refused(route, code="service_unavailable", status=503):
+    route.fulfill(status=status, json={"code": code, "title": "English", "status": status})
+
+
+@pytest.fixture
+def opened(browser):
+    """Open the page in a language, with its clock at hand."""
+    contexts = []
+
+    def open_in(language="en-GB", **options):
+        contexts.append(browser.new_context(locale=language, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.clock.install()
+        page.add_init_script(LIVE)
+        visit = Visit(page)
+        page.route("**/*", visit.answer)
+        return visit
+
+    yield open_in
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def visit(opened):
+    return opened()
+
+
+def test_a_console_that_says_nothing_any_more_is_not_called_live(visit):
+    page = visit.page
+    visit.open("queues")
+    page.get_by_text("live", exact=True).wait_for()
+
+    page.clock.fast_forward(30_000)
+    visit.say("nothing", {})
+    page.clock.fast_forward(30_000)
+    assert page.locator("#live").inner_text() == "live"
+    page.clock.fast_forward(11_000)
+    page.get_by_text("offline").wait_for()
+    page.wait_for_function("streams.length === 2")
+    page.get_by_text("live", exact=True).wait_for()
+
+
+def test_a_broken_connection_is_told_in_the_reader_s_language(opened):
+    visit = opened("ko-KR")
+    visit.open("queues")
+    visit.answers["/api/letters/audio"] = lambda route: route.abort()
+    visit.open("letters/audio")
+
+    visit.page.get_by_text("콘솔에 연결할 수 없습니다").wait_for()
