@@ -1,4 +1,4 @@
-"""The console's page alone, in a real browser: the test answers for the API, and is slow or wrong."""
+"""The console's page alone, in a real browser: the test answers for the API, slowly or wrongly."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ class Visit:
     def say(self, name, data):
         """Send an event to the page."""
         event = f"event: {name}\ndata: {json.dumps(data)}\n\n"
-        self.page.evaluate("(text) => streams.at(-1).enqueue(new TextEncoder().encode(text))", event)
+        self.page.evaluate("(it) => streams.at(-1).enqueue(new TextEncoder().encode(it))", event)
 
 
 def jobs(*keys, following=None):
@@ -127,3 +127,41 @@ def test_a_broken_connection_is_told_in_the_reader_s_language(opened):
     visit.open("letters/audio")
 
     visit.page.get_by_text("콘솔에 연결할 수 없습니다").wait_for()
+
+
+def test_the_list_of_jobs_is_that_of_its_filters(visit):
+    page = visit.page
+    held = []
+
+    def answer(route):
+        if "text=slow" in route.request.url:
+            held.append(route)
+        elif "status=failed" in route.request.url or "before=2" in route.request.url:
+            refused(route)
+        else:
+            key = "uploads/a/quick" if "text=quick" in route.request.url else "uploads/a/any"
+            route.fulfill(json=jobs(key, following="2"))
+
+    visit.answers["/api/jobs"] = answer
+    visit.open("jobs")
+    page.get_by_role("link", name="any").wait_for()
+
+    search = page.get_by_role("searchbox")
+    search.fill("slow")
+    page.clock.run_for(300)
+    search.fill("quick")
+    page.clock.run_for(300)
+    page.get_by_role("link", name="quick").wait_for()
+    held[0].fulfill(json=jobs("uploads/a/late"))
+    page.clock.run_for(300)
+    assert page.locator("a.file").all_inner_texts() == ["quick"]
+
+    page.get_by_role("button", name="Older").click()
+    page.get_by_text("A service cannot be reached").wait_for()
+    assert page.get_by_role("button", name="Newer").is_disabled()
+    visit.say("jobs", [])
+    page.get_by_role("link", name="quick").wait_for()
+
+    page.get_by_label("State").select_option("failed")
+    page.get_by_text("A service cannot be reached").wait_for()
+    assert page.locator("a.file").count() == 0

@@ -1,7 +1,7 @@
 // The list of jobs: newest first, filtered, paged, live.
 
 import * as api from "./api.js";
-import { duration, fileName, fill, h, percent, refill, shortTime, size, stateBadge } from "./ui.js";
+import { duration, failed, fileName, fill, h, percent, refill, shortTime, size, stateBadge } from "./ui.js";
 import { word } from "./words.js";
 
 const STATES = ["queued", "running", "complete", "rejected", "failed"];
@@ -13,19 +13,33 @@ export const title = () => word("jobs");
 
 export async function show(main, state) {
   const filters = (state.filters ??= { status: "", label: "", text: "", hours: "" });
-  const pages = [""]; // the cursor of each page looked at
+  let pages = [""]; // the cursor of each page looked at
   const list = h("div", {});
-  const older = h("button", { onclick: () => turn(1) }, word("older"));
-  const newer = h("button", { onclick: () => turn(-1) }, word("newer"));
+  const older = h("button", { disabled: true, onclick: () => load([...pages, next]) }, word("older"));
+  const newer = h("button", { disabled: true, onclick: () => load(pages.slice(0, -1)) }, word("newer"));
   let next = null;
   let timer = 0;
+  let asked = 0;
+  let answered = 0;
 
-  async function load() {
+  // Shows the last page of `wanted`, unless something else has been asked for meanwhile.
+  async function load(wanted = pages) {
+    const turn = ++asked;
     const query = new URLSearchParams({ limit: String(LIMIT) });
     for (const name of ["status", "label", "text"]) if (filters[name]) query.set(name, filters[name]);
     if (filters.hours) query.set("after", new Date(Date.now() - filters.hours * 3600e3).toISOString());
-    if (pages.at(-1)) query.set("before", pages.at(-1));
-    const page = await api.get(`/jobs?${query}`);
+    if (wanted.at(-1)) query.set("before", wanted.at(-1));
+    let page;
+    try {
+      page = await api.get(`/jobs?${query}`);
+    } catch (error) {
+      if (turn === asked) fill(list, failed(error));
+      return;
+    } finally {
+      if (turn === asked) answered = turn;
+    }
+    if (turn !== asked) return;
+    pages = wanted;
     next = page.next;
     const age = page.age_s > 10 ? h("p", { class: "quiet" }, word("as_of", { n: duration(page.age_s) })) : null;
     refill(list, age, table(page), next && page.jobs.length < LIMIT ? h("p", { class: "quiet" }, word("looked_at", { n: page.looked_at })) : null);
@@ -33,15 +47,12 @@ export async function show(main, state) {
     newer.disabled = pages.length === 1;
   }
 
-  async function turn(step) {
-    if (step > 0 && next) pages.push(next);
-    if (step < 0 && pages.length > 1) pages.pop();
-    await load();
-  }
-
   function changed(name, value) {
     filters[name] = value;
-    pages.length = 1;
+    asked += 1; // what is under way is for the filters of before
+    pages = [""];
+    older.disabled = true;
+    newer.disabled = true;
     clearTimeout(timer);
     timer = setTimeout(load, name === "text" ? 250 : 0);
   }
@@ -73,13 +84,8 @@ export async function show(main, state) {
   }
 
   await load();
-  let busy = false;
   return {
-    jobs: async () => {
-      if (pages.length > 1 || busy) return;
-      busy = true;
-      await load().finally(() => { busy = false; });
-    },
+    jobs: () => { if (pages.length === 1 && answered === asked) load(); },
   };
 }
 
