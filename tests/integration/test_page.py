@@ -85,8 +85,8 @@ def opened(browser):
     """Open the page in a language, with its clock at hand."""
     contexts = []
 
-    def open_in(language="en-GB", **options):
-        contexts.append(browser.new_context(locale=language, **options))
+    def open_in(language="en-GB"):
+        contexts.append(browser.new_context(locale=language))
         page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
         page.clock.install()
@@ -165,3 +165,61 @@ def test_the_list_of_jobs_is_that_of_its_filters(visit):
     page.get_by_label("State").select_option("failed")
     page.get_by_text("A service cannot be reached").wait_for()
     assert page.locator("a.file").count() == 0
+
+
+NAMES = {
+    "uploads/a/plain.mp4": "plain.mp4",
+    "uploads/a/ ": "uploads/a/ ",
+    "uploads/a/": "uploads/a/",
+    "uploads/a/\u3164": "uploads/a/\u3164",
+    "uploads/a/fdp\u202e4pm.exe": "fdp\ufffd4pm.exe",
+    "uploads/a/\u05d0.mp4": "\u05d0.mp4",
+}
+
+
+HINT = """() => {
+  const hint = getComputedStyle(document.querySelector("input[type=search]"), "::placeholder");
+  return [hint.opacity, hint.color, getComputedStyle(document.querySelector("th")).color];
+}"""
+
+
+def test_any_name_of_a_file_can_be_seen_and_acts_on_nothing(visit):
+    visit.answers["/api/jobs"] = jobs(*NAMES)
+    visit.open("jobs")
+
+    names = visit.page.locator("a.file bdi")
+    assert names.evaluate_all("all => all.map((one) => one.textContent)") == [*NAMES.values()]
+    assert all(width > 4 for width in names.evaluate_all("all => all.map((e) => e.offsetWidth)"))
+    visit.page.emulate_media(color_scheme="dark")
+    opacity, hint, heading = visit.page.evaluate(HINT)
+    assert (opacity, hint) == ("1", heading)  # which is told apart well enough on dark, too
+
+
+def test_the_limit_of_an_upload_is_told_as_it_is_set(visit):
+    visit.open("submit")
+
+    visit.page.get_by_text("up to 500 MB").wait_for()
+
+
+def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
+    (job,) = jobs("uploads/a/b.mp4")["jobs"]
+    path = f"/api/jobs/{job['job_id']}"
+    verdict = {
+        "label": "inconclusive",
+        "probability": None,
+        "reasons": [],
+        "next_step": "Wait.",
+        "decided_at": "2026-11-23T00:00:01Z",
+        "model": {"name": "fusion", "version": "1", "sha256": "0"},
+    }
+    parts = {"audio": None, "video": None, "media": None, "bucket": "b", "sha256": None}
+    seen = {"updated_at": "2026-11-23T00:00:01Z", "status": "complete", "verdict": verdict}
+    visit.answers[path] = {**job, **parts, **seen}
+    report = f"{path}/report/report.json"
+    visit.answers[report] = lambda route: refused(route, "object_gone", 404)
+    visit.open(path.removeprefix("/api/"))
+
+    for _ in range(8):
+        visit.page.clock.run_for(2_000)
+        visit.page.wait_for_timeout(50)
+    assert visit.asked.count(f"GET {report}") == 5

@@ -6,6 +6,7 @@ import { act, ask, clock, duration, failed, fileName, fill, h, percent, say, siz
 import { language, phrase, word } from "./words.js";
 
 const FINAL = ["complete", "rejected", "failed"];
+const TRIES = 5; // the report follows the verdict; one that is not there by then is gone
 
 export const title = () => word("job");
 
@@ -14,6 +15,7 @@ export async function show(main, state, [id], shown) {
   let known = null;
   let timer = 0;
   let prior = null;
+  let missing = 0;
 
   function again(pause) {
     clearTimeout(timer);
@@ -46,10 +48,10 @@ export async function show(main, state, [id], shown) {
     if (!shown()) return;
     draw(job, report);
     clearTimeout(timer);
-    if (!FINAL.includes(job.status) || (job.verdict && !report)) {
-      known = job.verdict && !report ? { ...job, updated_at: "" } : job; // the report follows the verdict
-      again(2000);
-    }
+    missing = job.verdict && !report ? missing + 1 : 0;
+    const late = missing > 0 && missing < TRIES;
+    if (late) known = { ...job, updated_at: "" };
+    if (late || !FINAL.includes(job.status)) again(2000);
   }
 
   function draw(job, report) {

@@ -19,7 +19,7 @@ export async function show(main, state) {
       ondrop: (event) => { event.preventDefault(); drop.classList.remove("over"); take(event.dataTransfer.files); },
     },
     h("strong", {}, word("drop_here")),
-    h("span", { class: "quiet" }, word("drop_hint", { n: size(state.me.max_upload_bytes) })),
+    h("span", { class: "quiet" }, word("drop_hint", { n: size(state.me.max_upload_bytes, 1024) })),
   );
   const allowed = state.me.role === "operator";
   fill(main, h("h1", {}, word("submit")), allowed ? [input, drop] : h("p", { class: "notice" }, word("read_only")), news);

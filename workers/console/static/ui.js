@@ -57,13 +57,14 @@ export function shortTime(iso) {
   return then.toLocaleString(language(), options);
 }
 
-export function size(bytes) {
+// Sizes of files in thousands, as systems tell them; limits are set in multiples of 1024.
+export function size(bytes, step = 1000) {
   if (bytes === null || bytes === undefined) return "–";
   const units = ["B", "kB", "MB", "GB"];
   let value = bytes;
   let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
+  while (value >= step && unit < units.length - 1) {
+    value /= step;
     unit += 1;
   }
   return `${unit && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
@@ -72,7 +73,13 @@ export function size(bytes) {
 // Never 0 or 100: nothing is that sure.
 export const percent = (p) => `${Math.max(1, Math.min(99, Math.round(100 * p)))} %`;
 
-export const fileName = (key) => key.slice(key.lastIndexOf("/") + 1);
+// The name of a file, which may hold whatever its uploader likes: shown in its own direction, with
+// signs that act instead of being seen as U+FFFD, and with its folder where nothing would be seen.
+export function fileName(key) {
+  const seen = key.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\uFFFD");
+  const name = seen.slice(seen.lastIndexOf("/") + 1);
+  return h("bdi", {}, /^[\s\u115F\u1160\u2800\u3164\uFFA0]*$/.test(name) ? seen : name);
+}
 
 export function say(text) {
   document.getElementById("news").textContent = text;
