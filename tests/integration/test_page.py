@@ -40,7 +40,7 @@ class Visit:
     def answer(self, route):
         path = urlsplit(route.request.url).path
         self.asked.append(f"{route.request.method} {path}")
-        if not path.startswith("/api/"):
+        if path not in self.answers:
             route.fulfill(path=STATIC / (path.removeprefix("/static/").strip("/") or "index.html"))
             return
         answer = self.answers[path]
@@ -195,12 +195,6 @@ def test_any_name_of_a_file_can_be_seen_and_acts_on_nothing(visit):
     assert (opacity, hint) == ("1", heading)  # which is told apart well enough on dark, too
 
 
-def test_the_limit_of_an_upload_is_told_as_it_is_set(visit):
-    visit.open("submit")
-
-    visit.page.get_by_text("up to 500 MB").wait_for()
-
-
 def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
     (job,) = jobs("uploads/a/b.mp4")["jobs"]
     path = f"/api/jobs/{job['job_id']}"
@@ -223,3 +217,93 @@ def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
         visit.page.clock.run_for(2_000)
         visit.page.wait_for_timeout(50)
     assert visit.asked.count(f"GET {report}") == 5
+
+
+def file(name, content=b"abc"):
+    return {"name": name, "mimeType": "video/mp4", "buffer": content}
+
+
+def take(visit, *files):
+    visit.page.set_input_files("#file", [*files])
+
+
+def wait_until(page, condition):
+    for _ in range(500):
+        if condition():
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError("waited in vain")
+
+
+def hold(visit, path):
+    """Keep a request waiting; return those that wait."""
+    held = []
+    visit.answers[path] = held.append
+    return held
+
+
+PARTS = {
+    "key": "uploads/a/b",
+    "upload_id": "1",
+    "part_bytes": 2,
+    "urls": [f"{URL}/p1", f"{URL}/p2"],
+}
+
+
+ASKS = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+
+
+def test_uploads_go_on_while_other_pages_are_looked_at(visit):
+    page = visit.page
+    visit.answers |= {"/api/uploads": PARTS, "/api/uploads/abort": {}}
+    parts = hold(visit, "/p1")
+    visit.open("submit")
+    page.get_by_text("up to 500 MB").wait_for()
+    take(visit, file("one.mp4"), file("two.mp4"))
+    page.wait_for_function("document.querySelectorAll('.upload').length === 2")
+    wait_until(page, lambda: len(parts) == 2)
+
+    page.select_option("#language", "ko")
+    page.get_by_role("button", name="취소").first.wait_for()
+    page.evaluate("location.hash = '#/queues'")
+    page.locator(".figures").wait_for(state="attached")
+    page.evaluate("location.hash = '#/submit'")
+    page.get_by_text("one.mp4").wait_for()
+    assert page.locator(".upload").count() == 2
+    assert page.evaluate(ASKS)
+    for part in parts:
+        part.abort()
+    page.get_by_text("저장소에 연결할 수 없습니다").nth(1).wait_for()
+    assert not page.evaluate(ASKS)
+
+
+@pytest.mark.parametrize("at", ["/api/uploads", "/p1"])
+def test_an_upload_is_cancelled_wherever_it_is(visit, at):
+    page = visit.page
+    visit.answers |= {"/api/uploads": PARTS, "/p1": {}, "/api/uploads/abort": {}}
+    held = hold(visit, at)
+    visit.open("submit")
+    take(visit, file("one.mp4"))
+    wait_until(page, lambda: held)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled.").wait_for()
+    if at == "/api/uploads":
+        held[0].fulfill(json=PARTS)
+
+    wait_until(page, lambda: "POST /api/uploads/abort" in visit.asked)
+    assert "PUT /p2" not in visit.asked
+    assert page.locator(".upload").inner_text().startswith("one.mp4")
+
+
+def test_an_upload_that_is_being_closed_cannot_be_cancelled(visit):
+    page = visit.page
+    visit.answers |= {"/api/uploads": PARTS, "/p1": {}, "/p2": {}}
+    held = hold(visit, "/api/uploads/complete")
+    visit.open("submit")
+    take(visit, file("empty.mp4", b""), file("one.mp4"))
+    wait_until(page, lambda: held)
+
+    page.get_by_text("The file is empty.").wait_for()
+    assert page.get_by_role("button", name="Cancel").is_disabled()
+    held[0].fulfill(json={"job_id": "0" * 32, "key": "uploads/a/b"})
+    page.get_by_role("link", name="See the job").wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import PurePosixPath
 
 from pydantic import BaseModel, Field
 
@@ -15,6 +16,10 @@ from shared.settings import UPLOADS_PREFIX, Settings
 PART_BYTES = 16 * 1024 * 1024
 #: How long the addresses of the parts are good.
 VALID_S = 3600
+#: Letters of a name that are kept; S3 takes 1,024 bytes for a whole key.
+_NAME_LENGTH = 200
+#: What is longer than this is no suffix.
+_SUFFIX_LENGTH = 20
 _GONE: dict[str, type[GuardianError]] = {
     "NoSuchUpload": ObjectGone,
     "NoSuchKey": ObjectGone,
@@ -25,7 +30,7 @@ _GONE: dict[str, type[GuardianError]] = {
 class NewUpload(BaseModel):
     """A file that somebody is about to upload."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=4096)
     size_bytes: int = Field(gt=0)
 
 
@@ -53,8 +58,12 @@ class Uploaded(BaseModel):
 
 
 def new_key(new: NewUpload) -> str:
-    """Return a key for a file that nothing else has."""
+    """Return a key for a file that nothing else has; a long name is cut, but for its suffix."""
     name = new.name.replace("\\", "/").rsplit("/", 1)[-1]
+    if len(name) > _NAME_LENGTH:
+        suffix = PurePosixPath(name).suffix
+        kept = suffix if len(suffix) <= _SUFFIX_LENGTH else ""
+        name = name[: _NAME_LENGTH - len(kept)] + kept
     return f"{UPLOADS_PREFIX}{uuid.uuid4().hex[:12]}/{name}"
 
 

@@ -96,21 +96,31 @@ async function readEvents(reader, on, heard) {
   }
 }
 
-// Puts a file into S3 in the parts that the console signed, and returns the job's id.
-export async function upload(file, onProgress, signal) {
+// Puts a file into S3 in the parts that the console signed, and returns the job's id. Tells
+// on(share, closing) how far it is; once it is closing, nothing can be cancelled any more.
+export async function upload(file, signal, on) {
   const parts = await post("/uploads", { name: file.name, size_bytes: file.size });
   const where = { key: parts.key, upload_id: parts.upload_id };
   try {
     for (const [index, url] of parts.urls.entries()) {
+      unlessAborted(signal);
       const start = index * parts.part_bytes;
       const piece = file.slice(start, start + parts.part_bytes);
-      await putPart(url, piece, (sent) => onProgress((start + sent) / file.size), signal);
+      await putPart(url, piece, (sent) => on((start + sent) / file.size, false), signal);
     }
+    unlessAborted(signal);
+    on(1, true);
     return (await post("/uploads/complete", where)).job_id;
   } catch (error) {
     await post("/uploads/abort", where).catch(() => null); // the bucket forgets it in two days
     throw error;
   }
+}
+
+export const aborted = () => new Problem(0, { code: "aborted", title: "aborted" });
+
+function unlessAborted(signal) {
+  if (signal.aborted) throw aborted();
 }
 
 function putPart(url, piece, onSent, signal) {
@@ -121,8 +131,8 @@ function putPart(url, piece, onSent, signal) {
     request.onload = () =>
       request.status < 300 ? done() : fail(new Problem(request.status, { title: request.statusText }));
     request.onerror = () => fail(new Problem(0, { code: "s3_unreachable", title: "S3" }));
-    request.onabort = () => fail(new Problem(0, { code: "aborted", title: "aborted" }));
-    signal?.addEventListener("abort", () => request.abort());
+    request.onabort = () => fail(aborted());
+    signal.addEventListener("abort", () => request.abort());
     request.send(piece);
   });
 }

@@ -1,13 +1,19 @@
 // Submit a recording: straight to S3 in presigned parts, then on to its job.
 
 import * as api from "./api.js";
-import { failed, fill, h, say, size } from "./ui.js";
+import { failed, fileName, fill, h, say, size } from "./ui.js";
 import { word } from "./words.js";
+
+// Every file that was taken, the newest first; they go on while other pages are looked at.
+const uploads = [];
+
+addEventListener("beforeunload", (event) => {
+  if (uploads.some(underWay)) event.preventDefault();
+});
 
 export const title = () => word("submit");
 
 export async function show(main, state) {
-  const news = h("div", { class: "uploads" });
   const input = h("input", { type: "file", id: "file", class: "visually-hidden", multiple: true, accept: "video/*,audio/*", onchange: () => take(input.files) });
   const drop = h(
     "label",
@@ -22,37 +28,64 @@ export async function show(main, state) {
     h("span", { class: "quiet" }, word("drop_hint", { n: size(state.me.max_upload_bytes, 1024) })),
   );
   const allowed = state.me.role === "operator";
-  fill(main, h("h1", {}, word("submit")), allowed ? [input, drop] : h("p", { class: "notice" }, word("read_only")), news);
+  const rows = h("div", { class: "uploads" }, uploads.map(row));
+  fill(main, h("h1", {}, word("submit")), allowed ? [input, drop] : h("p", { class: "notice" }, word("read_only")), rows);
 
   function take(files) {
-    for (const file of files) send(file, files.length === 1);
+    for (const file of files) {
+      const upload = { file, share: 0, closing: false, job: null, error: null };
+      uploads.unshift(upload);
+      rows.prepend(row(upload));
+      send(upload, state.me.max_upload_bytes, files.length === 1);
+    }
     input.value = "";
   }
-
-  async function send(file, alone) {
-    const bar = h("progress", { max: 1, value: 0, "aria-label": file.name });
-    const note = h("span", { class: "quiet" }, "0 %");
-    const stop = new AbortController();
-    const cancel = h("button", { onclick: () => stop.abort() }, word("cancel"));
-    const row = h("div", { class: "card upload" }, h("strong", {}, file.name), h("span", { class: "quiet" }, size(file.size)), bar, note, cancel);
-    news.prepend(row);
-    say(word("uploading", { n: file.name }));
-    try {
-      if (file.size > state.me.max_upload_bytes) throw new api.Problem(413, { code: "too_large" });
-      const id = await api.upload(
-        file,
-        (share) => { bar.value = share; note.textContent = `${Math.round(share * 100)} %`; },
-        stop.signal,
-      );
-      bar.value = 1;
-      fill(note, h("a", { href: `#/jobs/${id}` }, word("see_job")));
-      cancel.remove();
-      if (alone && location.hash === "#/submit") location.hash = `#/jobs/${id}`;
-    } catch (error) {
-      bar.remove();
-      cancel.remove();
-      fill(note, failed(error));
-    }
-  }
   return {};
+}
+
+function underWay(upload) {
+  return !upload.job && !upload.error;
+}
+
+async function send(upload, most, alone) {
+  const { file } = upload;
+  const stop = new AbortController();
+  upload.cancel = () => {
+    stop.abort();
+    upload.error = api.aborted();
+    upload.draw();
+  };
+  say(word("uploading", { n: file.name }));
+  try {
+    if (file.size === 0) throw new api.Problem(422, { code: "empty_object" });
+    if (file.size > most) throw new api.Problem(413, { code: "too_large" });
+    upload.job = await api.upload(file, stop.signal, (share, closing) => {
+      Object.assign(upload, { share, closing });
+      upload.progress();
+    });
+    if (alone && location.hash === "#/submit") location.hash = `#/jobs/${upload.job}`;
+  } catch (error) {
+    upload.error ??= error;
+  }
+  upload.draw();
+}
+
+// The row of an upload on the page that is shown now; the upload keeps it up to date.
+function row(upload) {
+  const bar = h("progress", { max: 1, "aria-label": upload.file.name });
+  const note = h("span", { class: "quiet" });
+  const cancel = h("button", { onclick: () => upload.cancel() }, word("cancel"));
+  const element = h("div", { class: "card upload" });
+  upload.progress = () => {
+    bar.value = upload.share;
+    note.textContent = `${Math.round(upload.share * 100)} %`;
+    cancel.disabled = upload.closing;
+  };
+  upload.draw = () => {
+    upload.progress();
+    const end = upload.job ? [bar, h("a", { href: `#/jobs/${upload.job}` }, word("see_job"))] : [bar, note, cancel];
+    fill(element, h("strong", {}, fileName(upload.file.name)), h("span", { class: "quiet" }, size(upload.file.size)), upload.error ? failed(upload.error) : end);
+  };
+  upload.draw();
+  return element;
 }
