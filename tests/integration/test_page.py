@@ -307,3 +307,36 @@ def test_an_upload_that_is_being_closed_cannot_be_cancelled(visit):
     assert page.get_by_role("button", name="Cancel").is_disabled()
     held[0].fulfill(json={"job_id": "0" * 32, "key": "uploads/a/b"})
     page.get_by_role("link", name="See the job").wait_for()
+
+
+def overview(visible=0, paused=None, dead=0):
+    card = {"queue": "audio", "name": "silver-guardian-audio", "visible": visible}
+    card |= {"paused": paused, "dead": dead, "history": [{"ago_s": 0, "messages": visible}]}
+    card |= dict.fromkeys(("in_flight", "delayed"), 0)
+    card |= dict.fromkeys(("oldest_s", "done_per_min", "backlog_media_s", "eta_s"))
+    figures = {"arrivals_per_min": 0, "mean_media_s": None, "probes": [], "stale_s": 0}
+    return {"queues": [card], "workers": [], **figures}
+
+
+def test_the_keyboard_keeps_its_place_on_the_queues(visit):
+    page = visit.page
+    visit.answers["/api/queues/audio/pause"] = {}
+    visit.open("queues")
+    visit.say("overview", overview())
+    held = page.locator("[data-queue=audio] button:focus")
+    page.get_by_role("button", name="Pause Audio").focus()
+
+    for key in ("Escape", "Enter"):
+        page.keyboard.press("Enter")
+        page.get_by_role("dialog").wait_for()
+        page.keyboard.press(key)
+        page.get_by_role("dialog").wait_for(state="detached")
+        held.wait_for()
+    visit.say("overview", overview(7))
+    page.locator("[data-figure=visible]").get_by_text("7").wait_for()
+    held.get_by_text("Pause").wait_for()
+
+    visit.say("overview", overview(7, {"by": "somebody", "at": "2026-11-23T00:00:00Z"}, dead=2))
+    page.get_by_text("dead letters: 2").wait_for()
+    page.get_by_text("Paused by somebody").wait_for()
+    held.get_by_text("Resume").wait_for()

@@ -29,11 +29,7 @@ export async function show(main, state) {
     if (!overview) return;
     fill(age, overview.stale_s > STALE_S ? h("p", { class: "notice" }, word("as_of", { n: duration(overview.stale_s) })) : null);
     fill(summary, figures(overview));
-    if (!cards.contains(document.activeElement) || !cards.children.length) {
-      fill(cards, overview.queues.map((queue) => card(queue, state)));
-    } else {
-      redrawFigures(cards, overview.queues);
-    }
+    drawCards(cards, overview.queues, state);
     refill(workers, workerTable(overview.workers));
   };
   draw(state.overview);
@@ -70,12 +66,29 @@ function numbers(queue) {
   );
 }
 
-function redrawFigures(cards, queues) {
+// What a card shows besides figures; while it stays, so does the card, and whoever is about to click.
+const frame = (queue) => JSON.stringify([queue.name, queue.paused, queue.dead]);
+
+function drawCards(cards, queues, state) {
+  if (!cards.querySelector("[data-queue]")) {
+    fill(cards, queues.map((queue) => card(queue, state)));
+    return;
+  }
   for (const queue of queues) {
-    const found = cards.querySelector(`[data-queue="${queue.queue}"] dl`);
-    if (found) fill(found, numbers(queue));
+    const old = cards.querySelector(`[data-queue="${queue.queue}"]`);
+    if (old.dataset.frame === frame(queue)) {
+      fill(old.querySelector("dl"), numbers(queue));
+      old.querySelector("svg").replaceWith(lastHour(queue));
+    } else {
+      const held = old.contains(document.activeElement);
+      const made = card(queue, state);
+      old.replaceWith(made);
+      if (held) made.querySelector("button").focus({ preventScroll: true });
+    }
   }
 }
+
+const lastHour = (queue) => sparkline(queue.history, word("last_hour"));
 
 function card(queue, state) {
   const name = word(`queue_${queue.queue}`);
@@ -88,12 +101,12 @@ function card(queue, state) {
   );
   return h(
     "section",
-    { class: `card queue${paused ? " is-paused" : ""}`, "data-queue": queue.queue, "aria-label": name },
+    { class: `card queue${paused ? " is-paused" : ""}`, "data-queue": queue.queue, "data-frame": frame(queue), "aria-label": name },
     h("header", {}, h("h2", {}, name), paused ? badge("state-paused", word("paused")) : null),
     h("p", { class: "quiet mono" }, queue.name),
     paused ? h("p", { class: "notice" }, word("paused_by", { n: queue.paused.by, at: shortTime(queue.paused.at) })) : null,
     h("dl", { class: "numbers" }, numbers(queue)),
-    sparkline(queue.history, word("last_hour")),
+    lastHour(queue),
     h("p", { class: "quiet small" }, word("last_hour")),
     h(
       "footer",
@@ -115,7 +128,6 @@ async function toggle(queue, state) {
     await api.post(`/queues/${queue.queue}/pause`);
   }
   say(word(queue.paused ? "resumed" : "paused"));
-  document.activeElement?.blur();
   await state.refresh?.();
 }
 

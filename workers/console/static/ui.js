@@ -146,7 +146,7 @@ export function failed(error) {
   return h("p", { class: "notice bad", role: "alert" }, known || error.message);
 }
 
-// Runs an act of a button: shows that it is busy, and what went wrong.
+// Runs an act of a button: shows that it is busy, and what went wrong; the keyboard stays there.
 export async function act(button, work) {
   button.disabled = true;
   document.querySelectorAll(".notice.act").forEach((old) => old.remove());
@@ -160,5 +160,7 @@ export async function act(button, work) {
     return null;
   } finally {
     button.disabled = false;
+    const lost = !document.activeElement || document.activeElement === document.body;
+    if (lost) (button.isConnected ? button : document.getElementById("main")).focus({ preventScroll: true });
   }
 }
