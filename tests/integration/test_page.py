@@ -18,7 +18,7 @@ window.streams = [];
 window.fetch = (url, options) => url === "/api/live"
   ? Promise.resolve(new Response(new ReadableStream({ start: (stream) => {
       window.streams.push(stream);
-      options.signal.addEventListener("abort", () => stream.error(options.signal.reason));
+      options.signal?.addEventListener("abort", () => stream.error(options.signal.reason));
     } })))
   : ask(url, options);
 """
