@@ -196,7 +196,7 @@ def test_any_name_of_a_file_can_be_seen_and_acts_on_nothing(visit):
 
 
 def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
-    (job,) = jobs("uploads/a/b.mp4")["jobs"]
+    (job,) = jobs("uploads/a/fdp\u202e4pm.exe")["jobs"]
     path = f"/api/jobs/{job['job_id']}"
     verdict = {
         "label": "inconclusive",
@@ -212,6 +212,7 @@ def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
     report = f"{path}/report/report.json"
     visit.answers[report] = lambda route: refused(route, "object_gone", 404)
     visit.open(path.removeprefix("/api/"))
+    assert "s3://b/uploads/a/fdp\ufffd4pm.exe" in visit.page.locator("main").inner_text()
 
     for _ in range(8):
         visit.page.clock.run_for(2_000)

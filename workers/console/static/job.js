@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { timelines } from "./timeline.js";
-import { act, ask, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, when } from "./ui.js";
+import { act, ask, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, visible, when } from "./ui.js";
 import { language, phrase, word } from "./words.js";
 
 const FINAL = ["complete", "rejected", "failed"];
@@ -209,7 +209,7 @@ function way(job) {
       row(word("size"), size(job.size_bytes)),
       job.media ? row(word("media"), `${job.media.container}, ${duration(job.media.duration_s)}, ${job.media.tracks.map((track) => track.codec).join(" + ")}`) : null,
       row("SHA-256", h("span", { class: "mono break" }, job.sha256 ?? "–")),
-      row(word("object"), h("span", { class: "mono break" }, `s3://${job.bucket}/${job.key}`)),
+      row(word("object"), h("span", { class: "mono break" }, visible(`s3://${job.bucket}/${job.key}`))),
     ),
   );
 }

@@ -55,7 +55,7 @@ async function send(upload, most, alone) {
     upload.error = api.aborted();
     upload.draw();
   };
-  say(word("uploading", { n: file.name }));
+  say(word("uploading", { n: fileName(file.name).textContent }));
   try {
     if (file.size === 0) throw new api.Problem(422, { code: "empty_object" });
     if (file.size > most) throw new api.Problem(413, { code: "too_large" });
@@ -72,7 +72,8 @@ async function send(upload, most, alone) {
 
 // The row of an upload on the page that is shown now; the upload keeps it up to date.
 function row(upload) {
-  const bar = h("progress", { max: 1, "aria-label": upload.file.name });
+  const name = fileName(upload.file.name);
+  const bar = h("progress", { max: 1, "aria-label": name.textContent });
   const note = h("span", { class: "quiet" });
   const cancel = h("button", { onclick: () => upload.cancel() }, word("cancel"));
   const element = h("div", { class: "card upload" });
@@ -84,7 +85,7 @@ function row(upload) {
   upload.draw = () => {
     upload.progress();
     const end = upload.job ? [bar, h("a", { href: `#/jobs/${upload.job}` }, word("see_job"))] : [bar, note, cancel];
-    fill(element, h("strong", {}, fileName(upload.file.name)), h("span", { class: "quiet" }, size(upload.file.size)), upload.error ? failed(upload.error) : end);
+    fill(element, h("strong", {}, name), h("span", { class: "quiet" }, size(upload.file.size)), upload.error ? failed(upload.error) : end);
   };
   upload.draw();
   return element;

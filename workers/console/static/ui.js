@@ -73,12 +73,14 @@ export function size(bytes, step = 1000) {
 // Never 0 or 100: nothing is that sure.
 export const percent = (p) => `${Math.max(1, Math.min(99, Math.round(100 * p)))} %`;
 
-// The name of a file, which may hold whatever its uploader likes: shown in its own direction, with
-// signs that act instead of being seen as U+FFFD, and with its folder where nothing would be seen.
+// Text from outside, which may hold whatever its uploader likes: in its own direction, with U+FFFD
+// for signs that act instead of being seen.
+export const visible = (text) => h("bdi", {}, text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\uFFFD"));
+
+// The name of a file; with its folder where nothing of it would be seen.
 export function fileName(key) {
-  const seen = key.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\uFFFD");
-  const name = seen.slice(seen.lastIndexOf("/") + 1);
-  return h("bdi", {}, /^[\s\u115F\u1160\u2800\u3164\uFFA0]*$/.test(name) ? seen : name);
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  return visible(/^[\s\u115F\u1160\u2800\u3164\uFFA0]*$/.test(name) ? key : name);
 }
 
 export function say(text) {
