@@ -170,6 +170,15 @@ def test_other_content_other_models_and_other_sampling_are_analysed(settings, tm
     assert detector.asked == 4
 
 
+def test_a_result_is_used_for_the_days_that_are_set_and_no_longer(settings):
+    detector = Detector()
+    first = run(settings, job_of(settings, "one.mp4"), detector)
+    old = datetime.now(UTC) - timedelta(days=settings.cache_days, seconds=1)
+    cache.keep(settings, first.sha256, first.video, first.media, old)  # as lies there till it goes
+
+    assert not run(settings, job_of(settings, "two.mp4"), detector).cache_hit
+
+
 def test_a_failure_is_not_remembered(settings):
     detector = Detector(outcome=Outcome.FAILED)
     for name in ("one.mp4", "two.mp4"):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import aws, erasure, objects
+from shared import aws, erasure, objects, queues, repeat
 from shared.errors import ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
@@ -113,3 +113,17 @@ def test_what_an_erasure_overtook_leaves_no_report(store, aws_settings, model, j
 
     answer = aws.client(aws_settings, "s3").list_objects_v2(Bucket=aws_settings.reports_bucket)
     assert [row["Key"] for row in answer.get("Contents", [])] == [f"receipts/{job_id}.json"]
+
+
+def test_a_late_message_decides_nothing_while_the_job_is_analysed_again(
+    store, aws_settings, model, job_id, monkeypatch
+):
+    monkeypatch.setattr(queues, "send_analysis", lambda *_: None)
+    service.conclude(aws_settings, store, job_id, model, NOW)
+    repeat.retry(aws_settings, job_id)
+
+    job = service.conclude(aws_settings, store, job_id, model, LATER)
+
+    assert (job.status, job.verdict) == (JobStatus.QUEUED, None)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert [job.job_id for job in store.overdue(tomorrow)] == [job_id]

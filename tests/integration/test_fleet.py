@@ -346,5 +346,6 @@ def test_nothing_is_left_on_disk(system):
     time.sleep(1)
 
     left = [path for path in system.settings.work_dir.rglob("*") if path.is_file()]
-    figures = r"(counter|gauge_[a-z]+|histogram)_\d+\.db"  # of the workers, which still run
-    assert [path for path in left if not re.fullmatch(figures, path.name)] == []
+    # of the workers, which still run: figures, and that their models are loaded
+    known = r"(counter|gauge_[a-z]+|histogram)_\d+\.db|models-of-\d+\.loaded"
+    assert [path for path in left if not re.fullmatch(known, path.name)] == []

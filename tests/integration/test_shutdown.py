@@ -29,7 +29,7 @@ def start(settings, tmp_path):
     """Start processes with changed settings; end those that still run afterwards."""
     running = []
 
-    def start_one(*command, **environment):
+    def start_one(*command, slow_s=LONG_S, **environment):
         changed = {f"GUARDIAN_{name}": str(value) for name, value in environment.items()}
         with (tmp_path / f"process-{len(running)}.log").open("w") as log:
             child = subprocess.Popen(
@@ -45,7 +45,7 @@ def start(settings, tmp_path):
                     "PYTHONPATH": str(PROGRAM.parent),
                     "TMPDIR": str(tmp_path),
                     "SLOW_NOTES": str(tmp_path / "notes"),
-                    "SLOW_S": LONG_S,
+                    "SLOW_S": str(slow_s),
                     **changed,
                 },
                 stdout=log,
@@ -103,6 +103,14 @@ def test_a_grace_period_shorter_than_the_job_hands_it_back_at_once(settings, sta
     assert worker.wait(60) == 0
     assert (depth(settings).visible, depth(settings).in_flight) == (1, 0)
     assert notes() == ["start 1"]
+
+
+def test_a_job_that_ends_by_itself_finishes_beyond_the_grace_period(settings, start, notes):
+    worker = start(str(PROGRAM), slow_s=4, GRACE_S=1, EXIT_AFTER_JOBS=1)
+    send(settings, "long")
+
+    assert worker.wait(100) == 0
+    assert notes() == ["start 1", "end"]
 
 
 def test_the_second_sigterm_hands_back_what_the_first_would_have_finished(settings, start, notes):

@@ -284,6 +284,9 @@ def test_an_upload_that_is_never_taken_in_is_rejected_in_the_end(house, forgotte
 
     job = house.store.get(upload.job_id)
     assert (job.status, job.error.code) == (JobStatus.REJECTED, "not_admitted")
+    again = house.store.create(upload, LATER, "its dead letter, sent back")
+    assert (again.applied, again.job.status, again.job.error) == (True, JobStatus.QUEUED, None)
+    assert not house.store.create(upload, LATER).applied
 
 
 def test_the_patrol_can_be_switched_off(house, forgotten):
