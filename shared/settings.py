@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     visibility_timeout_s: int = Field(
         150, ge=2, le=43_200, description="SQS visibility; extended while a task runs."
     )
+    job_timeout_s: int = Field(
+        7200,
+        ge=2,
+        le=43_200,
+        description="Longest work on one half; a process that hangs longer is killed.",
+    )
     max_receive_count: int = Field(5, ge=1, description="Receives before a message is dead.")
     receive_wait_s: int = Field(20, ge=0, le=20, description="Long-poll wait of one receive.")
     grace_s: float = Field(

@@ -86,6 +86,7 @@ class Keeper:
         self._tell = tell
         self._sqs = aws.client(settings, "sqs")
         self._timeout_s = settings.visibility_timeout_s
+        self._longest_s = min(settings.job_timeout_s, MAX_INVISIBLE_S - self._timeout_s)
         self._in_hand: dict[str, tuple[Receipt, float]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -128,9 +129,9 @@ class Keeper:
                     _log.exception("not_renewed", job_id=receipt.job_id)
 
     def _renew(self, receipt: Receipt, since: float) -> None:
-        """Renew once; let go of a message whose receipt is gone or as old as SQS allows."""
-        if time.monotonic() - since > MAX_INVISIBLE_S - self._timeout_s:
-            self._let_go(receipt, "limit", f"{MAX_INVISIBLE_S} seconds are as long as SQS allows")
+        """Renew once; let go of a message whose receipt is gone, or whose task is killed by now."""
+        if time.monotonic() - since > self._longest_s:
+            self._let_go(receipt, "limit", f"{self._longest_s} seconds are the longest")
             return
         try:
             change(self._sqs, receipt, self._timeout_s)

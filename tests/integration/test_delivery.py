@@ -37,7 +37,7 @@ def start(settings, tmp_path):
     """Start workers; end those that still run afterwards."""
     running = []
 
-    def start_one(seconds: float):
+    def start_one(seconds: float, **more: str):
         environment = {
             **os.environ,
             "GUARDIAN_ENDPOINT_URL": settings.endpoint_url,
@@ -50,6 +50,7 @@ def start(settings, tmp_path):
             "TMPDIR": str(tmp_path),
             "SLOW_NOTES": str(tmp_path / "notes"),
             "SLOW_S": str(seconds),
+            **more,
         }
         with (tmp_path / f"worker-{len(running)}.log").open("w") as log:
             child = subprocess.Popen(
@@ -109,6 +110,16 @@ def test_a_task_of_three_visibility_timeouts_runs_once(settings, start, tmp_path
 
     assert notes(tmp_path) == ["start 1", "end"]
     assert depth(settings).visible == depth(settings).dead == 0
+
+
+def test_a_task_that_hangs_is_killed_and_comes_back(settings, start, tmp_path):
+    worker = start(60, GUARDIAN_JOB_TIMEOUT_S="2")
+    send(settings, "hangs")
+
+    wait_for(lambda: "start 2" in notes(tmp_path))
+
+    assert "end" not in notes(tmp_path)
+    assert worker.poll() is None
 
 
 def test_a_killed_workers_task_is_back_within_the_timeout(settings, start, tmp_path):

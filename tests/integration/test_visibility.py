@@ -99,18 +99,22 @@ def test_a_receipt_that_is_gone_is_let_go_and_the_job_is_told(sqs, url, keeper, 
     assert len(told) == 1
 
 
-def test_a_message_is_let_go_before_the_twelve_hours_of_sqs_are_over(
-    sqs, url, keeper, receive, told, monkeypatch
+def test_a_message_is_let_go_when_its_task_is_killed_and_before_sqs_does(
+    aws_settings, sqs, url, receive, told
 ):
-    assert visibility.MAX_INVISIBLE_S == 12 * 3600
-    monkeypatch.setattr(visibility, "MAX_INVISIBLE_S", 2 * TIMEOUT_S)
+    longest = aws_settings.model_copy(update={"job_timeout_s": 43_200})
+    assert Keeper(longest, print)._longest_s == 12 * 3600 - longest.visibility_timeout_s
+    short = {"visibility_timeout_s": TIMEOUT_S, "job_timeout_s": TIMEOUT_S}
+    keeper = Keeper(
+        aws_settings.model_copy(update=short), lambda job_id, error: told.append((job_id, error))
+    )
     sqs.send_message(QueueUrl=url, MessageBody="x")
     (receipt,) = receive()
     keeper.keep(receipt)
 
     wait_for(lambda: told)
 
-    assert "as long as SQS allows" in told[0][1].message
+    assert "seconds are the longest" in told[0][1].message
     wait_for(receive)
 
 
