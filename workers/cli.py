@@ -19,7 +19,7 @@ from shared.errors import GuardianError
 from shared.settings import Settings, get_settings
 from workers import commands, terminal
 from workers.evaluate_command import evaluate_command
-from workers.options import Moment, NewFile, json_option, write
+from workers.options import PORT, Moment, NewFile, json_option, write
 from workers.plan_command import plan_command
 
 _err = Console(stderr=True, highlight=False)
@@ -47,6 +47,10 @@ class _Group(click.Group):
 @click.version_option(package_name="silver-guardian")
 def main() -> None:
     """Find synthetic voices and manipulated pictures in uploaded recordings."""
+    import structlog
+
+    # standard output is the answer's; processes set up their logs themselves
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def emit(document: Any) -> None:
@@ -97,6 +101,8 @@ def analyze(
     from workers.aggregator import report
     from workers.onefile import analyze_file
 
+    if html and json_path and html.absolute() == json_path.absolute():
+        raise click.UsageError("--html and --report name the same file.")
     key = signing.key_file(get_settings().signing_key_file)
     job, analyses = analyze_file(get_settings(), file)
     if json_path:
@@ -161,8 +167,12 @@ def worker(role: Any) -> None:
 
 
 @main.command()
-@click.option("--port", default=4566, show_default=True, help="Port of the stand-in for AWS.")
-@click.option("--console-port", default=8080, show_default=True, help="Port of the console.")
+@click.option(
+    "--port", type=PORT, default=4566, show_default=True, help="Port of the stand-in for AWS."
+)
+@click.option(
+    "--console-port", type=PORT, default=8080, show_default=True, help="Port of the console."
+)
 def local(port: int, console_port: int) -> None:
     """Run the whole system on this machine until Ctrl-C; nothing is kept."""
     from workers import local as system

@@ -18,12 +18,12 @@ from rich.live import Live
 from shared.records import Modality
 from shared.settings import QUEUES, Settings, get_settings
 from workers import terminal
-from workers.options import NewFile, json_option, write
+from workers.options import PORT, NewFile, json_option, write
 
 _WATCH_S = 2.0
 
 queue_argument = click.argument("queue", type=click.Choice(QUEUES))
-port_option = click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+port_option = click.option("--port", type=PORT, help="Port to listen on.")
 cause_option = click.option("--cause", help="Only those with this code, as `dlq list` shows it.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 one_option = click.option("--id", "message_id", help="Only the letter with this message id.")
@@ -157,7 +157,7 @@ def dlq_discard(
     from shared import letters
 
     settings = _settings()
-    if not yes and click.prompt(f"Type {queue} to discard its dead letters") != queue:
+    if not yes and click.prompt(f"Type {queue} to discard its dead letters", err=True) != queue:
         raise click.Abort
     _audit(settings, "discard", queue, message_id or cause or "all")
     _tell(letters.discard(settings, queue, message_id, cause), "discarded", as_json)
@@ -216,7 +216,7 @@ def jobs_erase(job_id: str, yes: bool, receipt: Path | None, as_json: bool) -> N
     from shared import erasure
 
     settings = _settings()
-    if not yes and click.prompt("Type the first eight digits of the id") != job_id[:8]:
+    if not yes and click.prompt("Type the first eight digits of the id", err=True) != job_id[:8]:
         raise click.Abort
     _audit(settings, "erase", job_id)
     who = f"cli:{getpass.getuser()}"

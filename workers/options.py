@@ -10,9 +10,13 @@ from typing import Any
 
 import click
 
-from shared.errors import SetupError
+from shared.containers import sniff_file
+from shared.errors import GuardianError, SetupError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+PORT = click.IntRange(0, 65_535)
 
 
 class NewFile(click.Path):
@@ -23,12 +27,24 @@ class NewFile(click.Path):
         super().__init__(path_type=Path, dir_okay=False, writable=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path."""
+        """Return the path; one without a name, or of a recording, is refused."""
+        if not value:
+            self.fail("The name of a file is missing.", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         new = not path.exists()
         if new and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             self.fail(f"{path.parent} is no directory that can be written to.", param, ctx)
+        if path.is_file() and _is_recording(path):
+            self.fail(f"{path} is a recording; it is not written over.", param, ctx)
         return path
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        sniff_file(path)
+    except (GuardianError, OSError):
+        return False
+    return True
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -324,7 +324,7 @@ def test_the_commands_say_the_same_as_the_page(empty):
             input=stdin,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(done.stdout)
 
     sqs = aws.client(empty, "sqs")
     dead = queue_url(empty, empty.dead_letter_queue("video"))

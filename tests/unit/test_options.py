@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from workers.options import Moment, NewFile
+from workers.samples import SAMPLES
 
 pytestmark = pytest.mark.unit
 
@@ -28,6 +29,17 @@ def test_a_file_that_can_be_written_is_taken_whether_it_is_there_or_not(tmp_path
 
 def test_what_is_there_already_need_not_lie_in_a_directory_that_can_be_written_to():
     assert CliRunner().invoke(write, ["--out", "/dev/null"]).exit_code == 0
+
+
+def test_a_recording_is_not_written_over(tmp_path):
+    path = tmp_path / "evidence.mp4"
+    path.write_bytes(SAMPLES[0].read_bytes())
+
+    done = CliRunner().invoke(write, ["--out", str(path)])
+
+    assert (done.exit_code, path.read_bytes()) == (2, SAMPLES[0].read_bytes())
+    assert "is a recording" in done.output
+    assert CliRunner().invoke(write, ["--out", ""]).exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["missing/out.csv", "file/out.csv", "."])
