@@ -20,17 +20,19 @@ from shared.settings import Settings
 from shared.table import Written
 
 
-def close(settings: Settings, job: Job, now: datetime) -> None:
+def close(settings: Settings, job: Job, now: datetime) -> Written:
     """End the work on a decided job: where others want to be told of it, that begins now.
+
+    Returns:
+        The job as it is now: somebody may have decided it anew meanwhile.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     outbox = Outbox(settings)
     if _are_told(settings, job):
-        outbox.enter(job, now)
-    else:
-        outbox.reported(job.job_id, now)
+        return outbox.enter(job, now)
+    return outbox.reported(job.job_id, now)
 
 
 def closing(settings: Settings, job: Job, verdict: Verdict, now: datetime) -> Closing:
@@ -61,14 +63,17 @@ class Outbox(JobStore):
     """The jobs table with what the outbox needs."""
 
     def enter(self, job: Job, now: datetime) -> Written:
-        """Put a verdict into the outbox, once, and take its job from the sweeper's list."""
+        """Put a verdict into the outbox, once, and take its job from the sweeper's list.
+
+        One that is older than what the outbox has, or had, does not take its place.
+        """
         assert job.verdict is not None
         return self._table.update(
             job.job_id,
             f"SET {', '.join(_ENTERS)}, updated = :now",
             _entering(job.job_id, job.verdict, now),
             now,
-            "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of <> :of)",
+            "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of < :of)",
         )
 
     def is_closed(self, job_id: str) -> bool:

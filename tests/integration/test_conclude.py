@@ -8,6 +8,7 @@ from shared import aws, erasure, objects, queues, repeat
 from shared.errors import ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
+from shared.outbox import Outbox
 from shared.records import JobStatus, Outcome, PartialResult, Upload
 from workers.aggregator import fusion, report, service
 
@@ -127,3 +128,32 @@ def test_a_late_message_decides_nothing_while_the_job_is_analysed_again(
     assert (job.status, job.verdict) == (JobStatus.QUEUED, None)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert [job.job_id for job in store.overdue(tomorrow)] == [job_id]
+
+
+def test_a_late_writer_of_an_old_verdict_leaves_the_newer_one_to_be_told_and_reported(
+    store, aws_settings, model, monkeypatch
+):
+    settings = aws_settings.model_copy(update={"event_bus": "bus"})
+    upload = Upload(bucket=settings.uploads_bucket, key="uploads/b.mp4", etag="e")
+    job_id = store.create(upload, NOW).job.job_id
+    lost = half("audio").model_copy(update={"outcome": Outcome.FAILED, "reason": "worker_lost"})
+    for known in (lost, half("video")):
+        store.save_partial(job_id, known, NOW)
+    service.conclude(settings, store, job_id, model, NOW)
+    put, overtaken = objects.put_report, []
+
+    def slow_put(*arguments):
+        if not overtaken:
+            overtaken.append(store.reopen(store.get(job_id), (), LATER))
+            store.save_partial(job_id, half("audio"), LATER)
+            service.conclude(settings, store, job_id, model, LATER)
+        return put(*arguments)
+
+    monkeypatch.setattr(objects, "put_report", slow_put)
+    service.conclude(settings, store, job_id, model, NOW + timedelta(seconds=5))
+
+    newer = store.get(job_id).verdict
+    assert newer.decided_at == LATER
+    (due,) = Outbox(settings).due(LATER)
+    assert Outbox(settings).claim(due, LATER, 60), "it is told of"
+    assert stored(settings, job_id).verdict == newer

@@ -77,7 +77,9 @@ def _settle(
     if job.status in (JobStatus.COMPLETE, JobStatus.REJECTED):
         if job.verdict is not None:
             write_report(settings, job)
-            outbox.close(settings, job, now)
+            latest = outbox.close(settings, job, now).job
+            if latest.verdict != job.verdict:  # the report is now of a verdict that is superseded
+                return _settle(settings, store, latest, model, now)
         return job
     if job.audio is None or job.video is None:  # its analysis was asked for again meanwhile
         _log.info("not_yet_to_be_decided")

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from shared import loading, shadow
+from shared import loading, objects, shadow
 from shared.batching import CountedRegistry, timed_load
 from shared.halves import decode_limits, run_half
 from shared.queues import VIDEO_TASK, app, check_schema
@@ -41,6 +41,7 @@ def _load(**_: object) -> None:
 
 
 def _prepare() -> None:
+    objects.sweep_workspaces(get_settings())  # of a child that was killed, in whose place we are
     _detector()
     _shadow()
     known_answers.require(get_settings(), "video", _score)
