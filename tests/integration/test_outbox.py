@@ -1,18 +1,22 @@
 """Others are told of verdicts: signed, again after a failure, and never at a verdict's cost."""
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
+import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from shared import aws, outbox
-from shared.errors import SettingsInvalid
+from shared.errors import ServiceUnavailable, SettingsInvalid
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.outbox import Outbox
@@ -252,3 +256,22 @@ def test_an_address_that_would_give_verdicts_away_is_refused(url, secret):
 
 def test_pauses_double_up_to_an_hour():
     assert [pause_s(n) for n in (1, 2, 3, 10, 11, 30)] == [5, 10, 20, 2560, 3600, 3600]
+
+
+def test_a_receiver_that_answers_byte_by_byte_has_no_more_time(monkeypatch):
+    monkeypatch.setattr(notices, "TIMEOUT_S", 0.3)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = urlsplit(f"http://127.0.0.1:{server.getsockname()[1]}/")
+
+        def drip():
+            with contextlib.suppress(OSError), server.accept()[0] as peer:
+                for letter in b"HTTP/1.1 200 OK" + 100 * b" ":
+                    peer.sendall(bytes([letter]))
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        monkeypatch.setattr(notices, "message", lambda _: {"delivery_id": "x"})
+        with pytest.raises(ServiceUnavailable):
+            notices._post(url, "secret", None)
+    assert time.monotonic() - began < 5
