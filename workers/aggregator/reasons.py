@@ -147,9 +147,9 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "No picture track could be decoded.",
     ),
     "too_few_frames": (
-        "There are too few pictures to say anything about a face.",
-        "화면 수가 너무 적어 얼굴은 판단하지 않았습니다.",
-        "Fewer frames than the video half's minimum.",
+        "A face is seen in too few pictures to say anything about it.",
+        "얼굴이 보이는 화면이 너무 적어 얼굴은 판단하지 않았습니다.",
+        "Fewer frames with a usable face than the video half's minimum.",
     ),
     "no_face": (
         "No face was found in the picture.",

@@ -140,7 +140,7 @@ def _join(motion: Motion, jump: Jump) -> Finding:
     return Finding(
         type="deleted_frames",
         start_s=max(0.0, at_s - POINT_S),
-        end_s=at_s + POINT_S,
+        end_s=min(at_s + POINT_S, float(motion.times_s[-1])),
         detail=(
             "Within one shot the picture moves in one step as far as otherwise in about "
             f"{jump.frames:.0f} frames: frames may be missing, or two takes may be joined, as in a "
