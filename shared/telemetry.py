@@ -18,7 +18,9 @@ _PACKAGES = ("shared", "workers")
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 EVENTS: Final = Counter(
-    "guardian_events_total", "Event records read by intake, by what became of them.", ["outcome"]
+    "guardian_events_total",
+    "Event records read by intake, by what became of them; probes apart.",
+    ["outcome"],
 )
 REJECTED: Final = Counter(
     "guardian_uploads_rejected_total", "Uploads rejected by intake.", ["reason"]
@@ -38,7 +40,8 @@ HEARTBEATS: Final = Counter(
 RECEIVE_ERRORS: Final = Counter("guardian_receive_errors_total", "Failed SQS receives.", ["queue"])
 LAST_RECEIVE: Final = Gauge(
     "guardian_last_receive_timestamp_seconds",
-    "When a receive or a renewed visibility last succeeded, or the queue was found paused.",
+    "When a receive or a renewed visibility last succeeded, the queue was found paused, or the "
+    "process began.",
     ["queue"],
     multiprocess_mode="mostrecent",
 )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from celery.worker import state
 
-from shared import aws, loading, objects, presence, queues, sandbox, sqs_transport
+from shared import aws, loading, objects, presence, queues, sandbox, series, sqs_transport
 from shared.errors import ReceiptLost, SetupError
 from shared.jobs import JobStore
 from shared.models import Registry
@@ -40,6 +40,7 @@ def run(settings: Settings, role: Role) -> int:
     # known before the first upload, should it be required; the aggregator opens no media
     confined = sandbox.layers("off" if role == "aggregator" else settings.sandbox)
     queue = settings.queue(queues.ROLE_QUEUES[role])
+    series.begin(queue, role)
     app = aws.patiently(lambda: queues.configure(settings, role))
     port = PORTS[role] if settings.metrics_port is None else settings.metrics_port
     server = health.start(port, lambda: _is_ready(settings, queue), settings.host)

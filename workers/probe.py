@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from shared.errors import GuardianError, UnknownJob
 from shared.jobs import JobStore
 from shared.outbox import Outbox
 from shared.records import PROBE_PREFIX, Job, Upload
+from shared.series import from_zero
 from shared.settings import Settings
 from shared.telemetry import PROBE_SECONDS, PROBES
 from workers.samples import SAMPLES
@@ -54,6 +55,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Probe again and again until told to stop; what fails is counted, and others follow."""
     if settings.probe_interval_s == 0:
         return
+    from_zero(PROBES, CLIPS, get_args(Outcome))
     while not stop.wait(settings.probe_interval_s):
         for _ in probe(settings):
             pass

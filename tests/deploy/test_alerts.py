@@ -9,7 +9,11 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from shared import telemetry
+from shared import series, telemetry
+from shared.records import Label, Outcome
+from shared.settings import QUEUES
+from workers import probe
+from workers.aggregator import outbox, sweeper
 
 ROOT = Path(__file__).parents[2]
 CASES = sorted(Path(__file__).parent.glob("alerts*.test.yaml"))
@@ -67,6 +71,29 @@ def test_each_alert_has_its_test(rules):
     }
 
     assert fired == alerts
+
+
+def test_cases_use_label_values_that_processes_emit():
+    known = {
+        ("guardian_events_total", "outcome"): set(series.EVENT_OUTCOMES),
+        ("guardian_verdicts_total", "label"): set(Label),
+        ("guardian_tasks_total", "outcome"): {*Outcome, "error"},
+        ("guardian_sweeper_repairs_total", "kind"): set(sweeper.KINDS),
+        ("guardian_deliveries_total", "outcome"): set(outbox.OUTCOMES),
+        ("guardian_probes_total", "clip"): set(probe.CLIPS),
+        ("guardian_queue_messages", "queue"): set(QUEUES),
+    }
+    used = {
+        (*found, value)
+        for path in CASES
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for one in test["input_series"]
+        for label, value in re.findall(r'(\w+)="([^"]*)"', one["series"])
+        if (found := (one["series"].partition("{")[0], label)) in known
+    }
+
+    assert {(name, label) for name, label, _ in used} == set(known)
+    assert [one for one in used if one[2] not in known[one[:2]]] == []
 
 
 def test_alerts_name_declared_metrics(rules):

@@ -8,6 +8,7 @@ from boto3.s3.transfer import TransferConfig
 
 from shared.errors import ServiceUnavailable
 from shared.records import JobStatus, Outcome
+from shared.telemetry import EVENTS
 from workers.intake import admission, outgoing
 
 pytestmark = pytest.mark.integration
@@ -27,6 +28,20 @@ async def test_an_accepted_upload_is_a_job_whose_halves_are_asked_for(house):
     assert (job.size_bytes, job.etag) == (len(VIDEO), upload.etag)
     assert house.sent() == (1, 1)
     assert house.depth().dead == 0
+
+
+async def test_known_clips_count_apart_as_their_verdicts_do(house):
+    def counted(outcome):
+        return EVENTS.labels(outcome)._value.get()
+
+    before = {name: counted(name) for name in ("accepted", "probe")}
+    house.put("uploads/.probe/bona_fide-1.mp4", VIDEO)
+    house.put("uploads/call.mp4", VIDEO)
+
+    await house.drain()
+
+    assert {name: counted(name) - before[name] for name in before} == {"accepted": 1, "probe": 1}
+    assert house.sent() == (2, 2)
 
 
 async def test_what_is_not_accepted_is_a_rejected_job_with_its_reason(house):

@@ -88,11 +88,11 @@ def console(system):
 
 
 def emitted(text):
-    """Names of the metrics that have a sample in a text."""
+    """Names of the metrics that a text has a sample of beside the 0 that they begin with."""
     return {
         family.name
         for family in text_string_to_metric_families(text)
-        if family.samples and family.name.startswith("guardian_")
+        if any(sample.value for sample in family.samples) and family.name.startswith("guardian_")
     }
 
 
@@ -146,8 +146,10 @@ def test_known_clips_through_the_real_queues_are_judged_hidden_and_removed(syste
         assert [
             row["Key"] for row in left.get("Contents", []) if "receipts" not in row["Key"]
         ] == []
-    verdicts = "".join(of_processes(system).values())
-    assert 'guardian_verdicts_total{label="likely_manipulated"}' not in verdicts
+    texts = of_processes(system)
+    assert 'guardian_verdicts_total{label="likely_manipulated"} 0.0' in texts["aggregator"]
+    assert 'guardian_events_total{outcome="accepted"} 0.0' in texts["intake"]
+    assert 'guardian_events_total{outcome="probe"} 2.0' in texts["intake"]
 
 
 def test_every_declared_metric_is_emitted(system, console, serve):
@@ -174,7 +176,7 @@ def test_every_declared_metric_is_emitted(system, console, serve):
         analyzer.post("/analyze", json={"s3_bucket": scored.bucket, "s3_key": scored.key})
         serving = analyzer.get("/metrics").text
     sqs.delete_queue(QueueUrl=queue_url(settings, settings.queue("aggregate")))
-    wait_for(lambda: "guardian_receive_errors_total{" in of_processes(system)["aggregator"])
+    wait_for(lambda: "guardian_receive_errors" in emitted(of_processes(system)["aggregator"]))
 
     wait_for(lambda: 'unreadable_total{kind="worker"}' in httpx.get(f"{console}/metrics").text)
     texts = [*of_processes(system).values(), httpx.get(f"{console}/metrics", timeout=60).text]

@@ -18,6 +18,7 @@ from shared import tracing
 from shared.errors import GuardianError
 from shared.outbox import Outbox
 from shared.records import Job, Telling
+from shared.series import from_zero
 from shared.settings import Settings
 from shared.telemetry import DELIVERIES
 from workers.aggregator import notices
@@ -28,6 +29,8 @@ _PAUSE_S = 2.0
 _LEASE_S = 60.0
 #: First pause after a try that failed; it doubles with every further one, up to the longest.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 3600.0
+#: How a try may end.
+OUTCOMES = ("delivered", "failed", "gave_up")
 #: After this long nobody is told any more.
 GIVE_UP_AFTER = timedelta(hours=24)
 #: Receivers that are slow do not hold up each other.
@@ -46,6 +49,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     targets = notices.targets(settings)
     if not targets:
         return
+    from_zero(DELIVERIES, targets, OUTCOMES)
     while not stop.wait(_PAUSE_S):
         try:
             empty_once(Outbox(settings), targets, datetime.now(UTC))

@@ -13,6 +13,7 @@ from shared.errors import GuardianError, NoVerdict
 from shared.halves import pass_on
 from shared.jobs import JobStore
 from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
+from shared.series import from_zero
 from shared.settings import Settings
 from shared.telemetry import SWEEPER_REPAIRS, SWEEPS
 from workers.aggregator.lost import Patrol
@@ -28,8 +29,8 @@ _log = structlog.get_logger()
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Sweep until told to stop; a sweep that fails is logged, and the next one tries again."""
-    for kind in KINDS:
-        SWEEPER_REPAIRS.labels(kind)  # a rate needs the 0 before the 1
+    from_zero(SWEEPER_REPAIRS, KINDS)
+    from_zero(SWEEPS, ["done", "failed"])
     patrol = Patrol(settings)
     while not stop.wait(settings.sweep_interval_s):
         try:

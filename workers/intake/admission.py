@@ -93,7 +93,8 @@ async def take_in(desk: Desk, upload: Upload, event: str | None = None) -> None:
         log.info("rejected", job_id=written.job.job_id, reason=error.code)
         return
     written = await asyncio.to_thread(store.create, upload, now, event)
-    EVENTS.labels("accepted" if written.applied else "duplicate").inc()
+    made = "probe" if upload.is_probe else "accepted"  # as with verdicts, probes count apart
+    EVENTS.labels(made if written.applied else "duplicate").inc()
     log.info("accepted", job_id=written.job.job_id, container=container, new=written.applied)
     if not written.job.status.final and written.job.event in (None, event):
         await _dispatch(desk, written.job, container)

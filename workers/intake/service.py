@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, flags, measures, presence, queues, tracing
+from shared import aws, flags, measures, presence, queues, series, tracing
 from shared.errors import Permanent, Retryable, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
@@ -73,6 +73,7 @@ class _Intake:
         assert task is not None, "run() is awaited"
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._on_signal, task)
+        series.begin(self._queue, "intake")
         port = PORT if self._settings.metrics_port is None else self._settings.metrics_port
         server = health.start(port, self._is_ready, self._settings.host)
         leaving = threading.Event()
