@@ -139,27 +139,25 @@ def existing(settings: Settings, keys: list[str]) -> set[str]:
     return found
 
 
-def newest(
-    settings: Settings, kind: str, limit: int = _BATCH, since: datetime | None = None
-) -> Iterator[dict[str, Any]]:
+def newest(settings: Settings, kind: str, limit: int = _BATCH) -> Iterator[dict[str, Any]]:
     """Yield the rows of a kind, newest first, at most `limit` and 100.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
-    bodies, _ = _page(settings, kind, min(limit, _BATCH), since=since)
+    bodies, _ = _page(settings, kind, min(limit, _BATCH))
     yield from bodies
 
 
-def every(settings: Settings, kind: str) -> Iterator[dict[str, Any]]:
-    """Yield all rows of a kind, newest first.
+def every(settings: Settings, kind: str, since: datetime | None = None) -> Iterator[dict[str, Any]]:
+    """Yield all rows of a kind, or those written after `since`, newest first.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     after: dict[str, Any] | None = None
     while True:
-        bodies, after = _page(settings, kind, _BATCH, after=after)
+        bodies, after = _page(settings, kind, _BATCH, since=since, after=after)
         yield from bodies
         if not after:
             return

@@ -137,7 +137,7 @@ class JobStore:
         """Claim the right to send the one aggregation message of a job."""
         return self._table.update(
             job_id,
-            "SET aggregation = :queued, updated = :now",
+            "SET aggregation = :queued, asked = :now, updated = :now",
             {":queued": "queued"},
             now,
             "attribute_not_exists(aggregation)",
@@ -237,7 +237,7 @@ class JobStore:
         for half in halves:
             gone += f", {half}, {half}_outcome, {half}_started"
         shard = zlib.crc32(job.job_id.encode()) % SHARDS
-        sets = "#status = :queued, updated = :now, pending = :shard, due = :due"
+        sets = "#status = :queued, asked = :now, updated = :now, pending = :shard, due = :due"
         values: dict[str, Any] = {
             ":queued": JobStatus.QUEUED,
             ":shard": f"pending#{shard}",
@@ -293,15 +293,21 @@ class JobStore:
                     UNREADABLE.labels("job").inc()
                     _log.error("job_unreadable", job_id=job_id, error=str(error)[:300])
 
-    def postpone(self, job: Job, now: datetime, *, counts: bool = True) -> Written:
-        """Give an unfinished job another stretch of patience; `counts` it as a sweep.
+    def postpone(self, job: Job, now: datetime, sweeps: int | None = None) -> Written:
+        """Give an unfinished job another stretch of patience.
 
-        Of several sweepers that found the job, one gets `applied`.
+        Args:
+            job: The job as it was found.
+            now: The time of the write.
+            sweeps: How often it has been asked for again, this time included. Of several sweepers
+                that found the job, one gets `applied`. None where it is not asked for.
         """
+        asks = "" if sweeps is None else ", asked = :now"
+        after = job.sweeps if sweeps is None else sweeps
         return self._table.update(
             job.job_id,
-            "SET due = :due, sweeps = :next, updated = :now",
-            {":due": self._due(now), ":next": job.sweeps + counts, ":seen": job.sweeps},
+            f"SET due = :due, sweeps = :next, updated = :now{asks}",
+            {":due": self._due(now), ":next": after, ":seen": job.sweeps},
             now,
             "attribute_exists(due) AND (attribute_not_exists(sweeps) OR sweeps = :seen)",
         )

@@ -87,14 +87,14 @@ def _quietly(call: Callable[[], object]) -> None:
 
 
 def alive(settings: Settings, now: datetime) -> list[Worker]:
-    """Return the processes that were heard lately, by role and name; at most 100.
+    """Return the processes that were heard lately, by role and name.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     since = now - timedelta(seconds=GONE_S)
     workers = []
-    for row in items.newest(settings, _KIND, since=since):
+    for row in items.every(settings, _KIND, since):
         try:
             workers.append(Worker.model_validate(row))
         except ValueError as error:  # by another release, in the middle of a rollout

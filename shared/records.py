@@ -347,6 +347,8 @@ class Job(Record):
     media: Media | None = None
     created_at: datetime
     updated_at: datetime
+    asked_at: datetime | None = None
+    """When its tasks were last sent; None in rows of earlier releases."""
     expires_at: datetime | None = None
     audio: PartialResult | None = None
     video: PartialResult | None = None

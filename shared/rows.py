@@ -88,6 +88,7 @@ def job(item: dict[str, Any]) -> Job:
     return Job(
         **_common(item),
         **{name: item[name] for name in plain if name in item},
+        asked_at=item.get("asked"),
         sweeps=int(item.get("sweeps", 0)),
         begun=tuple(name for name in MODALITIES if f"{name}_started" in item),
         fresh=bool(item.get("fresh", False)),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import aws, depths, items, presence
+from shared import aws, depths, items, presence, queues
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import queue_url
@@ -32,9 +32,9 @@ def model():
     return fusion.load(Registry())
 
 
-def new_job(store, settings, name="a", halves=()):
+def new_job(store, settings, name="a", halves=(), made=NOW):
     upload = Upload(bucket=settings.uploads_bucket, key=f"uploads/{name}", etag="e", size_bytes=1)
-    job_id = store.create(upload, NOW).job.job_id
+    job_id = store.create(upload, made).job.job_id
     for modality in halves:
         half = PartialResult(modality=modality, outcome=Outcome.NOT_APPLICABLE, reason="no_speech")
         store.save_partial(job_id, half, NOW)
@@ -123,7 +123,7 @@ def test_a_job_that_a_worker_is_working_on_is_left_alone(store, aws_settings):
         soon = datetime.now(UTC) + timedelta(seconds=5)
         hasty = aws_settings.model_copy(update={"stuck_after_s": 1})
         job = store.get(job_id)
-        JobStore(hasty).postpone(job, NOW - timedelta(hours=1), counts=False)
+        JobStore(hasty).postpone(job, NOW - timedelta(hours=1))
 
         assert sweeper.sweep(hasty, JobStore(hasty), soon) == {}
     finally:
@@ -131,6 +131,80 @@ def test_a_job_that_a_worker_is_working_on_is_left_alone(store, aws_settings):
         beat.join(10)
     assert visible(aws_settings, "video") == 0
     assert store.get(job_id).sweeps == 0
+
+
+def at_work(settings, role, job_id, now, name="w"):
+    """A worker says that it does a job."""
+    worker = presence.Worker(name=name, role=role, doing=(job_id,), started_at=now, seen_at=now)
+    items.put(settings, "worker", name, worker.model_dump(mode="json"), now, 60)
+
+
+def test_a_half_is_not_excused_by_the_queue_of_the_other(store, aws_settings):
+    new_job(store, aws_settings)
+    queues.send_analysis(aws_settings, "video", "one that waits")
+
+    assert sweeper.sweep(aws_settings, store, LATER) == {"half_missing": 1}
+    assert (visible(aws_settings, "audio"), visible(aws_settings, "video")) == (1, 1)
+
+
+def test_a_task_that_the_queue_has_come_past_is_sent_again_and_waits_its_turn(store, aws_settings):
+    lost = new_job(store, aws_settings, halves=("audio",))
+    made = NOW + timedelta(minutes=50)
+    younger = new_job(store, aws_settings, "b", halves=("audio",), made=made)
+    queues.send_analysis(aws_settings, "video", "one that waits")
+    at_work(aws_settings, "video", younger, LATER)
+
+    assert sweeper.sweep(aws_settings, store, LATER) == {"half_missing": 1}
+    assert visible(aws_settings, "video") == 2
+    much_later = LATER + timedelta(hours=3)
+    at_work(aws_settings, "video", younger, much_later)
+    assert sweeper.sweep(aws_settings, store, much_later) == {}, "the queue has not come past it"
+    assert visible(aws_settings, "video") == 2
+    assert (store.get(lost).sweeps, store.get(younger).sweeps) == (1, 0)
+
+
+def test_a_backlog_of_a_day_makes_no_second_message(store, aws_settings):
+    in_work = new_job(store, aws_settings, "first", halves=("audio",))
+    for number in range(8):
+        new_job(store, aws_settings, f"{number}", halves=("audio",))
+        queues.send_analysis(aws_settings, "video", f"{number}")
+
+    for hours in range(1, 25):
+        now = NOW + timedelta(hours=hours)
+        at_work(aws_settings, "video", in_work, now)
+        assert sweeper.sweep(aws_settings, store, now) == {}
+    assert visible(aws_settings, "video") == 8
+
+
+def test_what_waits_where_nobody_works_is_given_up_by_nobody(store, aws_settings):
+    job_id = new_job(store, aws_settings, halves=("audio",))
+    queues.send_analysis(aws_settings, "video", job_id)
+
+    for hours in range(1, 25):
+        assert sweeper.sweep(aws_settings, store, NOW + timedelta(hours=hours)) == {}
+    assert sweeper.sweep(aws_settings, store, NOW + timedelta(days=15)) == {"half_missing": 1}
+
+
+def test_a_half_that_is_given_up_leaves_the_other_its_requests(store, aws_settings):
+    hasty = aws_settings.model_copy(update={"max_receive_count": 1})
+    job_id = new_job(store, aws_settings)
+    queues.send_analysis(hasty, "video", job_id)  # and no worker takes it
+    assert sweeper.sweep(hasty, store, LATER) == {"half_missing": 1}
+    purge(hasty, "audio")
+
+    assert sweeper.sweep(hasty, store, LATER + timedelta(hours=1)) == {"given_up": 1}
+
+    job = store.get(job_id)
+    assert (job.audio.outcome, job.video, job.sweeps) == (Outcome.FAILED, None, 0)
+
+
+def test_more_workers_than_a_page_are_all_heard(aws_settings):
+    for number in range(103):
+        at_work(aws_settings, "video", str(number), NOW, f"w-{number}")
+
+    found = presence.alive(aws_settings, NOW)
+
+    assert {job_id for worker in found for job_id in worker.doing} == set(map(str, range(103)))
 
 
 def test_two_sweepers_at_once_ask_once_for_each_thing(store, aws_settings, model):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from shared import depths, outbox, presence, queues
+from shared import outbox, queues
 from shared.errors import GuardianError, NoVerdict
 from shared.halves import pass_on
 from shared.jobs import JobStore
@@ -16,6 +16,7 @@ from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
 from shared.series import from_zero
 from shared.settings import Settings
 from shared.telemetry import SWEEPER_REPAIRS, SWEEPS
+from workers.aggregator import turns
 from workers.aggregator.lost import Patrol
 
 #: What a job or an upload may lack, and what becomes of one that is asked for in vain.
@@ -52,48 +53,41 @@ def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:
     """Mend every overdue job once, and return how many of each kind.
 
     Safe to run twice at once: only the sweeper whose conditional write counts the sweep acts.
-    A job that waits its turn in a queue, or that a worker says it works on, is only postponed.
+    What a worker says it works on, or what may still have its turn in a queue, is not asked for;
+    a job of which nothing else is missing is only postponed. A half goes by its own queue alone.
     """
     repairs: Counter[str] = Counter()
     overdue = list(store.overdue(now))
     if not overdue:
         return repairs
-    waiting, at_work = _backlogs(settings), _at_work(settings, now)
+    lines, margin = turns.lines(settings, store, now), timedelta(seconds=settings.stuck_after_s)
     for job in overdue:
-        missing = [modality for modality in MODALITIES if getattr(job, modality) is None]
-        needs: set[str] = {*missing} or {_AGGREGATE}
-        waits = bool(needs & waiting) or any((name, job.job_id) in at_work for name in needs)
-        if not store.postpone(job, now, counts=not waits).applied or waits:
+        halves = [modality for modality in MODALITIES if getattr(job, modality) is None]
+        lost = [one for one in halves if not lines[one].excuses(job, now, margin)]
+        if not lost and (halves or lines[_AGGREGATE].excuses(job, now, margin)):
+            store.postpone(job, now)
             continue
-        kind = _mend(settings, store, job, missing, now)
+        in_vain = job.sweeps >= settings.max_receive_count
+        # what is given up is over; what else the job needs is asked for as often again
+        if not store.postpone(job, now, 0 if in_vain else job.sweeps + 1).applied:
+            continue
+        kind = _mend(settings, store, job, lost, now, in_vain=in_vain)
         SWEEPER_REPAIRS.labels(kind).inc()
         repairs[kind] += 1
         _log.warning("job_mended", job_id=job.job_id, kind=kind, sweeps=job.sweeps + 1)
     return repairs
 
 
-def _backlogs(settings: Settings) -> set[str]:
-    """Return the queues of tasks that hold messages which no worker has taken."""
-    return {name for name in (*MODALITIES, _AGGREGATE) if depths.backlog(settings, name)}
-
-
-def _at_work(settings: Settings, now: datetime) -> set[tuple[str, str]]:
-    """Return which queue's work on which job a living worker says it is doing."""
-    workers = presence.alive(settings, now)
-    return {
-        (queue, job_id)
-        for role, queue in queues.ROLE_QUEUES.items()
-        for worker in workers
-        if worker.role == role
-        for job_id in worker.doing
-    }
-
-
 def _mend(
-    settings: Settings, store: JobStore, job: Job, missing: list[Modality], now: datetime
+    settings: Settings,
+    store: JobStore,
+    job: Job,
+    missing: list[Modality],
+    now: datetime,
+    *,
+    in_vain: bool,
 ) -> str:
-    """Ask again for what is missing, or end a job for which that was in vain too often."""
-    in_vain = job.sweeps >= settings.max_receive_count
+    """Ask again for what is missing, or end what was asked for in vain too often."""
     if not missing:
         return _decide_again(settings, store, job, now, in_vain=in_vain)
     if in_vain:
