@@ -23,6 +23,7 @@ from shared.settings import QUEUES, Settings
 from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES, RECENT_JOBS
 from workers import probe
 from workers.console.tail import Tail
+from workers.console.waiters import Waiters
 
 #: Pause between two samples.
 SAMPLE_S = 2.0
@@ -94,6 +95,7 @@ class Board:
     #: At each sample: its time, the jobs made so far, and the messages of the uploads queue.
     _taken: deque[tuple[float, int, int]] = field(default_factory=deque)
     _oldest: dict[str, float] = field(default_factory=dict)
+    _waiters: Waiters = field(default_factory=Waiters)
     _workers: list[Worker] = field(default_factory=list)
     _slow_s: float = float("-inf")
     _next: asyncio.Event = field(default_factory=asyncio.Event)
@@ -159,7 +161,10 @@ class Board:
         self._measure_lengths(store)
         self._count_states()
         if now_s - self._slow_s > _SLOW_S:
-            self._oldest, self._workers = _oldest(store, now), presence.alive(self.settings, now)
+            self._oldest, self._workers = (
+                self._waiters.look(store, now),
+                presence.alive(self.settings, now),
+            )
             self._slow_s = now_s
         self._oldest["uploads"] = self._oldest_upload(now_s)
         pauses = flags.pauses(self.settings)
@@ -276,14 +281,3 @@ class Board:
             Point(ago_s=slot * HISTORY_S / _POINTS, messages=count)
             for slot, count in sorted(highest.items(), reverse=True)
         ]
-
-
-def _oldest(store: JobStore, now: datetime) -> dict[str, float]:
-    """Age of the job that has waited longest for each kind of worker, from the pending index."""
-    ages: dict[str, float] = {}
-    for job in store.waiting(limit=12):
-        age_s = round((now - job.created_at).total_seconds(), 1)
-        waits = [name for name in ("audio", "video") if getattr(job, name) is None]
-        for name in waits or ["aggregate"]:
-            ages[name] = max(ages.get(name, 0.0), age_s)
-    return ages

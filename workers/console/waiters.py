@@ -1,0 +1,57 @@
+"""Who has waited longest for each kind of worker, found by a few reads at a time.
+
+The index of unfinished jobs is ordered by when the sweeper will look at them, which says little of
+their age: each is looked at every `stuck_after_s`. So the first of the index are a sample of all
+ages, and another one after each sweep; the oldest that have been seen are remembered.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.errors import UnknownJob
+from shared.jobs import JobStore
+from shared.records import MODALITIES, Job
+
+#: Jobs that one look reads from the index.
+_READ = 40
+#: Jobs that are remembered for each queue, and read again by the next look.
+_KEPT = 5
+
+
+class Waiters:
+    """Remembers the longest waiters between two looks."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._known: set[str] = set()
+
+    def look(self, store: JobStore, now: datetime) -> dict[str, float]:
+        """Return the age in seconds of the oldest job that waits for each queue's workers.
+
+        Raises:
+            ServiceUnavailable: The table could not be reached.
+        """
+        jobs = {job.job_id: job for job in store.waiting(_READ)}
+        for job_id in self._known - jobs.keys():
+            job = _unfinished(store, job_id)
+            if job:
+                jobs[job_id] = job
+        waiting: dict[str, list[Job]] = {}
+        for job in sorted(jobs.values(), key=lambda job: job.created_at):
+            halves: list[str] = [name for name in MODALITIES if getattr(job, name) is None]
+            for queue in halves or ["aggregate"]:
+                waiting.setdefault(queue, []).append(job)
+        self._known = {job.job_id for line in waiting.values() for job in line[:_KEPT]}
+        return {
+            queue: round((now - line[0].created_at).total_seconds(), 1)
+            for queue, line in waiting.items()
+        }
+
+
+def _unfinished(store: JobStore, job_id: str) -> Job | None:
+    try:
+        job = store.get(job_id)
+    except (UnknownJob, ValueError):  # erased meanwhile, or written by another release
+        return None
+    return None if job.status.final else job
