@@ -21,6 +21,13 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm" / "silver-guardian"
 KEDA = ROOT / "keda"
 _COPIED = ("Chart.yaml", "values.yaml", "values.schema.json", "templates/*")
+#: Settings that follow from other values of the chart: another one would break its pods.
+OWNED = {
+    *("prefix", "region", "endpoint_url", "queue_base_url"),  # global
+    *("host", "metrics_port", "work_dir"),  # probes, Services and volumes
+    *("exit_after_jobs", "grace_s"),  # keda.scaledJobs, gracePeriodS
+    *("signing_key_file", "api_token"),  # signingSecret, console.tokenSecret
+}
 _MARKS = ("<!-- values:start -->", "<!-- values:end -->")
 
 
@@ -32,9 +39,9 @@ def copies() -> Iterator[tuple[Path, str]]:
 
 
 def schema() -> Iterator[tuple[Path, str]]:
-    """The names of all settings, so that a misspelt one is refused before anything is installed."""
+    """The names of the settings that may be set, so that others are refused before anything is."""
     path = CHART / "values.schema.json"
-    names = [f"GUARDIAN_{name.upper()}" for name in Settings.model_fields]
+    names = [f"GUARDIAN_{name.upper()}" for name in Settings.model_fields if name not in OWNED]
     enum = f'"propertyNames": {{"enum": {json.dumps(names)}}}'
     yield path, re.sub(r'"propertyNames": \{"enum": \[.*?\]\}', enum, path.read_text())
 

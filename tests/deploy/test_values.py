@@ -6,6 +6,7 @@ from pathlib import Path
 import helm_python as helm
 import pytest
 
+from scripts import render_chart
 from shared import queues
 from shared.settings import QUEUES, Settings
 from workers import fleet
@@ -347,8 +348,66 @@ def test_a_process_can_be_left_out(render):
     found = render({"console": {"enabled": False}})
 
     assert not [item for item in found if item["metadata"]["name"].endswith("-console")]
-    found = render({"video": {"enabled": False}, "keda": {"scalers": {"video": None}}})
-    assert not [item for item in found if item["metadata"]["name"].endswith("-video")]
+    found = render({"intake": {"enabled": False}, "keda": {"scalers": {"intake": None}}})
+    assert not [item for item in found if item["metadata"]["name"].endswith("-intake")]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"video": {"enabled": False}}, "no upload would ever have a verdict"),
+        (
+            {"audio": {"enabled": False}, "keda": {"scalers": {"audio": None}}},
+            "no upload would ever have a verdict",
+        ),
+        ({"intake": {"enabled": False}}, "keda.scalers.intake must be null"),
+        (
+            {"keda": {"scaledJobs": {"workers": ["video"]}, "scalers": {"video": None}}},
+            "needs to know its queue",
+        ),
+        ({"settings": {"GUARDIAN_MAX_UPLOAD_BYTES": 3 * 1024**3}}, "audio.scratch"),
+        ({"video": {"scratch": "700Mi"}}, "video.scratch"),
+    ],
+)
+def test_what_would_not_work_is_refused_with_a_sentence(render, values, sentence):
+    with pytest.raises(helm.HelmError, match=sentence):
+        render(values)
+
+
+def test_an_upload_that_fits_is_let_in(render):
+    render({"video": {"scratch": "750Mi"}})
+    large = {"GUARDIAN_MAX_UPLOAD_BYTES": "3221225472"}
+    render({"settings": large, "audio": {"scratch": "5Gi"}, "video": {"scratch": "5Gi"}})
+
+
+def test_a_worker_without_a_scaler_has_its_replicas(render, violations):
+    found = render({"keda": {"scalers": {"video": None}}, "video": {"replicas": 3}})
+    deployment = found.of("Deployment", "-video")
+
+    assert deployment["spec"]["replicas"] == 3
+    assert violations(deployment) == []
+    assert "replicas" not in found.of("Deployment", "-audio")["spec"]
+
+
+@pytest.mark.parametrize("name", sorted(render_chart.OWNED))
+def test_settings_that_other_values_decide_are_refused(render, name):
+    with pytest.raises(helm.HelmError):
+        render({"settings": {f"GUARDIAN_{name.upper()}": "1"}})
+
+
+def test_the_chart_sets_no_setting_of_its_own_that_may_break_it(render):
+    """What may be set beside the chart's own choice is what each process can run with."""
+    values = {"signingSecret": "s", "keda": {"scaledJobs": {"workers": ["video"]}}}
+    values["global"] = {"queueBaseUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012"}
+    found = render(values)
+    chosen = {name for process in ("audio", "console") for name in found.environment(process)}
+    (job,) = found.of("ScaledJob")
+    (container,) = job["spec"]["jobTargetRef"]["template"]["spec"]["containers"]
+    chosen |= {item["name"] for item in container["env"]}
+    chosen = {name for name in chosen if name.startswith("GUARDIAN_")}
+
+    owned = {f"GUARDIAN_{name.upper()}" for name in render_chart.OWNED}
+    assert chosen - owned == {f"GUARDIAN_{name}" for name in ("DEVICE", "LOG_FORMAT", "THREADS")}
 
 
 def test_the_token_is_made_once_or_taken_from_a_secret(defaults, render):
@@ -417,9 +476,9 @@ def test_pods_may_reach_what_more_rules_say(render, violations):
     ("value", "text"), [(8589934592, "8589934592"), (1e6, "1000000"), (0.25, "0.25"), ("a", "a")]
 )
 def test_numbers_reach_processes_as_they_are_written(render, value, text):
-    found = render({"settings": {"GUARDIAN_MAX_UPLOAD_BYTES": value}})
+    found = render({"settings": {"GUARDIAN_DECODE_MEMORY_BYTES": value}})
 
-    assert found.environment("video")["GUARDIAN_MAX_UPLOAD_BYTES"] == text
+    assert found.environment("video")["GUARDIAN_DECODE_MEMORY_BYTES"] == text
 
 
 def test_disruptions_are_one_at_a_time(defaults):
@@ -480,7 +539,8 @@ def test_writable_space_is_one_scratch_directory(defaults, render):
         (mount,) = defaults.container(process)["volumeMounts"]
         assert mount == {"name": "scratch", "mountPath": "/tmp"}
         assert defaults.environment(process)["GUARDIAN_WORK_DIR"].startswith("/tmp/")
-        assert pod["volumes"][0]["emptyDir"]["sizeLimit"]
+        size = pod["volumes"][0]["emptyDir"]["sizeLimit"]
+        assert defaults.container(process)["resources"]["requests"]["ephemeral-storage"] == size
     larger = render({"video": {"scratch": "20Gi"}}).of("Deployment", "-video")
     (volume,) = larger["spec"]["template"]["spec"]["volumes"]
     assert volume["emptyDir"] == {"sizeLimit": "20Gi"}

@@ -81,6 +81,8 @@ lifecycle:
 {{- end }}
 resources:
   {{- $resources := deepCopy .values.resources }}
+  {{- /* A node without room for the scratch directory would evict the pod in the middle of a job. */}}
+  {{- $_ := set $resources "requests" (merge $resources.requests (dict "ephemeral-storage" .values.scratch)) }}
   {{- if .values.gpus }}
   {{- $_ := set $resources "limits" (merge (dict .root.Values.gpu.resource (int .values.gpus)) ($resources.limits | default dict)) }}
   {{- end }}
