@@ -265,6 +265,20 @@ def test_uploads_are_versioned_told_of_by_prefix_and_kept_unless_asked(stack):
     assert stack["Parameters"]["RetentionDays"]["Default"] == 0
 
 
+def test_what_expires_is_gone_soon_and_receipts_never_expire(stack):
+    uploads, reports = (
+        stack["Resources"][name]["Properties"]["LifecycleConfiguration"]["Rules"]
+        for name in ("UploadsBucket", "ReportsBucket")
+    )
+    (replaced,) = [rule for rule in uploads if rule.get("Id") == "replaced-versions"]
+    expiring = [rule["Fn::If"][1] for rule in reports if "Fn::If" in rule]
+
+    days = replaced["NoncurrentVersionExpiration"]["NoncurrentDays"]
+    assert days == {"Fn::If": ["Expires", 1, 30]}
+    assert {rule["Prefix"] for rule in expiring} == {"reports/", "evidence/"}
+    assert all(rule["ExpirationInDays"] == {"Ref": "RetentionDays"} for rule in expiring)
+
+
 def test_every_queue_has_dead_letters_and_an_alarm_on_each(stack):
     queues = of_type(stack, "AWS::SQS::Queue")
     alarmed = {
