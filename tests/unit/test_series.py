@@ -4,11 +4,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY, generate_latest
 
 from shared.series import EVENT_OUTCOMES
+from shared.settings import Settings
+from workers import probe
+from workers.aggregator import outbox
 from workers.aggregator.sweeper import KINDS
 
 pytestmark = pytest.mark.unit
@@ -67,6 +72,22 @@ def test_what_a_pool_child_counts_is_added_to_the_0_of_its_worker(tmp_path):
     name = 'guardian_tasks_total{outcome="error",task="audio"}'
     assert (values(first)[name], values(then)[name]) == ("0.0", "1.0")
     assert values(then)['guardian_tasks_total{outcome="scored",task="audio"}'] == "0.0"
+
+
+def test_deliveries_and_probes_begin_at_0_where_there_are_any():
+    settings = Settings(webhook_url="https://example.org/", webhook_secret="s", probe_interval_s=9)
+    stopped = threading.Event()
+    stopped.set()
+
+    outbox.run(settings, stopped)
+    probe.run(settings, stopped)
+
+    shown = values(generate_latest(REGISTRY).decode())
+    assert {
+        'guardian_deliveries_total{outcome="gave_up",target="webhook"}',
+        'guardian_probes_total{clip="manipulated",outcome="wrong"}',
+    } <= set(shown)
+    assert not any("event_bus" in name for name in shown)
 
 
 @pytest.mark.parametrize(
