@@ -5,8 +5,8 @@ from pathlib import Path
 
 import helm_python as helm
 import pytest
+import render_chart
 
-from scripts import render_chart
 from shared import queues
 from shared.settings import QUEUES, Settings
 from workers import fleet
