@@ -16,6 +16,8 @@ EVENT_OUTCOMES = (
     *("accepted", "probe", "rejected", "duplicate"),
     *("ignored", "retried", "failed", "dead_letter"),
 )
+#: How a task of a half may end.
+TASK_OUTCOMES = (*Outcome, "error", "erased")
 _HEARTBEAT_OUTCOMES = ("extended", "error", "lost", "limit")
 
 
@@ -38,7 +40,7 @@ def begin(queue: str, role: Literal["intake", "audio", "video", "aggregator"]) -
     if role == "aggregator":
         from_zero(VERDICTS, Label)
     else:
-        from_zero(TASKS, [role], [*Outcome, "error"])
+        from_zero(TASKS, [role], TASK_OUTCOMES)
 
 
 def from_zero(counter: Counter, *values: Iterable[str]) -> None:

@@ -184,7 +184,7 @@ def test_every_declared_metric_is_emitted(system, console, serve):
     found = set().union(*map(emitted, [*texts, serving, generate_latest(REGISTRY).decode()]))
     assert telemetry.TASKS
     declared = {one.name for one in REGISTRY.collect() if one.name.startswith("guardian_")}
-    assert declared - found == {"guardian_sweeper_repairs"}, "nothing got stuck"
+    assert declared - found <= {"guardian_sweeper_repairs"}, "nothing need get stuck"
 
 
 def check_shadow(job):
