@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from celery.signals import task_received
 
-from shared import loading
+from shared import loading, sqs_transport
 from shared.settings import Settings
 
 #: Empty long polls after which a worker that has had no job yet ends: SQS's counts, which started
@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 def watch(settings: Settings, stop: threading.Event, end: Callable[[], None]) -> None:
-    """End this process when it receives its last job, which it still finishes.
+    """End this process when it receives its last job, which it finishes; it receives no other.
 
     Args:
         settings: `exit_after_jobs` is the number of jobs; with 0 the worker never ends by itself.
@@ -49,5 +49,6 @@ def watch(settings: Settings, stop: threading.Event, end: Callable[[], None]) ->
         if not first.wait(_EMPTY_POLLS * (settings.receive_wait_s + 1)) and not stop.is_set():
             end_after(0)
 
+    sqs_transport.gates.append(lambda: received < settings.exit_after_jobs)
     task_received.connect(count, weak=False)
     threading.Thread(target=wait_for_the_first, daemon=True).start()

@@ -274,7 +274,7 @@ def test_what_expires_is_gone_soon_and_receipts_never_expire(stack):
     expiring = [rule["Fn::If"][1] for rule in reports if "Fn::If" in rule]
 
     days = replaced["NoncurrentVersionExpiration"]["NoncurrentDays"]
-    assert days == {"Fn::If": ["Expires", 1, 30]}
+    assert days == {"Fn::If": ["Expires", 14, 30]}
     assert {rule["Prefix"] for rule in expiring} == {"reports/", "evidence/"}
     assert all(rule["ExpirationInDays"] == {"Ref": "RetentionDays"} for rule in expiring)
 
