@@ -25,6 +25,7 @@ from shared.errors import (
 from shared.jobs import JobStore
 from shared.media import DecodeLimits, probe
 from shared.records import (
+    MODALITIES,
     Analysis,
     Evidence,
     EvidenceRef,
@@ -39,6 +40,8 @@ from shared.table import Written
 from shared.telemetry import RETRIES, TASKS
 from shared.visibility import Receipt, give_back
 
+#: Reason of what stands for a half while its last attempt is under way.
+WORKER_LOST = "worker_lost"
 _log = structlog.get_logger()
 
 
@@ -106,7 +109,7 @@ def _worker_lost(modality: Modality, attempt: int) -> PartialResult:
     return PartialResult(
         modality=modality,
         outcome=Outcome.FAILED,
-        reason="worker_lost",
+        reason=WORKER_LOST,
         message=f"No worker survived this half, or finished it, in {attempt} attempts.",
         attempt=attempt,
     )
@@ -257,6 +260,15 @@ def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tupl
     return tuple(kept)
 
 
+def last_attempts(job: Job) -> tuple[Modality, ...]:
+    """Return the halves whose last attempt is under way, or has ended without a word.
+
+    No verdict rests on them: their worker sends for it, or the sweeper, once none is at work.
+    """
+    halves = ((modality, getattr(job, modality)) for modality in MODALITIES)
+    return tuple(modality for modality, half in halves if half and half.reason == WORKER_LOST)
+
+
 def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
     """Ask for the verdict, once, when both halves are stored.
 
@@ -266,7 +278,7 @@ def pass_on(settings: Settings, store: JobStore, written: Written) -> None:
     that supersedes the first. Two messages make one verdict, too.
     """
     job = written.job
-    if not written.both_halves:
+    if not written.both_halves or last_attempts(job):
         return
     if job.status.final:
         if job.verdict is None or job.decided_on in (None, job.outcomes):

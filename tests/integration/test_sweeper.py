@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import aws, depths, items, presence, queues
+from shared import aws, depths, halves, items, presence, queues
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import queue_url
@@ -139,6 +139,19 @@ def at_work(settings, role, job_id, now, name="w"):
     items.put(settings, "worker", name, worker.model_dump(mode="json"), now, 60)
 
 
+def test_no_verdict_rests_on_a_last_attempt_that_is_under_way(store, aws_settings):
+    job_id = new_job(store, aws_settings, halves=("audio",))
+    stand_in = halves._worker_lost("video", 5)
+    halves.pass_on(aws_settings, store, store.save_partial(job_id, stand_in, NOW))
+    at_work(aws_settings, "video", job_id, LATER)
+
+    assert sweeper.sweep(aws_settings, store, LATER) == {}
+    assert visible(aws_settings, "aggregate") == 0
+
+    assert sweeper.sweep(aws_settings, store, LATER + timedelta(hours=1)) == {"no_verdict": 1}
+    assert visible(aws_settings, "aggregate") == 1
+
+
 def test_a_half_is_not_excused_by_the_queue_of_the_other(store, aws_settings):
     new_job(store, aws_settings)
     queues.send_analysis(aws_settings, "video", "one that waits")
@@ -209,9 +222,9 @@ def test_more_workers_than_a_page_are_all_heard(aws_settings):
 
 def test_two_sweepers_at_once_ask_once_for_each_thing(store, aws_settings, model):
     states = {"never_started": (), "half_missing": ("audio",), "no_verdict": ("audio", "video")}
-    for name, halves in states.items():
+    for name, present in states.items():
         for number in range(4):
-            new_job(store, aws_settings, f"{name}-{number}", halves)
+            new_job(store, aws_settings, f"{name}-{number}", present)
     for number in range(4):
         decided(store, aws_settings, model, f"no_report-{number}")
     together = threading.Barrier(2)

@@ -10,7 +10,7 @@ import structlog
 
 from shared import outbox, queues
 from shared.errors import GuardianError, NoVerdict
-from shared.halves import pass_on
+from shared.halves import last_attempts, pass_on
 from shared.jobs import JobStore
 from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
 from shared.series import from_zero
@@ -64,7 +64,8 @@ def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:
     for job in overdue:
         halves = [modality for modality in MODALITIES if getattr(job, modality) is None]
         lost = [one for one in halves if not lines[one].excuses(job, now, margin)]
-        if not lost and (halves or lines[_AGGREGATE].excuses(job, now, margin)):
+        at_last = any(job.job_id in lines[one].doing for one in last_attempts(job))
+        if at_last or (not lost and (halves or lines[_AGGREGATE].excuses(job, now, margin))):
             store.postpone(job, now)
             continue
         in_vain = job.sweeps >= settings.max_receive_count
