@@ -133,9 +133,14 @@ def _analyze_upload(
         update={"attempt": attempt, "timings_ms": done.timings_ms | done.result.timings_ms}
     )
     now = datetime.now(UTC)
-    written = store.save_partial(
-        begun.job.job_id, result, now, media=done.media, sha256=done.sha256
-    )
+    try:
+        written = store.save_partial(
+            begun.job.job_id, result, now, media=done.media, sha256=done.sha256
+        )
+    except UnknownJob:  # erased meanwhile, maybe between two pictures of the evidence
+        for ref in result.evidence:
+            objects.remove_report(settings, ref.key or "")
+        raise
     _observe(result)
     if done.sha256 and result.analysed_at is None:
         cache.keep(settings, done.sha256, result, done.media, now)

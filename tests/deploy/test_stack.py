@@ -24,6 +24,7 @@ ACTIONS = {
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 }
 P = "silver-guardian"
+OVERTAKEN = "takes back what an erasure overtook"
 OBJECTS_OF_A_VERSION = "reads are pinned to the version, which the stand-in's bucket may not have"
 MISSING = "without it S3 answers 403 for an object that is gone, which looks like a missing right"
 #: Rights that an ordinary run does not use, each with the reason why its process has it.
@@ -44,7 +45,9 @@ RARE = {
     f"video s3:GetObjectVersion {P}-uploads/uploads": OBJECTS_OF_A_VERSION,
     f"video s3:ListBucket {P}-uploads": MISSING,
     f"aggregator sqs:ChangeMessageVisibility {P}-aggregate": "keeps a job that takes long",
-    f"aggregator s3:DeleteObject {P}-reports/reports": "takes back what an erasure overtook",
+    f"aggregator s3:DeleteObject {P}-reports/reports": OVERTAKEN,
+    f"audio s3:DeleteObject {P}-reports/evidence": OVERTAKEN,
+    f"video s3:DeleteObject {P}-reports/evidence": OVERTAKEN,
 }
 #: Resources of policies that are wider than one thing, with the reason.
 WILDCARDS = {"*": "cloudwatch:GetMetricData knows no resources"}

@@ -269,6 +269,29 @@ def test_a_worker_that_has_the_job_in_hand_stores_no_picture_of_it(aws_settings)
     assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
 
 
+def test_nor_does_it_leave_the_pictures_that_an_erasure_overtook(aws_settings, monkeypatch):
+    job = uploaded(aws_settings, "a.mp4", b"some bytes")
+    put, stored = objects.put_report, []
+
+    def slow_put(settings, key, *rest):
+        stored.append(key)
+        if len(stored) == 2:
+            erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+        put(settings, key, *rest)
+
+    def examine(*_):
+        refs = [EvidenceRef(name=f"{n}.jpg", kind="face", start_s=0) for n in range(4)]
+        half = PartialResult(modality="video", outcome=Outcome.NOT_APPLICABLE, reason="no_face")
+        return Analysis(half, tuple(Evidence(ref, b"a face", "image/jpeg") for ref in refs)), None
+
+    monkeypatch.setattr(objects, "put_report", slow_put)
+    monkeypatch.setattr(halves, "examine", examine)
+    halves.run_half(aws_settings, "video", job.job_id, examine)
+
+    assert len(stored) == 5, "four pictures and the receipt"
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+
+
 def test_nor_does_it_copy_pictures_of_the_same_content(aws_settings, sending, monkeypatch):
     first, second = (uploaded(aws_settings, name, b"the same") for name in ("a.mp4", "b.mp4"))
     fetch = objects.fetch
