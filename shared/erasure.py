@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from shared import aws, cache, feedback, objects, signing
+from shared import aws, cache, feedback, items, objects, signing
 from shared.errors import GuardianError, ObjectChanged, ObjectGone, ServiceUnavailable
 from shared.jobs import JobStore
 from shared.records import ErasureReceipt, Job
@@ -24,6 +24,10 @@ _GONE: dict[str, type[GuardianError]] = {
 }
 #: A bucket that keeps no versions may answer so who asks for one.
 _GONE_BELOW = {**_GONE, "400": ObjectGone}
+
+
+#: Rows that hold nothing but the id of a job that was erased, and how long SQS keeps its events.
+_ERASED, _LATE_EVENTS_S = "erased", 14 * 86_400
 
 
 def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
@@ -65,8 +69,18 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
         document = signing.sign(document, key)
     body = json.dumps(document, ensure_ascii=False, indent=1).encode()
     objects.put_report(settings, f"receipts/{job_id}.json", body, "application/json")
+    items.put(settings, _ERASED, job_id, {}, now, _LATE_EVENTS_S)
     store.erase(job_id)
     return document
+
+
+def was_erased(settings: Settings, job_id: str) -> bool:
+    """Return whether a job was erased, for as long as events of its upload may still come.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    return items.get(settings, _ERASED, job_id) is not None
 
 
 def remove(settings: Settings, job: Job) -> dict[str, int]:

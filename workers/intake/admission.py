@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws
+from shared import aws, erasure
 from shared.containers import AUDIO_CONTAINERS, SNIFF_BYTES, admit
 from shared.errors import (
     GuardianError,
@@ -86,6 +86,10 @@ async def take_in(desk: Desk, upload: Upload, event: str | None = None) -> None:
         upload, start = await _look(desk.s3, upload)
         container = admit(upload.size_bytes or 0, start, settings.max_upload_bytes)
     except Permanent as error:
+        if await asyncio.to_thread(erasure.was_erased, settings, upload.job_id):
+            EVENTS.labels("duplicate").inc()  # its key must not come back with a late event
+            log.info("erased_before", job_id=upload.job_id)
+            return
         written = await asyncio.to_thread(store.reject, upload, error, now)
         if written.applied:
             REJECTED.labels(error.code).inc()
