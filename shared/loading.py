@@ -1,4 +1,4 @@
-"""What the pool child of a worker says of its models: loaded, or not to be loaded.
+"""What the pool child of a worker says of its models: loaded and fit, or not to be loaded.
 
 A worker takes no message before its models are loaded, and ends where they cannot be: without a
 GPU that works, say, every receive would fail, and five of them make a dead letter. Parent and
@@ -19,23 +19,29 @@ _log = structlog.get_logger()
 
 
 def load(work: Callable[[], object]) -> None:
-    """Load in the child before it takes a task, and say how that went; a failure ends the worker.
+    """Load in the child before it takes a task, and say how that went.
 
-    Celery logs what is raised where this is called, and would go on.
+    A failure ends the worker: Celery logs what is raised where this is called, and would go on. A
+    worker whose models are loaded and give wrong answers stays up without taking any work, so that
+    its metrics tell.
+
+    Args:
+        work: Loads; returns False where the answers are wrong.
     """
     worker = os.getppid()
     try:
-        work()
+        fit = work() is not False
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker is of no use
         _log.exception("models_not_loaded")
         _note("failed", worker).write_text(f"{error}" or type(error).__name__, encoding="utf-8")
         os.kill(worker, signal.SIGTERM)
         return
-    _note("loaded", worker).touch()
+    if fit:
+        _note("loaded", worker).touch()
 
 
 def done() -> bool:
-    """Return whether a child of this worker has loaded its models."""
+    """Return whether a child of this worker has loaded its models, and they are fit for work."""
     return _note("loaded").exists() and failure() is None
 
 

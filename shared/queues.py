@@ -37,7 +37,7 @@ _TASK_MODULES: dict[Role, str] = {role: f"workers.{role}.task" for role in ROLE_
 #: Pause after an empty or full look at the queue; kombu's default of 1 s caps a worker at 1 task/s.
 _POLLING_INTERVAL_S = 0.1
 #: A pool child loads models before it is ready.
-_CHILD_START_S = 180.0
+CHILD_START_S = 180.0
 
 
 class _App(Celery):
@@ -117,7 +117,7 @@ def configure(
         worker_concurrency=1,
         worker_pool="prefork",
         worker_pool_start_method="spawn",
-        worker_proc_alive_timeout=_CHILD_START_S,
+        worker_proc_alive_timeout=CHILD_START_S,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
 from celery.signals import task_received
 
-from shared import loading, sqs_transport
+from shared import loading, queues, sqs_transport
 from shared.settings import Settings
 
 #: Empty long polls after which a worker that has had no job yet ends: SQS's counts, which started
@@ -44,7 +45,8 @@ def watch(settings: Settings, stop: threading.Event, end: Callable[[], None]) ->
             end_after(received)
 
     def wait_for_the_first() -> None:
-        while not loading.done() and not stop.wait(_LOOK_S):
+        end_s = time.monotonic() + queues.CHILD_START_S
+        while not loading.done() and time.monotonic() < end_s and not stop.wait(_LOOK_S):
             pass  # nothing is received before
         if not first.wait(_EMPTY_POLLS * (settings.receive_wait_s + 1)) and not stop.is_set():
             end_after(0)

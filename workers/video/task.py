@@ -40,11 +40,11 @@ def _load(**_: object) -> None:
     loading.load(_prepare)
 
 
-def _prepare() -> None:
+def _prepare() -> bool:
     objects.sweep_workspaces(get_settings())  # of a child that was killed, in whose place we are
     _detector()
     _shadow()
-    known_answers.require(get_settings(), "video", _score)
+    return known_answers.fit(get_settings(), "video", _score)
 
 
 def _score(path: Path, media: Media) -> Analysis:
