@@ -367,6 +367,7 @@ def test_a_process_can_be_left_out(render):
         ),
         ({"settings": {"GUARDIAN_MAX_UPLOAD_BYTES": 3 * 1024**3}}, "audio.scratch"),
         ({"video": {"scratch": "700Mi"}}, "video.scratch"),
+        ({"settings": {"GUARDIAN_JOB_TIMEOUT_S": 500}}, "longest jobs would be killed"),
     ],
 )
 def test_what_would_not_work_is_refused_with_a_sentence(render, values, sentence):
