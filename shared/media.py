@@ -43,6 +43,7 @@ __all__ = [
     "FrameReader",
     "PcmReader",
     "Sampling",
+    "breaks_off",
     "plan_sampling",
     "probe",
     "scaled_size",
@@ -63,6 +64,10 @@ _LOUDEST = 4.0
 MAX_DECODED_S = 4 * 3600
 #: No camera takes more pictures a second without saying so.
 _MOST_FPS = 240.0
+#: Pixels wider or narrower than this are a mistake of the file.
+_MOST_ASPECT = 4.0
+#: A track of which less can be decoded is not whole.
+_MOST_OF = 0.9
 #: Videos with more frames than this are sampled at key frames only (5 min at 30/s).
 FULL_DECODE_FRAMES = 9_000
 
@@ -88,6 +93,7 @@ def probe(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Media:
     begins_s = info.get("format", {}).get("start_time")
     if len(streams) > MAX_TRACKS:
         raise MediaTooComplex(f"The file has {len(streams)} tracks; {MAX_TRACKS} are allowed.")
+    streams.sort(key=lambda stream: not stream.get("disposition", {}).get("default"))
     tracks = tuple(track for stream in streams if (track := _track(stream, begins_s)))
     if not tracks:
         raise Undecodable("The file holds neither sound nor moving picture.")
@@ -134,7 +140,7 @@ def _track(stream: dict[str, Any], begins_s: str | None = None) -> Track | None:
         frames=_integer(stream.get("nb_frames")),
         sample_rate=_integer(stream.get("sample_rate")),
         channels=stream.get("channels"),
-        width=width,
+        width=_shown_width(width, stream.get("sample_aspect_ratio")),
         height=height,
         fps=_rate(stream.get("avg_frame_rate")) or _base_rate(stream.get("r_frame_rate")),
         rotation_deg=rotation % 360,
@@ -157,6 +163,14 @@ def _between_s(first: str | None, second: str | None) -> float:
         return max(0.0, float(second or "") - float(first or ""))
     except ValueError:
         return 0.0
+
+
+def _shown_width(width: int | None, aspect: str | None) -> int | None:
+    """Return the width in square pixels, as players show it; an absurd aspect is left alone."""
+    ratio = _rate((aspect or "").replace(":", "/"))
+    if width is None or ratio is None or not 1 / _MOST_ASPECT <= ratio <= _MOST_ASPECT:
+        return width
+    return max(2, round(width * ratio))
 
 
 def _integer(text: str | None) -> int | None:
@@ -237,6 +251,11 @@ class PcmReader:
             self.decode_errors = child.errors
             if samples == 0:
                 raise Undecodable(f"The sound could not be decoded: {child.last_error()}.")
+
+
+def breaks_off(reached_s: float, stated_s: float | None, decode_errors: int) -> bool:
+    """Tell whether a track ends in errors well before its stated end: its file was cut off."""
+    return bool(decode_errors) and reached_s < _MOST_OF * (stated_s or 0.0)
 
 
 @dataclass(frozen=True)

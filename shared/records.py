@@ -117,7 +117,7 @@ class Media(Record):
     tracks: tuple[Track, ...] = ()
 
     def of_kind(self, kind: Modality) -> tuple[Track, ...]:
-        """Return the tracks of one kind in file order."""
+        """Return the tracks of one kind, first those that players choose, else in file order."""
         return tuple(track for track in self.tracks if track.kind == kind)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from shared import halves
+from celery.signals import worker_process_init
+
+from shared import halves, loading
 from shared.queues import AUDIO_TASK, VIDEO_TASK, app
 from shared.records import Analysis, Coverage, Media, Modality, Outcome, PartialResult
 from shared.settings import get_settings
@@ -26,6 +28,12 @@ def _found(_path: Path, modality: Modality, *_: object) -> tuple[Analysis, Media
 
 
 halves.examine = _found
+
+
+@worker_process_init.connect
+def _load(**_: object) -> None:
+    """Say that the models are loaded: there are none."""
+    loading.load(lambda: None)
 
 
 def _analyze(self: Any, modality: Modality, job_id: str) -> None:

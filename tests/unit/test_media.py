@@ -555,3 +555,22 @@ def test_a_sample_far_above_full_scale_is_cut(tmp_path):
     (heard,) = PcmReader(path, media, media.tracks[0])
 
     assert heard[5000:5003].tolist() == [4.0, -4.0, 0.0]
+
+
+def test_pictures_are_measured_in_square_pixels_as_players_show_them(tmp_path, clip):
+    narrow = make(tmp_path / "narrow.mp4", "-i", str(clip), "-vf", "scale=160:240,setsar=2")
+
+    (track,) = probe(narrow).of_kind("video")
+
+    assert (track.width, track.height) == (320, 240)
+    assert frames_of(narrow, Sampling(every=10))[0].image.shape == (240, 320, 3)
+
+
+def test_the_track_that_players_choose_comes_first(tmp_path, clip):
+    two = make(
+        tmp_path / "two.mkv",
+        *("-i", str(clip), "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy"),
+        *("-disposition:a:0", "0", "-disposition:a:1", "default"),
+    )
+
+    assert [track.index for track in probe(two).of_kind("audio")] == [2, 1]

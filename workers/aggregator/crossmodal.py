@@ -17,6 +17,9 @@ NEAR_S = 0.2
 FAR_S = 0.28
 #: Mouth that must be seen, and speech heard meanwhile, in seconds.
 MIN_SEEN_S, MIN_VOICED_S = 2.4, 2.0
+#: Below so much mouth, disagreement is no more than a hint: among pieces of 2.5 to 4.5 s of
+#: recordings whose sound fits, some disagree clearly by chance.
+SURE_S = 6.0
 #: Share of the mouth that sound must cover at a lag for the lag to count.
 MIN_COVERED = 0.6
 #: Weight of agreement where it should be, against agreement elsewhere.
@@ -52,6 +55,11 @@ class Agreement:
     def mismatch(self) -> float:
         """How much the voice fits the mouth elsewhere rather than where it should, -3 to 3."""
         return self.far - NEAR_WEIGHT * self.near
+
+    @property
+    def seen_s(self) -> float:
+        """Seconds of mouth that were compared."""
+        return self.samples / RATE_HZ
 
     @property
     def is_offset(self) -> bool:

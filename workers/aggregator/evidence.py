@@ -15,6 +15,8 @@ Weight = Annotated[float, Field(ge=0.0)]
 Kind = Literal["voice", "picture", "both", "mismatch", "sequence"]
 Source = Literal["audio", "video", "sync", "sequence"]
 
+#: Most that a short piece of mouth may weigh against a recording: too little to be a reason.
+SHORT_LLR = 0.9
 #: Which sources speak for each kind of manipulation.
 SPEAKS_FOR: dict[Kind, tuple[Source, ...]] = {
     "voice": ("audio",),
@@ -160,6 +162,8 @@ def collect(
     agreement = crossmodal.compare(audio, video)
     if agreement is not None and model.sync.scale > 0:
         llr = model.sync.apply(agreement.mismatch)
+        if agreement.seen_s < crossmodal.SURE_S:  # of short series, some disagree by chance
+            llr = min(llr, SHORT_LLR)
         spread = model.sync.spread
         pieces["sync"] = Piece(llr=llr, low=llr - spread, high=llr + spread)
     alone = not {"audio", "video"} & pieces.keys()

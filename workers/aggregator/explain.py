@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from shared.errors import Undecodable
 from shared.records import Outcome, PartialResult, Reason, TimelinePoint
 from workers.aggregator import crossmodal
 from workers.aggregator import reasons as registry
@@ -78,7 +79,8 @@ def sequence_reasons(
     weights = model.sequence.weights
     strongest = max(video.findings, key=lambda f: weights.get(f.type, 0.0) * f.strength)
     llr = pieces["sequence"].llr
-    return (registry.make("sequence_findings", llr, strongest.start_s, strongest.end_s),)
+    code = "sequence_frozen" if strongest.type == "frozen_run" else "sequence_findings"
+    return (registry.make(code, llr, strongest.start_s, strongest.end_s),)
 
 
 def beside_scores(
@@ -183,6 +185,8 @@ def _half_reasons(
         strong = probability >= bands.manipulated
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
         span = peak(half.timeline)
+    elif source == "audio" and half.findings:
+        return [local_signs(half)]
     elif probability <= bands.authentic:
         code = f"{side}_no_signs"
     else:
@@ -195,6 +199,8 @@ def _half_reasons(
 
 
 def _unexamined_code(side: Side, half: PartialResult | None) -> str:
+    if half is not None and half.reason == Undecodable.code:
+        return "file_damaged"
     if half is None or half.outcome is Outcome.FAILED:
         return f"{side}_failed"
     if half.reason in registry.REGISTRY:

@@ -99,6 +99,9 @@ def decide(
 
 _HALVES: tuple[Source, ...] = ("audio", "video")
 _UNREADABLE = (UndecodableAudio.code, UndecodableVideo.code)
+#: What was left out of a half that is otherwise scored, from how much on it matters: faces of
+#: further persons, and the rest of a file that ends before its time.
+_MUCH = {"too_many_persons": 3, "broken_off": 1}
 _ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
@@ -217,5 +220,7 @@ def _doubts_about_calm(
 
 
 def _is_unexamined(half: PartialResult | None) -> bool:
-    """Tell whether a half is there that nobody could look at, though a player may show it."""
-    return half is None or half.outcome is Outcome.FAILED or half.reason in _UNREADABLE
+    """Tell whether nobody could look at a half, or at much of it, though a player may show it."""
+    if half is None or half.outcome is Outcome.FAILED or half.reason in _UNREADABLE:
+        return True
+    return any(half.coverage.dropped.get(cause, 0) >= least for cause, least in _MUCH.items())

@@ -95,6 +95,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "말하는 부분이 너무 짧아 목소리는 판단하지 않았습니다.",
         "Speech below the audio half's minimum.",
     ),
+    "file_damaged": (
+        "The file is incomplete or damaged, so not all of it could be examined.",
+        "파일이 온전하지 않거나 손상되어 전부 분석하지 못했습니다.",
+        "The container, or all that is in it, could not be read: the same at every try.",
+    ),
     # --- the picture -----------------------------------------------------------------------------
     "picture_strong_signs": (
         "The face has strong signs of having been made or changed by a computer{at}.",
@@ -176,6 +181,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "The order of the pictures looks as if it had been changed{at}.",
         "화면의 순서나 길이를 바꾼 것으로 의심되는 부분이 있습니다{at}.",
         "What the video half reports about the order of frames outweighs that it looked at them.",
+    ),
+    "sequence_frozen": (
+        "The picture stands still{at}; a bad connection does that, too.",
+        "화면이 멈춘 부분이 있습니다{at}. 연결이 나쁠 때도 그럴 수 있습니다.",
+        "As `sequence_findings`, where the strongest finding is a frozen picture.",
     ),
     "sync_mismatch": (
         "The sound does not fit the mouth that is seen speaking.",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shared.agreement import SPEECH, Projection, stretches
 from shared.agreement import load as load_projection
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
-from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader
+from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader, breaks_off
 from shared.models import ModelEntry, Registry
 from shared.records import Analysis, Coverage, Media, ModelRef, Outcome, PartialResult, Track
 from shared.spectrum import Spectrogram
@@ -124,7 +124,7 @@ def analyze(
     if not tracks:
         raise NoAudioTrack
     heard = _hear_first(path, media, tracks, detector, limits, clock, spectrum)
-    coverage = _coverage(heard, tracks)
+    coverage = _coverage(heard, media, tracks)
     common: dict[str, Any] = {
         "modality": "audio",
         "coverage": coverage,
@@ -190,11 +190,12 @@ def _hear_first(
     for track in tracks:
         try:
             heard = hear(track)
-            if heard.summary.is_silent and (track.channels or 1) > 1:
+            if heard.cutter.speech_s < MIN_SPEECH_S and (track.channels or 1) > 1:
                 # channels of opposite sign are heard by whoever listens, and cancel out when mixed
                 if spectrum:
                     spectrum.restart()
-                return hear(track, 0)
+                alone = hear(track, 0)
+                return max(heard, alone, key=lambda one: (one.cutter.speech_s, one is alone))
         except Undecodable as error:
             reason = error.message
         else:
@@ -281,14 +282,17 @@ def _refusal(heard: _Heard) -> tuple[str, str] | None:
     return "too_little_speech", message
 
 
-def _coverage(heard: _Heard, tracks: tuple[Track, ...]) -> Coverage:
+def _coverage(heard: _Heard, media: Media, tracks: tuple[Track, ...]) -> Coverage:
+    heard_s = heard.summary.duration_s
+    broken_off = breaks_off(heard_s, media.duration_s, heard.decode_errors)
     dropped = {
         "sparse_windows": heard.cutter.sparse,
         "decode_errors": heard.decode_errors,
         "other_tracks": len(tracks) - 1,
+        "broken_off": int(broken_off),
     }
     return Coverage(
-        analysed_s=round(heard.summary.duration_s, 3),
+        analysed_s=round(heard_s, 3),
         speech_s=round(heard.cutter.speech_s, 3),
         windows=len(heard.scored),
         dropped={cause: count for cause, count in dropped.items() if count},

@@ -20,6 +20,8 @@ TILE_PX = 8
 TOP_TILES = 6
 #: Change of a tile that compression alone makes, in grey levels.
 NOISE = 0.7
+#: Grey levels that a bar of one colour varies by at most, for what compression does to it.
+_FLAT = 10
 #: Pictures compared at a time.
 _CHUNK = 512
 
@@ -61,8 +63,8 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
     times, pictures = [], []
     for time_s, picture in frames:
         times.append(time_s)
-        pictures.append(_whole_tiles(picture))
-    stack = np.stack(pictures)
+        pictures.append(picture)
+    stack = _whole_tiles(_without_bars(np.stack(pictures)))
     parts = [
         tile_change(stack[start : start + _CHUNK], stack[start + 1 : start + 1 + _CHUNK])
         for start in range(0, len(stack) - 1, _CHUNK)
@@ -72,14 +74,25 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
     return Motion(np.asarray(times), stack, tile_steps, top_tiles(tile_steps))
 
 
-def _whole_tiles(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut a picture to whole tiles; widen it where it is smaller than one."""
-    height, width = picture.shape
+def _without_bars(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut off the bars of one colour around a picture: through them, any two shots look alike."""
+    for axis in (1, 2):
+        others = tuple({0, 1, 2} - {axis})
+        flat = stack.max(axis=others).astype(int) - stack.min(axis=others) <= _FLAT
+        (used,) = np.nonzero(~flat)
+        if used.size >= TILE_PX:
+            stack = stack.take(range(used[0], used[-1] + 1), axis=axis)
+    return stack
+
+
+def _whole_tiles(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut pictures to whole tiles; widen them where they are smaller than one."""
+    height, width = stack.shape[1:]
     if height < TILE_PX or width < TILE_PX:
-        grown = ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width)))
-        picture = np.pad(picture, grown, mode="edge")
-        height, width = picture.shape
-    return picture[: height // TILE_PX * TILE_PX, : width // TILE_PX * TILE_PX]
+        grown = ((0, 0), (0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width)))
+        stack = np.pad(stack, grown, mode="edge")
+        height, width = stack.shape[1:]
+    return stack[:, : height // TILE_PX * TILE_PX, : width // TILE_PX * TILE_PX]
 
 
 def tile_change(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

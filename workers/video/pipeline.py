@@ -18,6 +18,7 @@ from shared.media import (
     DEFAULT_LIMITS,
     DecodeLimits,
     Frame,
+    breaks_off,
 )
 from shared.models import Registry
 from shared.records import (
@@ -168,7 +169,7 @@ def analyze(
     refused = refusal(len(seen.scored), seen.frames, seen.dropped)
     common: dict[str, Any] = {
         "modality": "video",
-        "coverage": _coverage(seen, track),
+        "coverage": _coverage(seen, media, track, tracks),
         "findings": order.findings,
         "models": detector.models,
     }
@@ -328,10 +329,13 @@ def _score_waiting(seen: _Seen, scorer: FaceScorer) -> None:
     seen.waiting.clear()
 
 
-def _coverage(seen: _Seen, track: Track) -> Coverage:
+def _coverage(seen: _Seen, media: Media, track: Track, tracks: tuple[Track, ...]) -> Coverage:
+    stated_s, errors = track.duration_s or media.duration_s, seen.dropped["decode_errors"]
+    broken_off = breaks_off(seen.last_s, stated_s, errors)
+    left_out = {"other_pictures": len(tracks) - 1, "broken_off": int(broken_off)}
     return Coverage(
-        analysed_s=round(max(track.duration_s or 0.0, seen.last_s), 3),
+        analysed_s=round(max(0.0 if broken_off else track.duration_s or 0.0, seen.last_s), 3),
         faces=len(seen.scored),
         frames_sampled=seen.frames,
-        dropped=dict(seen.dropped),
+        dropped={**seen.dropped} | {cause: count for cause, count in left_out.items() if count},
     )
