@@ -15,7 +15,7 @@ from shared.records import Job, JobStatus, PartialResult
 from shared.settings import QUEUES, Settings
 
 #: What differs between two runs without being a decision.
-_CHANGING = {"timings_ms", "attempt", "evidence"}
+_CHANGING = {"timings_ms", "attempt", "evidence", "analysed_at"}
 #: Problems of one kind that are spelled out.
 _SHOWN = 8
 

@@ -127,7 +127,7 @@ def test_sound_alone_has_the_same_verdict_and_origin_both_ways(system, tmp_path)
 
 
 def assert_same(alone, job):
-    changing = {"timings_ms", "attempt", "evidence"}
+    changing = {"timings_ms", "attempt", "evidence", "analysed_at"}
     for half in ("audio", "video"):
         fleet = {name: value for name, value in job[half].items() if name not in changing}
         assert fleet == {name: alone[half][name] for name in fleet}
