@@ -68,6 +68,15 @@ def near(frame: int):
     return pytest.approx(frame / FPS, abs=0.09)
 
 
+def test_bars_around_a_picture_are_left_out():
+    bare = measure((at / FPS, frame) for at, frame in enumerate(shot(20)))
+    barred = [np.pad(frame, ((8, 16), (16, 8)), constant_values=16) for frame in shot(20)]
+    motion = measure((at / FPS, frame) for at, frame in enumerate(barred))
+
+    assert motion.pictures.shape == bare.pictures.shape
+    assert (motion.pictures == bare.pictures).all()
+
+
 def test_an_untouched_moving_shot_has_no_findings():
     result = judged(shot(150))
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.agreement import RATE_HZ
 from shared.models import Registry
 from shared.records import Coverage, Finding, Label, Outcome, PartialResult, TimelinePoint
-from workers.aggregator import fusion
+from workers.aggregator import crossmodal, fusion
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MODEL = fusion.load(Registry())
@@ -118,6 +119,52 @@ def test_nothing_reassuring_is_said_when_half_of_the_recording_failed():
 
     assert Label.INCONCLUSIVE is verdict.label
     assert codes(verdict)[0] == "half_unexamined"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "label"),
+    [
+        ({"too_many_persons": 3}, Label.INCONCLUSIVE),
+        ({"broken_off": 1}, Label.INCONCLUSIVE),
+        ({"too_many_persons": 2, "face_too_small": 30}, Label.LIKELY_AUTHENTIC),
+    ],
+)
+def test_nothing_reassuring_is_said_when_much_was_left_out(left_out, label):
+    cover = Coverage(faces=30, dropped=left_out)
+    verdict = decide(half("audio", -6), half("video", -6, coverage=cover))
+
+    assert verdict.label is label
+    assert (codes(verdict)[0] == "half_unexamined") is (label is Label.INCONCLUSIVE)
+
+
+def test_a_file_that_is_damaged_is_not_called_a_technical_problem():
+    verdict = decide(*(unexamined(m, "undecodable", Outcome.FAILED) for m in ("audio", "video")))
+
+    assert set(codes(verdict)) == {"file_damaged"}
+
+
+@pytest.mark.parametrize(("seen_s", "is_reason"), [(4.0, False), (12.0, True)])
+def test_a_few_seconds_of_a_mouth_accuse_nobody(monkeypatch, seen_s, is_reason):
+    found = crossmodal.Agreement(
+        near=-0.2,
+        far=0.6,
+        offset_s=0.9,
+        drift_s=None,
+        voiced_s=4.0,
+        samples=round(seen_s * RATE_HZ),
+    )
+    monkeypatch.setattr(crossmodal, "compare", lambda *_: found)
+    verdict = decide(half("audio", -1), half("video", -1))
+
+    assert ("sync_late" in codes(verdict)) is is_reason
+
+
+def test_a_frozen_picture_is_not_told_as_a_changed_order():
+    frozen = Finding(type="frozen_run", start_s=1, end_s=2, detail="", strength=1.0)
+    verdict = decide(half("audio", -1), half("video", -1, findings=(frozen,)))
+
+    assert "sequence_frozen" in codes(verdict)
+    assert "sequence_findings" not in codes(verdict)
 
 
 def test_nothing_reassuring_is_said_when_a_part_of_the_speech_stands_out():
