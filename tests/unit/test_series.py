@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, generate_latest
 
 from shared.series import EVENT_OUTCOMES
 from shared.settings import Settings
+from shared.telemetry import DELIVERIES
 from workers import probe
 from workers.aggregator import outbox
 from workers.aggregator.sweeper import KINDS
@@ -78,6 +79,7 @@ def test_deliveries_and_probes_begin_at_0_where_there_are_any():
     settings = Settings(webhook_url="https://example.org/", webhook_secret="s", probe_interval_s=9)
     stopped = threading.Event()
     stopped.set()
+    DELIVERIES.clear()  # of other tests in this process
 
     outbox.run(settings, stopped)
     probe.run(settings, stopped)
