@@ -29,7 +29,7 @@ from sklearn.model_selection import GroupKFold
 
 from shared.dense import GreyReader
 from shared.errors import GuardianError
-from shared.media import probe
+from shared.probing import probe
 from workers import evaluation
 from workers.video.joints import EVIDENCE, Joint, Trail
 from workers.video.jumps import held

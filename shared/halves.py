@@ -23,7 +23,8 @@ from shared.errors import (
     UnknownJob,
 )
 from shared.jobs import JobStore
-from shared.media import DecodeLimits, probe
+from shared.media import DecodeLimits
+from shared.probing import probe
 from shared.records import (
     MODALITIES,
     Analysis,

@@ -18,7 +18,7 @@ import structlog
 _log = structlog.get_logger()
 
 
-def load(work: Callable[[], object]) -> None:
+def load(work: Callable[[], bool]) -> None:
     """Load in the child before it takes a task, and say how that went.
 
     A failure ends the worker: Celery logs what is raised where this is called, and would go on. A
@@ -26,11 +26,11 @@ def load(work: Callable[[], object]) -> None:
     its metrics tell.
 
     Args:
-        work: Loads; returns False where the answers are wrong.
+        work: Loads, and returns whether the answers are right.
     """
     worker = os.getppid()
     try:
-        fit = work() is not False
+        fit = work()
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker is of no use
         _log.exception("models_not_loaded")
         _note("failed", worker).write_text(f"{error}" or type(error).__name__, encoding="utf-8")

@@ -26,6 +26,7 @@ from shared.telemetry import REQUESTS, SELF_TEST
 from workers import known_answers
 from workers.audio import pipeline as audio
 from workers.video import pipeline as video
+from workers.video.bound import bind
 
 #: Requests that are analysed at once; what they want scored shares runs of the network.
 CONCURRENT = 4
@@ -188,9 +189,8 @@ def _pipeline(
     settings: Settings, registry: SharedRegistry, modality: Modality
 ) -> Callable[[int | None], Analyze]:
     """Load one pipeline; the result takes a sampling rate and gives the analysis."""
-    limits = decode_limits(settings)
     if modality == "audio":
-        hear = audio.load(registry)
+        hear, limits = audio.load(registry), decode_limits(settings)
 
         def listen(path: Path, media: Media) -> Analysis:
             half = audio.analyze(path, media, hear, limits=limits, clock=time.perf_counter)
@@ -198,17 +198,4 @@ def _pipeline(
 
         return lambda _: listen
     look = video.load(registry)
-
-    def looking(sample_every: int | None) -> Analyze:
-        return lambda path, media: video.analyze(
-            path,
-            media,
-            look,
-            sample_every=sample_every or settings.sample_rate,
-            max_frames=settings.max_frames,
-            sequence_s=settings.sequence_s,
-            limits=limits,
-            clock=time.perf_counter,
-        )
-
-    return looking
+    return lambda sample_every: bind(settings, look, sample_every=sample_every)

@@ -14,8 +14,8 @@ import numpy as np
 
 from shared.containers import AUDIO_CONTAINERS, sniff_file
 from shared.errors import SetupError, UndecodableAudio
-from shared.media import probe
 from shared.models import Registry
+from shared.probing import probe
 from shared.records import Media, Outcome, PartialResult, Track
 from workers import evaluation, many
 from workers import manifest as manifests

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import NoVideoTrack, SetupError
-from shared.media import probe
+from shared.probing import probe
 from shared.records import Finding
 from workers import manifest as manifests
 from workers import many

@@ -17,6 +17,7 @@ from shared.settings import Settings
 from workers.aggregator import fusion
 from workers.audio import pipeline as audio
 from workers.video import pipeline as video
+from workers.video.bound import bind
 
 
 @dataclass(frozen=True)
@@ -112,16 +113,4 @@ def pipelines(
     def analyze_audio(path: Path, media: Media) -> Analysis:
         return audio.examine(path, media, hear, limits=limits, clock=time.perf_counter)
 
-    def analyze_video(path: Path, media: Media) -> Analysis:
-        return video.analyze(
-            path,
-            media,
-            look,
-            sample_every=settings.sample_rate,
-            max_frames=settings.max_frames,
-            sequence_s=settings.sequence_s,
-            limits=limits,
-            clock=time.perf_counter,
-        )
-
-    return {"audio": analyze_audio, "video": analyze_video}
+    return {"audio": analyze_audio, "video": bind(settings, look)}

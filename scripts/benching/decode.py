@@ -18,8 +18,9 @@ import cv2
 from benching import inputs
 from benching.showing import Bars, Table
 from benching.spending import Spent, measured
-from shared.media import FrameReader, PcmReader, Sampling, probe
+from shared.media import FrameReader, PcmReader, Sampling
 from shared.onepass import OnePassReader
+from shared.probing import probe
 from shared.records import Media, Track
 
 NAMES = (

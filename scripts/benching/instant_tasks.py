@@ -33,7 +33,7 @@ halves.examine = _found
 @worker_process_init.connect
 def _load(**_: object) -> None:
     """Say that the models are loaded: there are none."""
-    loading.load(lambda: None)
+    loading.load(lambda: True)
 
 
 def _analyze(self: Any, modality: Modality, job_id: str) -> None:

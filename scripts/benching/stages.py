@@ -13,7 +13,7 @@ from typing import Any
 from benching.metering import MeteredRegistry
 from benching.spending import Spent, measured
 from shared import aws, objects
-from shared.media import probe
+from shared.probing import probe
 from shared.records import Analysis, Media, Upload
 from shared.settings import Settings
 from workers import local

@@ -18,7 +18,7 @@ from benching import audio, inputs, stages
 from benching.metering import MeteredRegistry
 from benching.showing import Bars, Table
 from benching.spending import measured
-from shared.media import probe
+from shared.probing import probe
 from shared.records import Analysis, Media
 from shared.settings import Settings
 from workers.video import pipeline

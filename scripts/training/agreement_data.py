@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from shared.agreement import RATE_HZ
 from shared.errors import GuardianError
-from shared.media import FrameReader, PcmReader, Sampling, probe
+from shared.media import FrameReader, PcmReader, Sampling
 from shared.models import Registry
+from shared.probing import probe
 from training.agreement_fit import Pair
 from training.caching import digest_of
 from workers.audio import speech

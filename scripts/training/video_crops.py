@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import media
+from shared import media, probing
 from workers.video import faces
 
 #: Squares are kept this wide around the face, so that crops can be jittered later.
@@ -81,7 +81,7 @@ def read_manifest(path: Path) -> list[Clip]:
 
 def crops_of_clip(path: Path, finder: faces.FaceFinder, name: str) -> list[Crop]:
     """Cut the largest face out of evenly spaced frames of one clip."""
-    info = media.probe(path)
+    info = probing.probe(path)
     track = info.of_kind("video")[0]
     every = max(1, (track.frames or 200) // FRAMES_PER_CLIP)
     crops = []

@@ -545,3 +545,12 @@ def test_writable_space_is_one_scratch_directory(defaults, render):
     larger = render({"video": {"scratch": "20Gi"}}).of("Deployment", "-video")
     (volume,) = larger["spec"]["template"]["spec"]["volumes"]
     assert volume["emptyDir"] == {"sizeLimit": "20Gi"}
+
+
+def test_defaults_that_templates_know_are_those_of_the_settings():
+    text = "".join(path.read_text() for path in (render_chart.CHART / "templates").iterdir())
+    known = re.findall(r'"GUARDIAN_(\w+)" (\d+)\b', text)
+
+    assert {name for name, _ in known} >= {"DECODE_TIMEOUT_S", "JOB_TIMEOUT_S", "MAX_UPLOAD_BYTES"}
+    for name, value in known:
+        assert Settings.model_fields[name.lower()].default == int(value), name

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import workers.samples
-from shared.media import PCM_RATE, PcmReader, probe
+from shared.media import PCM_RATE, PcmReader
 from shared.models import Registry
+from shared.probing import probe
 from workers.aggregator import crossmodal
 from workers.audio import pipeline as audio
 from workers.video import pipeline as video

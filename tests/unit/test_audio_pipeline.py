@@ -11,8 +11,9 @@ import pytest
 
 import workers
 from shared.errors import NoAudioTrack, UndecodableAudio
-from shared.media import DEFAULT_LIMITS, PCM_RATE, PcmReader, probe
+from shared.media import DEFAULT_LIMITS, PCM_RATE, PcmReader
 from shared.models import Registry
+from shared.probing import probe
 from shared.records import Media, Outcome, Track
 from workers.audio import pipeline, scoring, speech
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.dense import GreyReader, Packets, read_packets
 from shared.errors import Undecodable
-from shared.media import probe
+from shared.probing import probe
 from workers.video import sequence
 from workers.video.consistency import TYPES, examine, judge
 from workers.video.jumps import Jump, find_jumps

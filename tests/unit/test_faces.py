@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import workers.samples
-from shared.media import FrameReader, Sampling, probe
+from shared.media import FrameReader, Sampling
 from shared.models import Registry
+from shared.probing import probe
 from workers.video import faces, quality
 from workers.video.faces import Face, FaceFinder
 from workers.video.tracks import Tracker, align, likeness_vector

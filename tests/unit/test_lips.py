@@ -9,8 +9,9 @@ import pytest
 
 import workers.samples
 from shared.agreement import stretches
-from shared.media import Frame, FrameReader, Sampling, probe
+from shared.media import Frame, FrameReader, Sampling
 from shared.models import Registry
+from shared.probing import probe
 from workers.video import lips
 from workers.video.faces import FaceFinder
 

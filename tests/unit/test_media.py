@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import shared.media as media_file
+from shared import probing
 from shared.containers import admit, sniff, sniff_file
 from shared.decoder import Child
 from shared.dense import GreyReader, read_packets
@@ -22,16 +22,9 @@ from shared.errors import (
     TooLarge,
     Undecodable,
 )
-from shared.media import (
-    DecodeLimits,
-    FrameReader,
-    PcmReader,
-    Sampling,
-    plan_sampling,
-    probe,
-    scaled_size,
-)
+from shared.media import DecodeLimits, FrameReader, PcmReader, Sampling, plan_sampling, scaled_size
 from shared.onepass import Bursts, OnePassReader
+from shared.probing import probe
 from shared.records import Media, Track
 from workers.samples import SAMPLES
 from workers.video.packets import find_group_changes
@@ -447,8 +440,8 @@ def test_the_clock_of_a_container_is_no_frame_rate():
     """What ffprobe says of a browser's recording with uneven times."""
     stream = {"index": 0, "codec_type": "video", "avg_frame_rate": "0/0"}
 
-    assert media_file._track({**stream, "r_frame_rate": "1000/1"}).fps is None
-    assert media_file._track({**stream, "r_frame_rate": "240/1"}).fps == 240
+    assert probing._track({**stream, "r_frame_rate": "1000/1"}).fps is None
+    assert probing._track({**stream, "r_frame_rate": "240/1"}).fps == 240
 
 
 def test_who_leaves_bursts_early_or_skips_them_holds_up_nobody():

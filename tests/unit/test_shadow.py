@@ -7,8 +7,8 @@ import pytest
 
 from shared import cache, shadow
 from shared.errors import ModelCorrupt, Undecodable
-from shared.media import probe
 from shared.models import Registry
+from shared.probing import probe
 from shared.records import Analysis, Job, JobStatus, Label, ModelRef, Outcome, PartialResult
 from shared.settings import Settings
 from shared.telemetry import SHADOW_HALVES

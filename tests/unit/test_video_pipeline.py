@@ -7,8 +7,8 @@ import pytest
 
 import workers.samples
 from shared.errors import NoVideoTrack, UndecodableVideo
-from shared.media import probe
 from shared.models import Registry
+from shared.probing import probe
 from shared.records import Media, Outcome, Track
 from workers.video import pipeline, source
 

@@ -181,18 +181,19 @@ def _half_reasons(
     probability = to_probability(piece.llr, prior)
     bands = model.bands
     span: tuple[float, float] | None = None
-    if is_accused or probability >= bands.half:
+    has_signs = is_accused or probability >= bands.half
+    if has_signs:
         strong = probability >= bands.manipulated
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
         span = peak(half.timeline)
-    elif source == "audio" and half.findings:
-        return [local_signs(half)]
     elif probability <= bands.authentic:
         code = f"{side}_no_signs"
     else:
         code = f"{side}_unclear"
     start_s, end_s = span or (None, None)
     found = [registry.make(code, piece.llr, start_s, end_s)]
+    if source == "audio" and half.findings and not has_signs:
+        found = [local_signs(half)]
     if piece.weak:
         found.append(registry.make(f"{side}_{piece.weak}", piece.llr))
     return found

@@ -29,7 +29,7 @@ def _model() -> fusion.FusionModel:
 @worker_process_init.connect
 def _load(**_: object) -> None:
     """Load once in the pool child, before it takes a task."""
-    loading.load(_model)
+    loading.load(lambda: bool(_model()))
 
 
 @app.task(name=DECIDE_TASK, bind=True)

@@ -7,7 +7,8 @@ from threading import BoundedSemaphore
 from shared import objects, spectrum
 from shared.errors import Busy, NoAudioTrack, ObjectGone, Permanent
 from shared.halves import decode_limits
-from shared.media import PcmReader, probe
+from shared.media import PcmReader
+from shared.probing import probe
 from shared.records import Job
 from shared.settings import Settings
 

@@ -86,7 +86,8 @@ async def take_in(desk: Desk, upload: Upload, event: str | None = None) -> None:
         upload, start = await _look(desk.s3, upload)
         container = admit(upload.size_bytes or 0, start, settings.max_upload_bytes)
     except Permanent as error:
-        if await asyncio.to_thread(erasure.was_erased, settings, upload.job_id):
+        gone = isinstance(error, ObjectGone | ObjectChanged)
+        if gone and await asyncio.to_thread(erasure.was_erased, settings, upload.job_id):
             EVENTS.labels("duplicate").inc()  # its key must not come back with a late event
             log.info("erased_before", job_id=upload.job_id)
             return

@@ -337,5 +337,5 @@ def _coverage(seen: _Seen, media: Media, track: Track, tracks: tuple[Track, ...]
         analysed_s=round(max(0.0 if broken_off else track.duration_s or 0.0, seen.last_s), 3),
         faces=len(seen.scored),
         frames_sampled=seen.frames,
-        dropped={**seen.dropped} | {cause: count for cause, count in left_out.items() if count},
+        dropped=dict(seen.dropped) | {cause: count for cause, count in left_out.items() if count},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from celery.signals import worker_process_init
 
 from shared import loading, objects, shadow
 from shared.batching import CountedRegistry, timed_load
-from shared.halves import decode_limits, run_half
+from shared.halves import run_half
 from shared.queues import VIDEO_TASK, app, check_schema
 from shared.records import Analysis, Media
 from shared.settings import get_settings
 from shared.visibility import Receipt
 from workers import known_answers
 from workers.video import pipeline
+from workers.video.bound import bind
 
 
 @lru_cache(maxsize=1)
@@ -48,28 +48,14 @@ def _prepare() -> bool:
 
 
 def _score(path: Path, media: Media) -> Analysis:
-    return _examine(path, media, _detector(), sync=True)
+    return bind(get_settings(), _detector())(path, media)
 
 
 def _score_beside(path: Path, media: Media) -> Analysis:
     detector = _shadow()
     assert detector
-    return _examine(path, media, detector, sync=False)  # the deciding models follow the mouth
-
-
-def _examine(path: Path, media: Media, detector: pipeline.VideoDetector, *, sync: bool) -> Analysis:
-    settings = get_settings()
-    return pipeline.analyze(
-        path,
-        media,
-        detector,
-        sample_every=settings.sample_rate,
-        max_frames=settings.max_frames,
-        sequence_s=settings.sequence_s,
-        limits=decode_limits(settings),
-        clock=time.perf_counter,
-        sync=sync,
-    )
+    # the mouth is followed by the models that decide
+    return bind(get_settings(), detector, sync=False)(path, media)
 
 
 @app.task(name=VIDEO_TASK, bind=True)

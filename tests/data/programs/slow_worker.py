@@ -19,7 +19,7 @@ NOTES, SECONDS = Path(os.environ["SLOW_NOTES"]), float(os.environ["SLOW_S"])
 
 @worker_process_init.connect
 def load(**_):
-    loading.load(lambda: None)
+    loading.load(lambda: True)
 
 
 @app.task(name=DECIDE_TASK, bind=True)
