@@ -127,7 +127,7 @@ def shifted(talk: Talk, shift_s: float) -> Talk:
 
 def look(talk: Talk, projection: Projection) -> PartialResult:
     """Return the video half's part in the comparison."""
-    mouth = lips.Mouth(talk.start_s, talk.mouth)
+    mouth = lips.Mouth(talk.start_s, talk.mouth, talk.own)
     series = lips.series([mouth], projection, Counter())
     return PartialResult(modality="video", outcome=Outcome.SCORED, sync=series)
 

@@ -38,6 +38,7 @@ class Talk:
         group: Who is seen; clips of one person are never in two folds.
         start_s: Time of the first row of `mouth`.
         mouth: Pixels at `RATE_HZ`, shape (n, pixels).
+        own: The same without what moves with the face, see `lips.Mouth`.
         sound: Bands at `RATE_HZ` from `FIRST_S` on, shape (m, bands).
         voiced: Whether each of those rows is speech, shape (m,).
     """
@@ -47,6 +48,7 @@ class Talk:
     group: str
     start_s: float
     mouth: Floats
+    own: Floats
     sound: Floats
     voiced: NDArray[np.bool_]
 
@@ -78,7 +80,7 @@ def read(clips: Path, cache: Path) -> Iterator[Talk]:
         rows = [row for row in csv.DictReader(file) if row["has_audio"] == "1"]
     for row in rows:
         size = (clips / row["file"]).stat().st_size
-        kept = cache / f"{Path(row['file']).stem}-{digest_of([row['file'], size])}.npz"
+        kept = cache / f"{Path(row['file']).stem}-{digest_of([row['file'], size, 'own'])}.npz"
         if not kept.exists():
             np.savez_compressed(
                 kept, **_look(clips / row["file"], finder, voice_activity, left_out)
@@ -91,6 +93,7 @@ def read(clips: Path, cache: Path) -> Iterator[Talk]:
                     row["identity"] or row["group"],
                     float(arrays["start_s"]),
                     arrays["mouth"].astype(np.float64),
+                    arrays["own"].astype(np.float64),
                     arrays["sound"].astype(np.float64),
                     arrays["voiced"],
                 )
@@ -122,6 +125,7 @@ def _look(
     return {
         "start_s": np.array(mouth.start_s),
         "mouth": mouth.pictures.astype(np.float32),
+        "own": mouth.own.astype(np.float32),
         "sound": bands.astype(np.float32),
         "voiced": spoken[frames_of_times],
     }

@@ -1,5 +1,6 @@
 """Following a mouth: where bursts begin, and what makes a mouth unusable."""
 
+import itertools
 from collections import Counter
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import workers.samples
-from shared.agreement import stretches
+from shared.agreement import MOUTH, load, smooth, stretches
 from shared.media import Frame, FrameReader, Sampling
 from shared.models import Registry
 from shared.probing import probe
@@ -83,3 +84,42 @@ def test_a_mouth_too_small_is_left_out_and_counted(finder, portrait):
 
 def test_less_than_two_seconds_say_nothing(finder, portrait):
     assert lips.watch(film([portrait] * 40), finder, Counter()) == []
+
+
+def shaken(portrait, count=75):
+    """Return what a camera sees of a photograph in an unsteady hand."""
+    shake = smooth(np.random.default_rng(1).normal(size=(count, 3)), 2.0)
+    side = portrait.shape[0]
+    for dx, dy, turn in shake / shake.std(axis=0) * (0.02 * side, 0.02 * side, 1.2):
+        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, 1.0)
+        matrix[:, 2] += dx, dy
+        yield cv2.warpAffine(portrait, matrix, portrait.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+
+
+def speaking(portrait, points):
+    """Return pictures of the same portrait with a dark mouth that opens and closes."""
+    opened = smooth(np.random.default_rng(2).normal(size=(75, 1)), 1.5)[:, 0]
+    middle, wide = points[3:].mean(axis=0), float(np.linalg.norm(points[4] - points[3]))
+    for height in np.abs(opened / opened.std()) * 0.25 * wide:
+        image = portrait.copy()
+        axes = (round(0.3 * wide), max(1, round(height)))
+        cv2.ellipse(image, tuple(int(n) for n in middle), axes, 0, 0, 360, (30, 20, 40), -1)
+        yield image
+
+
+def test_the_mouth_of_a_shaken_photograph_is_still(finder, portrait):
+    (mouth,) = lips.watch(film(shaken(portrait)), finder, Counter())
+    projection = load(Registry(), MOUTH)
+    dropped = Counter()
+
+    assert projection.movement(projection.components(mouth.pictures)) > lips.MIN_MOVEMENT
+    assert lips.series([mouth], projection, dropped) == ()
+    assert dropped == {"mouth_still": 1}
+
+
+def test_a_mouth_that_opens_and_closes_is_followed_in_a_shaken_picture_too(finder, portrait):
+    images = list(speaking(portrait, finder.find(portrait)[0].points))
+    shaky = [next(itertools.islice(shaken(image), n, None)) for n, image in enumerate(images)]
+    for pictures in (images, shaky):
+        mouths = lips.watch(film(pictures), finder, Counter())
+        assert lips.series(mouths, load(Registry(), MOUTH), Counter())

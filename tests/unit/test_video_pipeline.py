@@ -167,13 +167,21 @@ def test_of_a_long_recording_stretches_are_examined_and_faces_are_looked_for_in_
     assert half.llr == pytest.approx(whole.llr, abs=0.3)
 
 
+#: The sample, over and over, and a dark mouth that goes up and down in it, at [v].
+SPEAKING = ("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4"))
+MOUTH = (
+    "color=0x301820:size=60x22:rate=25[mouth];"
+    "[{sample}:v][mouth]overlay=x=183:y='276+9*sin(14*t)':eval=frame:shortest=1[v]"
+)
+
+
 def moving(path, duration_s):
-    """The sample seen by an unsteady camera, so that its mouth moves."""
+    """The sample seen by an unsteady camera, and its mouth moves."""
+    camera = ";[v]crop=360:360:x='20+15*sin(2*t)':y='20+15*sin(3*t)',noise=c0s=6:c0f=t[out]"
     return make(
         path,
-        *("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", str(duration_s), "-an"),
-        *("-vf", "crop=320:320:x='40+25*sin(2*t)':y='40+20*sin(3*t)',noise=c0s=6:c0f=t"),
-        *("-preset", "ultrafast", "-g", "50"),
+        *(*SPEAKING, "-t", str(duration_s), "-filter_complex", MOUTH.format(sample=0) + camera),
+        *("-map", "[out]", "-preset", "ultrafast", "-g", "50"),
     )
 
 
@@ -196,11 +204,11 @@ def test_mouths_are_followed_where_the_first_bursts_showed_none(tmp_path, detect
     late = make(
         tmp_path / "late.mp4",
         *("-f", "lavfi", "-i", "color=gray:size=320x320:rate=25:duration=12"),
-        *("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4")),
-        "-filter_complex",
-        "[1:v]scale=320:320,fps=25,trim=duration=12,setpts=PTS-STARTPTS,setsar=1[b];"
-        "[0:v]setsar=1[a];[a][b]concat=n=2:v=1:a=0[v]",
-        *("-map", "[v]", "-preset", "ultrafast"),
+        *(*SPEAKING, "-filter_complex"),
+        MOUTH.format(sample=1)
+        + ";[v]scale=320:320,fps=25,trim=duration=12,setpts=PTS-STARTPTS,setsar=1[b];"
+        "[0:v]setsar=1[a];[a][b]concat=n=2:v=1:a=0[out]",
+        *("-map", "[out]", "-preset", "ultrafast"),
     )
     half = look(late, detector, sequence=False).result
 
