@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from shared.agreement import RATE_HZ
 from shared.models import Registry
-from shared.records import Coverage, Finding, Label, Outcome, PartialResult, TimelinePoint
+from shared.records import (
+    Coverage,
+    Finding,
+    Label,
+    Outcome,
+    PartialResult,
+    Person,
+    TimelinePoint,
+)
 from workers.aggregator import crossmodal, fusion
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -205,6 +213,40 @@ def test_thin_or_unfamiliar_evidence_alone_is_inconclusive(audio, code):
     assert Label.INCONCLUSIVE is verdict.label
     assert "evidence_weak" in codes(verdict)
     assert code in codes(verdict)
+
+
+def shown(llr, *spans):
+    """Return a video half whose persons are seen in spans of seconds."""
+    persons = tuple(
+        Person(person=n, start_s=a, end_s=b, frames=15, llr=llr, probability=0.5)
+        for n, (a, b) in enumerate(spans)
+    )
+    return half("video", llr, persons=persons)
+
+
+@pytest.mark.parametrize("llr", [-6, -0.9, 9])
+def test_faces_seen_for_a_moment_alone_neither_reassure_nor_accuse(llr):
+    verdict = decide(NO_SOUND, shown(llr, (0.0, 0.28)))
+
+    assert verdict.label is Label.INCONCLUSIVE
+    assert {"evidence_weak", "picture_thin"} <= set(codes(verdict))
+    assert "picture_no_signs" not in codes(verdict)
+    assert verdict.video_probability >= 0.5
+
+
+def test_faces_seen_for_a_moment_take_nothing_from_a_suspicious_voice():
+    voice = half("audio", 3)
+    brief, long = (decide(voice, shown(-6, (2.0, end))) for end in (2.5, 4.0))
+
+    assert brief.video_probability == 0.5
+    assert long.video_probability < 0.1
+    assert brief.llr > long.llr
+
+
+def test_faces_of_two_people_one_after_the_other_are_seen_as_long_as_both():
+    verdict = decide(NO_SOUND, shown(-6, (0.0, 0.6), (0.7, 1.4)))
+
+    assert verdict.label is Label.LIKELY_AUTHENTIC
 
 
 def test_halves_that_disagree_without_either_being_clear_are_inconclusive():

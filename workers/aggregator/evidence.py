@@ -17,6 +17,9 @@ Source = Literal["audio", "video", "sync", "sequence"]
 
 #: Most that a short piece of mouth may weigh against a recording: too little to be a reason.
 SHORT_LLR = 0.9
+#: Faces within a shorter span are nearly the same picture again and again, in seconds: they are
+#: thin evidence, and never reassure.
+BRIEF_S = 1.0
 #: Which sources speak for each kind of manipulation.
 SPEAKS_FOR: dict[Kind, tuple[Source, ...]] = {
     "voice": ("audio",),
@@ -236,7 +239,8 @@ def _half_piece(half: PartialResult, calibration: Calibration, gates: Gates) -> 
     high = max(calibration.apply(high), llr) + (0 if half.llr_interval else calibration.spread)
     weak = _weakness(half, gates)
     if weak:
-        llr = max(-gates.weak_limit, min(gates.weak_limit, llr))
+        least = 0.0 if _is_brief(half) else -gates.weak_limit
+        llr = max(least, min(gates.weak_limit, llr))
         low, high = min(low, llr), max(high, llr)
     return Piece(llr=llr, low=low, high=high, weak=weak)
 
@@ -247,8 +251,16 @@ def _weakness(half: PartialResult, gates: Gates) -> str | None:
     if half.modality == "audio":
         thin = _below(half.coverage.speech_s, gates.min_speech_s)
     else:
-        thin = _below(half.coverage.faces, gates.min_faces)
+        thin = _below(half.coverage.faces, gates.min_faces) or _is_brief(half)
     return "thin" if thin else None
+
+
+def _is_brief(half: PartialResult) -> bool:
+    """Tell whether all faces of a half lie within less than `BRIEF_S`."""
+    persons = half.persons
+    if not persons:  # of a voice, or not told
+        return False
+    return max(one.end_s for one in persons) - min(one.start_s for one in persons) < BRIEF_S
 
 
 def _below(value: float | None, least: float) -> bool:

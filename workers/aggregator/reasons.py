@@ -124,7 +124,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "picture_thin": (
         "Faces are seen only briefly, so little is made of the picture.",
         "얼굴이 나오는 부분이 적어 얼굴 분석 결과는 조금만 반영했습니다.",
-        "Fewer scored faces than the model's gate `min_faces`.",
+        "Fewer scored faces than the model's gate `min_faces`, or all of them within 1 s.",
     ),
     "picture_unfamiliar": (
         "The picture is unlike anything the detector was tested on, so little is made of it.",
