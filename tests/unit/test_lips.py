@@ -123,3 +123,26 @@ def test_a_mouth_that_opens_and_closes_is_followed_in_a_shaken_picture_too(finde
     for pictures in (images, shaky):
         mouths = lips.watch(film(pictures), finder, Counter())
         assert lips.series(mouths, load(Registry(), MOUTH), Counter())
+
+
+def test_captions_over_a_photograph_are_no_movement_of_its_mouth(finder, portrait):
+    points = finder.find(portrait)[0].points
+    top = int(points[3:, 1].mean() + 0.3 * (points[3:, 1].mean() - points[2, 1]))
+    captioned = portrait.copy()
+    captioned[top : top + 40] //= 4
+    cv2.putText(
+        captioned, "listen to me", (60, top + 30), cv2.FONT_HERSHEY_SIMPLEX, 1, (255,) * 3, 2
+    )
+    pictures = [captioned if n % 50 < 40 else portrait for n in range(150)]
+    noise = np.random.default_rng(5)
+    grained = [
+        np.clip(image + noise.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+        for image in pictures
+    ]
+    (mouth,) = lips.watch(film(grained), finder, Counter())
+    projection = load(Registry(), MOUTH)
+    dropped = Counter()
+
+    assert projection.movement(projection.components(mouth.pictures)) > lips.MIN_MOVEMENT
+    assert lips.series([mouth], projection, dropped) == ()
+    assert dropped == {"mouth_still": 1}

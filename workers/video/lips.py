@@ -55,10 +55,13 @@ MAX_TURN = 0.6
 #: Movement below this (see `Projection.movement`) is a still mouth. A photograph in an unsteady
 #: hand has 0.18, the stillest of the speakers that were trained on 0.29.
 MIN_MOVEMENT = 0.25
-#: The same of what is left when the face is laid flat (see `workers.video.flat`): a photograph that
-#: is panned, zoomed or shaken before the camera has up to 0.15, tilted 0.25, the stillest of the
-#: speakers 0.25, others 0.3 and more.
+#: The same of what is left when the face is laid flat (see `workers.video.flat`) and jumps are
+#: slowed: photographs that are panned, zoomed, shaken or tilted before the camera have up to 0.18,
+#: unless the picture's edge cuts through the chin; the stillest speaker 0.24, others 0.28 and more.
 MIN_OWN_MOVEMENT = 0.2
+#: What changes from one picture to the next this many times as much as four in five pictures do
+#: has come at once: a caption, or a cut to another photograph. Of mouths that speak, it is a few.
+_JUMP, _MOST = 2.0, 0.8
 #: Deviation of the Gaussian that steadies the points over time, in seconds.
 _STEADY_S = 0.16
 #: Pictures further apart than this, in seconds, are too few to follow a mouth from one to the next.
@@ -91,7 +94,7 @@ class Mouth:
     Attributes:
         start_s: Time of the first one, in seconds.
         pictures: Shape (n, `MOUTH_PX` squared), in units of the face's contrast.
-        own: The same without what a flat face would show too, moved as a whole.
+        own: The same without what a flat face would show too, moved as a whole, and without jumps.
     """
 
     start_s: float
@@ -327,7 +330,16 @@ def _mouths(run: _Run) -> Mouth:
         rows = ((half - level) / contrast).reshape(len(half), -1).astype(np.float64)
         return _at(grid, times, rows)
 
-    return Mouth(float(grid[0]), cut_out(faces), cut_out(flat.lay(faces)))
+    return Mouth(float(grid[0]), cut_out(faces), without_jumps(cut_out(flat.lay(faces))))
+
+
+def without_jumps(rows: Floats) -> Floats:
+    """Slow down what comes at once; the rest of the movement stays. Shape stays, too."""
+    steps = np.diff(rows, axis=0)
+    size = np.sqrt(np.square(steps).mean(axis=1))
+    most = _JUMP * float(np.quantile(size, _MOST))
+    slowed = steps * np.minimum(1, most / np.maximum(size, 1e-9))[:, None]
+    return np.concatenate([rows[:1], rows[0] + slowed.cumsum(axis=0)])
 
 
 def _at(grid: Floats, times: Floats, rows: Floats) -> Floats:
