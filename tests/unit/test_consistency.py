@@ -386,6 +386,50 @@ def test_a_quick_movement_that_repeats_itself_is_no_copy_but_a_loop_is(period, k
     assert {kind for kind, _, _ in found(waving)} & {"duplicated_run"} == kinds
 
 
+def beside_a_loop(frames, period, wide):
+    """Frames of which a part at the left shows another shot again and again."""
+    loop, rng = shot(period, seed=11), np.random.default_rng(6)
+    shown = np.stack(frames).astype(float)
+    for at, frame in enumerate(shown):
+        frame[:, :wide] = loop[at % period][:, :wide] + rng.normal(0, 0.4, (48, wide))
+    return list(np.uint8(np.clip(shown, 0, 255)))
+
+
+def calm(count, contrast=0.2):
+    """A shot of little contrast, so that small steps lead from frame to frame."""
+    return [np.uint8(127 + contrast * (frame - 127.0)) for frame in shot(count)]
+
+
+@pytest.mark.parametrize("period", [25, 50])
+@pytest.mark.parametrize("wide", [16, 32, 48])
+def test_a_loop_beside_what_moves_is_no_copy_and_its_seams_are_no_joints(period, wide):
+    assert found(beside_a_loop(calm(200), period, wide)) == []
+
+
+@pytest.mark.parametrize("period", [25, 50])
+def test_a_copy_is_found_beside_a_loop(period):
+    frames = beside_a_loop(calm(150), period, wide=24)
+
+    assert found(frames[:90] + frames[60:90] + frames[90:]) == [
+        ("duplicated_run", near(90), near(120))
+    ]
+
+
+def test_deleted_frames_are_found_beside_a_loop():
+    frames = calm(200, contrast=0.4)
+
+    assert found(beside_a_loop(frames[:70] + frames[95:], 40, wide=16)) == [
+        ("deleted_frames", near(65), near(75))
+    ]
+
+
+@pytest.mark.parametrize(("wide", "kinds"), [(8, []), (64, ["duplicated_run"])])
+def test_what_loops_in_a_still_picture_is_no_copy_where_it_is_small(wide, kinds):
+    looping = beside_a_loop([np.full((48, 64), 90.0)] * 180, 40, wide)
+
+    assert [kind for kind, _, _ in found(looping)] == kinds
+
+
 def test_a_rest_in_front_of_a_camera_is_no_frozen_run():
     frames = shot(150)
     rng = np.random.default_rng(8)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.video.joints import AROUND, NEAR, SMALLEST, Joint, Trail
-from workers.video.motion import NOISE, Floats, Motion
+from workers.video.motion import NOISE, Floats, Motion, tile_change, top_tiles
+from workers.video.repeats import Run
 
 Booleans = NDArray[np.bool_]
 
@@ -19,6 +20,8 @@ Booleans = NDArray[np.bool_]
 ALONE, LONELY, FIRM, WEAK = 2.9, 2.5, 2.0, -1.0
 #: Steps below this share of those around them show the same frame again (an encoder's skip).
 HELD = 0.2
+#: Share of a step that is left, at most, where the one a turn of the loop away is taken from it.
+SEAM = 0.5
 #: How many times the usual step a step has to be, at least, to be looked at.
 _LOOKED_AT = 1.2
 #: Frames that a skip or a gap in time is allowed to explain.
@@ -83,6 +86,28 @@ def without_key_jumps(motion: Motion, jumps: list[Jump], keys_s: Floats) -> list
     half = 0.5 * float(np.median(np.diff(times)))
     there = [j for j in jumps if not j.cut and np.abs(keys_s - times[j.at]).min() < half]
     return jumps if len(there) <= 1 else [jump for jump in jumps if jump not in there]
+
+
+def without_seams(motion: Motion, jumps: list[Jump], loops: list[Run]) -> list[Jump]:
+    """Leave out the jumps that come again with a loop: there, the loop begins anew."""
+    return [jump for jump in jumps if not any(_is_seam(motion, jump.at, loop) for loop in loops)]
+
+
+def _is_seam(motion: Motion, at: int, loop: Run) -> bool:
+    """Tell whether the step to a frame is the same one turn of the loop before or after."""
+    step = _step(motion, at)
+    return any(
+        other > 0
+        and loop.start <= max(at, other) < loop.stop
+        and float(top_tiles(tile_change(step, _step(motion, other)))[0]) <= SEAM * motion.steps[at]
+        for other in (at - loop.lag, at + loop.lag)
+    )
+
+
+def _step(motion: Motion, at: int) -> NDArray[np.float32]:
+    """Return how the pixels change to a frame, shape (1, height, width)."""
+    before, after = motion.pictures[at - 1 : at + 1].astype(np.float32)
+    return np.asarray(after - before)[None]
 
 
 def _jump(at: int, joint: Joint) -> Jump:

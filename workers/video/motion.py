@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Tiles = NDArray[np.floating]
+Greys = NDArray[np.uint8] | NDArray[np.float32]
 
 #: Longer side of the grey pictures that are compared, in pixels.
 SIDE_PX = 64
@@ -95,7 +96,7 @@ def _whole_tiles(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return stack[:, : height // TILE_PX * TILE_PX, : width // TILE_PX * TILE_PX]
 
 
-def tile_change(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+def tile_change(first: Greys, second: Greys) -> NDArray[np.float32]:
     """Return the root mean square change of each tile, shape (pairs, tiles)."""
     count = min(len(first), len(second))
     change = first[:count].astype(np.float32) - second[:count]

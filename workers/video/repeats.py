@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.video.joints import NEAR
-from workers.video.motion import Floats, Indices, Motion
+from workers.video.motion import NOISE, Floats, Indices, Motion, tile_change
 
 #: Shortest frozen and duplicated run, in frames.
 MIN_FROZEN, MIN_DUPLICATED = 8, 7
@@ -40,6 +40,12 @@ NEARER, USUALLY_NEARER = (-0.6, 0.7), 0.13
 #: Evidence from which on a run is a copy, that which a perfect run of 12 frames has, and how far
 #: it falls before the run has ended.
 EVIDENCE, FULL_EVIDENCE, FALL = 3.5, 6.8, 0.8
+#: How much farther a tile is from its copy than it moves in a step, in grey levels, in half of the
+#: frames, where it is no copy. On development clips 2.2 at most in copies (up to CRF 32); beside a
+#: loop, 4 in somebody calm and small, and up to 70 in others.
+ALIEN = 4.0
+#: Frames of a run that are compared tile by tile, at most, evenly chosen.
+_COMPARED = 100
 #: Share of the pixels that are compared, those that change most over time.
 BUSY_SHARE = 0.3
 #: Mean square that compression and rounding leave between a frame and its copy, in grey levels.
@@ -48,9 +54,12 @@ _FLOOR = 0.15
 MIN_LAG, MAX_LAG = 5, 3000
 #: Percentile of the steps beside a run that tells whether it moves there.
 _BUSY = 65
-#: A copy follows what it was copied from, so it is no longer than its lag; what is longer by this
-#: factor and comes back sooner than this, in seconds, is a movement that repeats itself.
-PERIODIC, PERIOD_S = 1.3, 1.0
+#: A copy follows what it was copied from, so it is no longer than its lag. What is longer by this
+#: factor is a movement that repeats itself where it comes back sooner than this, in seconds, and a
+#: loop where this many tiles move at most (a spinner on a screen; 16 and more in looped talkers).
+PERIODIC, PERIOD_S, SMALL_LOOP = 1.3, 1.0, 6
+#: Mean step from which on a tile moves, in grey levels.
+_MOVES = 2 * NOISE
 _BLOCK = 256
 _BESIDE_LAG = 2  # neighbours of a frame
 
@@ -109,11 +118,15 @@ def _frozen_run(steps: Floats, start: int, stop: int) -> Run | None:
     return None
 
 
-def duplicated_runs(motion: Motion) -> list[Run]:
+def repeated_runs(motion: Motion) -> tuple[list[Run], list[Run]]:
     """Find runs whose frames match earlier ones, one by one, far better than their neighbours.
 
     The evidence of single frames is added up along every lag, as a sum that starts anew when it
     falls to nothing (the largest sum of a part of a series).
+
+    Returns:
+        Copies of the whole picture; and loops, where a part of it comes again and the rest moves
+        on or stands still.
     """
     runs = _Runs(min(MAX_LAG, len(motion)))
     for place, change in enumerate(_changes(motion)):
@@ -122,8 +135,31 @@ def duplicated_runs(motion: Motion) -> list[Run]:
             beside = 0.5 * (change[:-2] + change[2:])
             nearer = np.clip(0.5 * np.log(beside / change[1:-1]), *NEARER)
             runs.add(place, nearer - USUALLY_NEARER)
-    found = _without_overlaps(runs.finish(), key=lambda run: -run.contrast)
-    return [run for run in found if not _periodic(run, motion) and _holds(run, motion)]
+    whole: list[Run] = []
+    parts: list[Run] = []
+    for run in runs.finish():
+        (whole if _is_whole(run, motion) else parts).append(run)
+    found, loops = _clearest(whole), _clearest(parts)
+    loops += [run for run in found if _is_small_loop(run, motion)]
+    copies = [run for run in found if run not in loops and not _is_quick(run, motion)]
+    return [run for run in copies if _holds(run, motion)], loops
+
+
+def _is_whole(run: Run, motion: Motion) -> bool:
+    """Tell whether the whole picture comes a second time, not a part of it alone.
+
+    A loop that was put into a picture (a sticker, a background) comes back frame by frame; who
+    speaks beside it does not.
+    """
+    count = min(run.stop - run.start, _COMPARED)
+    places = np.linspace(run.start, run.stop - 1, count).astype(np.int64)
+    apart = tile_change(motion.pictures[places], motion.pictures[places - run.lag])
+    return bool((np.median(apart, axis=0) <= _tile_steps(run, motion) + ALIEN).all())
+
+
+def _tile_steps(run: Run, motion: Motion) -> Floats:
+    """Return the mean step of every tile within a run."""
+    return np.asarray(motion.tile_steps[run.start + 1 : run.stop].mean(axis=0), dtype=np.float64)
 
 
 def _holds(run: Run, motion: Motion) -> bool:
@@ -147,10 +183,20 @@ def _holds(run: Run, motion: Motion) -> bool:
     return float((nearer - USUALLY_NEARER).sum()) >= EVIDENCE
 
 
-def _periodic(run: Run, motion: Motion) -> bool:
+def _is_small_loop(run: Run, motion: Motion) -> bool:
+    """Tell whether a run goes on over itself and little else moves, as with a spinner."""
+    moving = int((_tile_steps(run, motion) > _MOVES).sum())
+    return _goes_on(run) and moving <= SMALL_LOOP
+
+
+def _is_quick(run: Run, motion: Motion) -> bool:
     """Tell whether a run goes on over itself, time and again, as quick movements do."""
     lag_s = motion.times_s[run.start] - motion.times_s[run.start - run.lag]
-    return run.stop - run.start > PERIODIC * run.lag and lag_s < PERIOD_S
+    return _goes_on(run) and bool(lag_s < PERIOD_S)
+
+
+def _goes_on(run: Run) -> bool:
+    return run.stop - run.start > PERIODIC * run.lag
 
 
 class _Runs:
@@ -219,6 +265,10 @@ def _deviations(pixels: NDArray[np.uint8]) -> Floats:
         squares += np.square(block).sum(axis=0)
     variance = squares / len(pixels) - np.square(total / len(pixels))
     return np.sqrt(np.maximum(variance, 0.0))
+
+
+def _clearest(runs: list[Run]) -> list[Run]:
+    return _without_overlaps(runs, key=lambda run: -run.contrast)
 
 
 def _without_overlaps(runs: list[Run], key: Callable[[Run], float]) -> list[Run]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.records import Finding
-from workers.video.jumps import ALONE, LONELY, Jump, held
+from workers.video.jumps import ALONE, LONELY, Jump, held, without_seams
 from workers.video.motion import Motion
 from workers.video.order import Stretch, insertions, reorderings
-from workers.video.repeats import Run, duplicated_runs, frozen_runs
+from workers.video.repeats import Run, frozen_runs, repeated_runs
 from workers.video.rhythm import speed_changes
 
 #: Span of a finding without extent, to each side, in seconds.
@@ -25,7 +25,9 @@ _CROWD, _CROWD_S = 3, 2.0
 def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
     """Return what the pictures tell; what one finding explains is not told again by another."""
     frozen = frozen_runs(motion, (jump.at for jump in jumps if jump.firm))
-    copies = _outside(duplicated_runs(motion), frozen)
+    repeated, loops = repeated_runs(motion)
+    jumps = without_seams(motion, jumps, loops)
+    copies = _outside(repeated, frozen)
     taken = [(run.start, run.stop) for run in (*frozen, *copies)]
     kept: list[Stretch] = []
     for find in (reorderings, insertions, speed_changes):
@@ -117,7 +119,7 @@ def _copy(motion: Motion, run: Run) -> Finding:
         end_s=end_s,
         detail=f"{run.stop - run.start} frames repeat those from {first_s:.2f} s on, one by one.",
         strength=_bounded(0.5 + 0.5 * run.contrast),
-        ruled_out=("static_scene", "encoder_skip", "pull_down", "fade"),
+        ruled_out=("static_scene", "encoder_skip", "pull_down", "fade", "looping_part"),
     )
 
 
