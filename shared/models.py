@@ -57,11 +57,23 @@ class ModelEntry:
         return ModelRef(name=self.name, version=self.version, sha256=self.sha256)
 
 
+CUDA = "CUDAExecutionProvider"
+#: By default every algorithm of every convolution is tried whenever a picture has a new size or a
+#: batch a new number of rows (0.6 to 0.8 s for the face network, which then takes 3 ms), and TF32
+#: rounds to 10 bits: scores would differ from those of a CPU. See docs/performance.md.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+
+
 def may_use_gpu(device: Device) -> bool:
     """Return whether sessions try the GPU first: it was not ruled out, and this build has CUDA."""
     import onnxruntime as ort  # noqa: PLC0415  # importing this module must stay cheap
 
-    return device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
+    return device != "cpu" and CUDA in ort.get_available_providers()
+
+
+def on_gpu(session: Any) -> bool:
+    """Return whether an `InferenceSession` really runs on a GPU."""
+    return bool(session.get_providers()[0] == CUDA)
 
 
 def numbers(kind: type[Numbers], params: dict[str, Any], what: str) -> Numbers:
@@ -186,11 +198,11 @@ class Registry:
         options.use_deterministic_compute = True
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = ["CPUExecutionProvider"]
+        providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if may_use_gpu(self._device):
-            providers.insert(0, "CUDAExecutionProvider")
+            providers.insert(0, (CUDA, CUDA_OPTIONS))
         session = ort.InferenceSession(content, sess_options=options, providers=providers)
-        if self._device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        if self._device == "cuda" and not on_gpu(session):
             raise SetupError("CUDA was asked for, but ONNX Runtime could not use it here.")
         return session
 

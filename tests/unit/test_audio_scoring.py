@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from shared.media import PCM_RATE
-from workers.audio.scoring import BATCH, Halves, Scoring
+from workers.audio.scoring import BATCH, GPU_BATCH, Halves, Scoring
 from workers.audio.windows import WINDOW, Window
 
 
 class Network:
     """Gives both halves of a window its first sample as score; keeps the sizes of its batches."""
 
-    def __init__(self, fails_at: int | None = None) -> None:
+    def __init__(self, fails_at: int | None = None, provider: str = "CPU") -> None:
         self.sizes: list[int] = []
         self._fails_at = fails_at
+        self._provider = provider
+
+    def get_providers(self) -> list[str]:
+        return [f"{self._provider}ExecutionProvider"]
 
     def run(self, _outputs: list[str], feeds: dict[str, Any]) -> tuple[Any, Any]:
         if len(self.sizes) == self._fails_at:
@@ -61,6 +65,16 @@ def test_all_windows_come_back_in_order_however_they_fill_batches(count: int) ->
     assert [item.score for item in scored] == list(range(count))
     assert sum(network.sizes) == count
     assert all(size <= BATCH for size in network.sizes)
+
+
+def test_a_gpu_is_given_more_windows_at_once() -> None:
+    network = Network(provider="CUDA")
+    with Scoring(network, _no_clock) as scoring:
+        for number in range(GPU_BATCH + 1):
+            scoring.add(_window(number, 10.0 * number))
+        scored = scoring.finish()
+    assert network.sizes == [GPU_BATCH, 1]
+    assert [item.score for item in scored] == list(range(GPU_BATCH + 1))
 
 
 def test_the_window_between_two_batches_is_there_too() -> None:

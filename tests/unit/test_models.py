@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from shared.errors import ModelCorrupt, ModelMissing, SetupError
-from shared.models import PACKAGED, Registry
+from shared.models import CUDA, CUDA_OPTIONS, PACKAGED, Registry
 
 
 @pytest.fixture
@@ -76,6 +76,29 @@ def test_sessions_run_where_they_say(copy):
     session = registry.session(onnx_entry(registry).name)
 
     assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_cuda_is_asked_for_without_trials_for_each_new_shape_and_must_be_had(copy, monkeypatch):
+    asked = []
+
+    class Session:
+        def __init__(self, _content, sess_options, providers):
+            asked.extend(providers)
+
+        def get_providers(self):
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: [CUDA, "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    registry = Registry(copy, device="cuda")
+
+    with pytest.raises(SetupError, match="could not use it here"):
+        registry.session(onnx_entry(registry).name)
+
+    assert asked == [(CUDA, CUDA_OPTIONS), "CPUExecutionProvider"]
+    assert CUDA_OPTIONS["cudnn_conv_algo_search"] == "HEURISTIC"
 
 
 def test_a_session_does_not_report_to_the_makers_of_its_runtime(tmp_path):
