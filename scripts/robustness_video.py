@@ -92,11 +92,10 @@ def open_judge(clips: list[Clip], cache: Path, seed: int) -> Judge:
     registry = Registry(device="cpu", threads=1)
     nets: dict[str, list[FaceNet]] = {}
     for fold in folds(clips, seed):
-        for member in range(MEMBERS):
-            name = state_name(fold, seed, STEPS, member)
-            net = loaded(torch.load(cache / name, weights_only=True))
-            for clip in fold.test:
-                nets.setdefault(clip.file, []).append(net)
+        name = state_name(fold, seed, STEPS, f"of-{MEMBERS}")
+        net = loaded(torch.load(cache / name, weights_only=True))
+        for clip in fold.test:
+            nets.setdefault(clip.file, []).append(net)
     calibration = Calibration.from_params(registry.entry(SCORER).params)
     return Judge(FaceFinder(registry.session(FINDER)), nets, calibration)
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import importlib.resources
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,13 +27,14 @@ import torch
 from numpy.typing import NDArray
 from training.caching import digest_of
 from training.registry import write_entry
+from training.spreading import spread
 from training.video_baselines import as_markdown, baseline_scores, compare
 from training.video_calibrate import Fitted, calibrate, report
 from training.video_crops import Clip, Crop, load_clips, read_manifest
 from training.video_data import MARGIN, SIDE_PX, Recipe, batch
 from training.video_export import Shipped, average, export, features_of
 from training.video_folds import Fold, folds
-from training.video_loop import score, train
+from training.video_loop import Batches, Machine, score, train
 from training.video_material import Material, prepare
 from training.video_net import FaceNet
 from training.video_quantize import open_scorer, quantise, timed_scores
@@ -76,6 +79,8 @@ class Run:
     seed: int
     steps: int
     members: int
+    machine: Machine
+    jobs: int
 
 
 def main() -> None:
@@ -86,8 +91,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--cache", type=Path, default=Path(".guardian/train-video"))
     parser.add_argument("--out", type=Path, default=PACKAGED, help="directory of models.toml")
-    parser.add_argument("--fold", type=int, help="train this one only; 3 is everything")
     parser.add_argument("--members", type=int, default=MEMBERS, help="networks a fold")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="networks trained side by side")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw for each")
     parser.add_argument("--compare", action="store_true", help="print the table of detectors")
     parser.add_argument("--int8", action="store_true", help="measure what 8 bits cost")
     arguments = parser.parse_args()
@@ -106,19 +113,16 @@ def main() -> None:
         arguments.seed,
         arguments.steps,
         arguments.members,
+        Machine(arguments.device, arguments.workers),
+        arguments.jobs,
     )
     split = folds(clips, arguments.seed)
-    everything = Fold(len(split), clips, [])
-    if arguments.fold is not None:
-        fold_states(run, [*split, everything][arguments.fold])
-        return
-    states = [fold_states(run, fold) for fold in split]
     if arguments.compare:
-        print_comparison(run, split, states)
+        print_comparison(run, split)
     elif arguments.int8:
-        print_int8(run, split, states)
+        print_int8(run, split)
     else:
-        finish(run, split, states, fold_states(run, everything), arguments.out)
+        finish(run, split, arguments.out)
 
 
 def new_net() -> FaceNet:
@@ -129,45 +133,71 @@ def new_net() -> FaceNet:
     return net
 
 
-def fold_states(run: Run, fold: Fold) -> list[State]:
-    """Return the trained weights of one fold's networks, from the cache where they are there."""
-    members = run.members if fold.test else WHOLE_MEMBERS
-    return [_member_state(run, fold, member) for member in range(members)]
+def trained(run: Run, these: Sequence[Fold]) -> list[list[State]]:
+    """Return the weights of the networks of each fold, from the cache where they are there."""
+    wanted = [(fold, member) for fold in these for member in range(_members(run, fold))]
+    missing = [one for one in wanted if not _stored(run, *one).exists()]
+    if missing:
+        spread(partial(_train_one, run, material_of(run)), missing, run.jobs)
+    return [
+        [_read(_stored(run, fold, member)) for member in range(_members(run, fold))]
+        for fold in these
+    ]
 
 
-def state_name(fold: Fold, seed: int, steps: int, member: int) -> str:
+def _members(run: Run, fold: Fold) -> int:
+    return run.members if fold.test else WHOLE_MEMBERS
+
+
+def _stored(run: Run, fold: Fold, member: int) -> Path:
+    return run.cache / state_name(fold, run.seed, run.steps, f"member-{member}")
+
+
+def state_name(fold: Fold, seed: int, steps: int, which: str) -> str:
     """Return the file of a network in the cache; another one for other clips."""
     clips = digest_of([clip.file, clip.fake, clip.group] for clip in fold.train)
-    return f"fold-{fold.number}-clips-{clips}-seed-{seed}-steps-{steps}-member-{member}.pt"
+    return f"fold-{fold.number}-clips-{clips}-seed-{seed}-steps-{steps}-{which}.pt"
 
 
-def _member_state(run: Run, fold: Fold, member: int) -> State:
-    stored = run.cache / state_name(fold, run.seed, run.steps, member)
-    if not stored.exists():
-        print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
-        torch.manual_seed(run.seed + member)
-        rng = np.random.default_rng([run.seed, fold.number, member])
-        material = material_of(run)
-        real, fakes = material.real(fold), material.fakes(fold)
-        net = train(new_net(), lambda: batch(Recipe(), real, fakes, rng), run.steps, rate=RATE)
-        torch.save(net.state_dict(), stored)
+def _train_one(run: Run, material: Material, which: tuple[Fold, int]) -> None:
+    fold, member = which
+    print(f"fold {fold.number}: {len(fold.train)} clips to learn from", flush=True)
+    torch.manual_seed(run.seed + member)
+    real, fakes = material.real(fold), material.fakes(fold)
+    draw = partial(batch, Recipe(), real, fakes)
+    batches = Batches(draw, (run.seed, fold.number, member), run.steps)
+    net = train(new_net(), batches, run.machine, rate=RATE)
+    torch.save(net.state_dict(), _stored(run, fold, member))
+
+
+def _read(stored: Path) -> State:
     state: State = torch.load(stored, weights_only=True)
     return state
 
 
 def material_of(run: Run) -> Material:
     """Return crops with their redrawn twins."""
-    return prepare(run.data, run.clips, run.crops, run.cache)
+    return prepare(run.data, run.clips, run.crops, run.cache, run.machine, run.jobs)
+
+
+def judges(run: Run, split: list[Fold]) -> list[FaceNet]:
+    """Return the network that judges the test clips of each fold: the average of its members."""
+    paths = [run.cache / state_name(f, run.seed, run.steps, f"of-{run.members}") for f in split]
+    missing = [(fold, path) for fold, path in zip(split, paths, strict=True) if not path.exists()]
+    states = trained(run, [fold for fold, _ in missing])
+    for (fold, path), members in zip(missing, states, strict=True):
+        net = stretched_average(run, members, fold.train)
+        torch.save(net.cpu().state_dict(), path)
+    return [loaded(_read(path), run.machine.device) for path in paths]
 
 
 def out_of_fold(
-    run: Run, split: list[Fold], states: list[list[State]]
+    run: Run, split: list[Fold], nets: list[FaceNet]
 ) -> tuple[dict[str, list[list[float]]], dict[str, list[float]]]:
     """Return the face scores of every clip from each network that did not see it, and distances."""
     held_out: dict[str, list[list[float]]] = {}
     distances: dict[str, list[float]] = {}
-    for fold, members in zip(split, states, strict=True):
-        net = stretched_average(run, members, fold.train)
+    for fold, net in zip(split, nets, strict=True):
         model = Shipped(net, features_of(net, some(run, fold.train)))
         for clip in fold.test:
             crops = run.crops[clip.file]
@@ -176,22 +206,21 @@ def out_of_fold(
     return held_out, distances
 
 
-def print_comparison(run: Run, split: list[Fold], states: list[list[State]]) -> None:
+def print_comparison(run: Run, split: list[Fold]) -> None:
     """Print the areas by kind beside those of simpler detectors, from the cache where they are."""
     stored = run.cache / f"baselines-seed-{run.seed}.json"
     if not stored.exists():
         stored.write_text(json.dumps(baseline_scores(split, material_of(run), run.seed)))
-    held_out, distances = out_of_fold(run, split, states)
+    held_out, distances = out_of_fold(run, split, judges(run, split))
     fitted = calibrate(run.clips, held_out, distances)
     own = {clip.file: [float(llr)] for clip, llr in zip(fitted.clips, fitted.llr, strict=True)}
     table = compare(run.clips, {"face-detector": own} | json.loads(stored.read_text()))
     print(as_markdown(table))
 
 
-def print_int8(run: Run, split: list[Fold], states: list[list[State]]) -> None:
+def print_int8(run: Run, split: list[Fold]) -> None:
     """Print the area and the time a face of every fold's network with 32 and with 8 bits."""
-    for fold, members in zip(split, states, strict=True):
-        net = stretched_average(run, members, fold.train)
+    for fold, net in zip(split, judges(run, split), strict=True):
         known = some(run, fold.train)
         plain, small = (run.cache / f"fold-{fold.number}-{kind}.onnx" for kind in ("fp32", "int8"))
         export(Shipped(net, features_of(net, known)), plain)
@@ -205,13 +234,12 @@ def print_int8(run: Run, split: list[Fold], states: list[list[State]]) -> None:
             print(f"{path.stem}: AUC {area:.3f}, {spent_ms:.1f} ms a face", flush=True)
 
 
-def finish(
-    run: Run, split: list[Fold], states: list[list[State]], whole: list[State], out: Path
-) -> None:
+def finish(run: Run, split: list[Fold], out: Path) -> None:
     """Score every clip by networks that did not see it; calibrate, export, print."""
-    held_out, distances = out_of_fold(run, split, states)
+    everything = Fold(len(split), run.clips, [])
+    every = [state for members in trained(run, [*split, everything]) for state in members]
+    held_out, distances = out_of_fold(run, split, judges(run, split))
     fitted = calibrate(run.clips, held_out, distances)
-    every = [state for members in [*states, whole] for state in members]
     soup = stretched_average(run, every, run.clips)
     export(Shipped(soup, features_of(soup, some(run, run.clips))), out / WORDS["file"])
     measured = report(fitted)
@@ -238,10 +266,11 @@ def stretched_average(run: Run, states: list[State], clips: list[Clip]) -> FaceN
     Averaged weights rank alike but answer more faintly; without this the calibration, which was
     fitted on the members, would not hold.
     """
+    device = run.machine.device
     if len(states) == 1:
-        return loaded(states[0])
-    wanted = np.array([clip_scores(run, loaded(state), clips) for state in states])
-    soup = loaded(average(states))
+        return loaded(states[0], device)
+    wanted = np.array([clip_scores(run, loaded(state, device), clips) for state in states])
+    soup = loaded(average(states), device)
     actual = clip_scores(run, soup, clips)
     gain = float(wanted.std(axis=1).mean() / actual.std())
     shift = float(wanted.mean() - gain * actual.mean())
@@ -257,11 +286,11 @@ def clip_scores(run: Run, net: FaceNet, clips: list[Clip]) -> NDArray[np.float64
     return np.array([score(net, some(run, [clip])).mean() for clip in clips])
 
 
-def loaded(state: State) -> FaceNet:
+def loaded(state: State, device: str = "cpu") -> FaceNet:
     """Return a network with these weights, ready to score."""
     net = FaceNet()
     net.load_state_dict(state)
-    return net.eval()
+    return net.to(device).eval()
 
 
 def some(run: Run, clips: list[Clip]) -> list[Crop]:

@@ -6,13 +6,12 @@ import argparse
 import subprocess
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benching import inputs, stages
+from benching import batches, inputs, stages
 from benching.metering import MeteredRegistry
 from benching.showing import Bars, Table
 from benching.spending import Spent, measured
@@ -22,7 +21,6 @@ from workers.audio import pipeline
 
 NAMES = ("voice message 30 s", "voice recording 10 min")
 QUICK = ("short 360p H.264",)
-BATCHES = (1, 2, 4, 8, 16)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         },
         "rows": rows,
         "reference": naive_rows,
-        "batches": _batches(registry, quick=args.quick),
+        "batches": batches.rows(registry, pipeline.MODEL, "window", gpu=args.gpu, quick=args.quick),
     }
 
 
@@ -108,29 +106,6 @@ def _naive_row(
         "naive CPU s / media s": round(cpu_s / duration_s, 4),
         "ours / naive CPU": round(ours.spent.cpu_s / cpu_s, 3),
     }
-
-
-def _batches(registry: MeteredRegistry, *, quick: bool) -> list[dict[str, Any]]:
-    """Time the detector alone on batches of noise, with one thread and with all."""
-    rows = []
-    rng = np.random.default_rng(0)
-    for threads in (1, 0):
-        network = registry.session(pipeline.MODEL, threads=threads)
-        asked = network.get_inputs()[0]
-        for batch in BATCHES[:2] if quick else BATCHES:
-            sound = rng.standard_normal((batch, int(asked.shape[1]))).astype(np.float32) * 0.1
-            call = partial(network.run, None, {asked.name: sound})
-            call()
-            spent = min((measured(call)[0] for _ in range(3)), key=lambda one: one.cpu_s)
-            rows.append(
-                {
-                    "threads": threads or "all",
-                    "windows at once": batch,
-                    "ms CPU a window": round(1000 * spent.cpu_s / batch, 1),
-                    "ms on the clock a window": round(1000 * spent.wall_s / batch, 1),
-                }
-            )
-    return rows
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -108,6 +108,7 @@ def row(name: str, duration_s: float, run: Run) -> dict[str, Any]:
     return {
         "recording": name,
         "x real time": round(duration_s / run.spent.wall_s, 2),
+        "jobs a minute": round(60 / run.spent.wall_s, 1),
         "CPU s / media s": round(run.spent.cpu_s / duration_s, 4),
         **{f"{stage} s": round(value, 2) for stage, value in run.stages_s.items()},
         "decoders' CPU s": round(run.spent.child_cpu_s, 2),

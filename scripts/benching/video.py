@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benching import audio, inputs, stages
+from benching import audio, batches, inputs, stages
 from benching.metering import MeteredRegistry
 from benching.showing import Bars, Table
 from benching.spending import measured
@@ -27,7 +27,6 @@ FULL, HALF = "1080p30 H.264, 8 Mbit/s", "720p30 H.264, 5 Mbit/s"
 NAMES = (FULL, HALF, "phone 1080p30 H.264", "720p30 H.264, 5 Mbit/s, 10 s")
 LONG = "10-minute talk 720p H.264"
 QUICK = ("short 360p H.264",)
-BATCHES = (1, 2, 4, 8, 16)
 _WAITS = ("decode",)
 #: Pictures that the pipeline decodes all of; longer recordings are sampled at key pictures.
 _EVERY_S = 300.0
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         },
         "rows": rows,
         "reference": references,
-        "batches": _batches(registry, quick=args.quick),
+        "batches": batches.rows(registry, pipeline.SCORER, "face", gpu=args.gpu, quick=args.quick),
     }
 
 
@@ -150,29 +149,6 @@ def _naive(path: Path, detector: pipeline.VideoDetector) -> None:
             break
         cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (64, 36), interpolation=cv2.INTER_AREA)
     again.release()
-
-
-def _batches(registry: MeteredRegistry, *, quick: bool) -> list[dict[str, Any]]:
-    """Time the face detector alone on batches of noise, with one thread and with all."""
-    rows = []
-    rng = np.random.default_rng(0)
-    for threads in (1, 0):
-        network = registry.session(pipeline.SCORER, threads=threads)
-        asked = network.get_inputs()[0]
-        for batch in BATCHES[:2] if quick else BATCHES:
-            crops = rng.standard_normal((batch, *asked.shape[1:])).astype(np.float32)
-            call = partial(network.run, None, {asked.name: crops})
-            call()
-            spent = min((measured(call)[0] for _ in range(3)), key=lambda one: one.cpu_s)
-            rows.append(
-                {
-                    "threads": threads or "all",
-                    "faces at once": batch,
-                    "ms CPU a face": round(1000 * spent.cpu_s / batch, 2),
-                    "ms on the clock a face": round(1000 * spent.wall_s / batch, 2),
-                }
-            )
-    return rows
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

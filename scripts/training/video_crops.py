@@ -32,7 +32,7 @@ class Crop:
         size: Longer side of the face box, in pixels of the square.
         clip: File of the clip in the manifest.
         time_s: Time in the clip.
-        redrawn: The same square as a small generator draws it; None outside training.
+        redrawn: The same square as small generators draw it; empty outside training.
     """
 
     image: NDArray[np.uint8]
@@ -40,7 +40,7 @@ class Crop:
     size: float
     clip: str
     time_s: float
-    redrawn: NDArray[np.uint8] | None = None
+    redrawn: tuple[NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)

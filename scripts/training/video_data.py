@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -67,14 +67,16 @@ def shrink(crop: Crop, rng: Random) -> Square:
     side = crop.image.shape[0]
     edge = max(0, round((side - WORKING_MARGIN * crop.size) / 2))
     way = rng.integers(2**32)
+    twin = [crop.redrawn[int(rng.integers(len(crop.redrawn)))]] if crop.redrawn else []
     kept = []
-    for image in (crop.image, crop.redrawn):
-        inner = None if image is None else image[edge : side - edge, edge : side - edge]
-        if inner is not None and factor < 0.97:
+    for image in (crop.image, *twin):
+        inner = image[edge : side - edge, edge : side - edge]
+        if factor < 0.97:
             inner = rescale(inner, factor, np.random.default_rng(way), back=False)
         kept.append(inner)
     actual = kept[0].shape[0] / (side - 2 * edge)
-    return Square(kept[0], (crop.points - edge) * actual, crop.size * actual, kept[1])
+    square = Square(kept[0], (crop.points - edge) * actual, crop.size * actual)
+    return replace(square, redrawn=kept[1]) if twin else square
 
 
 def frame_face(image: Image, face_px: float, rng: Random | None, side_px: int = SIDE_PX) -> Image:

@@ -31,13 +31,12 @@ def rescale(image: Image, factor: float, rng: Random, back: bool = True) -> Imag
 
 def colours(image: Image, rng: Random, strength: float = 1.0) -> Image:
     """Shift channels, brightness, contrast and saturation."""
-    out = image.astype(np.float32)
     gain = 1 + strength * rng.uniform(-0.2, 0.2)
     shift = strength * (rng.uniform(-20, 20) + rng.uniform(-10, 10, 3))
-    grey = out.mean(axis=2, keepdims=True)
-    out = grey + (out - grey) * (1 + strength * rng.uniform(-0.3, 0.3))
-    out = (out - 127) * gain + 127 + shift
-    return np.clip(out, 0, 255).astype(np.uint8)
+    saturation = 1 + strength * rng.uniform(-0.3, 0.3)
+    mixing = gain * (saturation * np.eye(3) + (1 - saturation) / 3)
+    affine = np.column_stack([mixing, 127 - 127 * gain + shift]).astype(np.float32)
+    return np.asarray(cv2.transform(image, affine), dtype=np.uint8)
 
 
 def sharpen(image: Image, rng: Random) -> Image:
@@ -54,7 +53,9 @@ def blur(image: Image, rng: Random) -> Image:
 
 def noise(image: Image, rng: Random) -> Image:
     """Add sensor-like noise."""
-    grain = rng.normal(0, rng.uniform(1, 7), (*image.shape[:2], int(rng.choice((1, 3)))))
+    level = np.float32(rng.uniform(1, 7))
+    shape = (*image.shape[:2], int(rng.choice((1, 3))))
+    grain = level * rng.standard_normal(shape, dtype=np.float32)
     return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 

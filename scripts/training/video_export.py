@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.video_crops import Crop
 from training.video_data import SIDE_PX, frame_face
-from training.video_loop import to_tensor
+from training.video_loop import device_of, to_tensor
 from training.video_net import FaceNet
 
 #: Principal directions of the training faces that distance is measured along.
@@ -56,7 +56,7 @@ class Shipped(nn.Module):
         """Return the mean distance of some crops."""
         squares = np.stack([frame_face(crop.image, crop.size, None) for crop in crops])
         with torch.no_grad():
-            _, distances = self(to_tensor(squares))
+            _, distances = self(to_tensor(squares, device_of(self)))
         return float(distances.mean())
 
 
@@ -66,7 +66,7 @@ def features_of(net: FaceNet, crops: list[Crop]) -> Tensor:
     with torch.no_grad():
         for first in range(0, len(crops), 32):
             squares = [frame_face(c.image, c.size, None) for c in crops[first : first + 32]]
-            parts.append(net.features(to_tensor(np.stack(squares))))
+            parts.append(net.features(to_tensor(np.stack(squares), device_of(net))))
     return torch.cat(parts)
 
 
@@ -76,7 +76,7 @@ def export(model: Shipped, path: Path) -> None:
 
     example = torch.zeros(2, 3, SIDE_PX, SIDE_PX)
     example[1] = torch.linspace(-1, 1, SIDE_PX)
-    model.eval()
+    model.cpu().eval()
     torch.onnx.export(
         model,
         (example,),

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.video_degrade import Image, Random
+from training.video_loop import device_of, to_tensor
 
 #: Ways of enlarging, channels of the narrowest layer, halvings: one generator each.
 KINDS: tuple[tuple[str, int, int], ...] = (
@@ -94,12 +94,7 @@ def _patches(images: Sequence[Image], rng: Random) -> Tensor:
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         top, left = (int(rng.integers(n - PATCH_PX + 1)) for n in small.shape[:2])
         squares.append(small[top : top + PATCH_PX, left : left + PATCH_PX])
-    return _to_tensor(np.stack(squares))
-
-
-def _to_tensor(squares: NDArray[np.uint8]) -> Tensor:
-    rgb = squares[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
-    return torch.from_numpy((rgb - 127) / 128).to(memory_format=torch.channels_last)
+    return to_tensor(np.stack(squares))
 
 
 def _gap(made: Tensor, real: Tensor) -> Tensor:
@@ -109,24 +104,27 @@ def _gap(made: Tensor, real: Tensor) -> Tensor:
     return (made - real).abs().mean() + 0.5 * (down + right)
 
 
-def fit_generator(number: int, images: Sequence[Image], steps: int) -> nn.Sequential:
-    """Train one generator on real pictures, in bfloat16.
+def fit_generator(
+    number: int, images: Sequence[Image], steps: int, device: str = "cpu"
+) -> nn.Sequential:
+    """Train one generator on real pictures, in bfloat16; return it on the CPU.
 
     Args:
         number: Which of `KINDS`.
         images: BGR squares of at least 97 pixels.
         steps: Batches.
+        device: `cpu`, or `cuda`.
     """
     torch.manual_seed(number)
     rng = np.random.default_rng([7, number])
-    made_by, critic = new_generator(*KINDS[number]), _critic()
+    made_by, critic = new_generator(*KINDS[number]).to(device), _critic().to(device)
     draws = torch.optim.Adam(made_by.parameters(), 1e-3, betas=(0.8, 0.99))
     judges = torch.optim.Adam(critic.parameters(), 3e-4, betas=(0.5, 0.99))
     loss = torch.zeros(())
     for step in range(steps):
-        real = _patches(images, rng)
+        real = _patches(images, rng).to(device)
         judged = step >= CRITIC_FROM * steps
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16):
             made = made_by(real)
             loss = _gap(made.float(), real)
             if judged:
@@ -138,13 +136,13 @@ def fit_generator(number: int, images: Sequence[Image], steps: int) -> nn.Sequen
         if judged:
             _train_critic(critic, judges, real, made.detach())
     print(f"generator {number} {KINDS[number]} loss {float(loss.detach()):.3f}", flush=True)
-    return made_by.eval()
+    return made_by.cpu().eval()
 
 
 def _train_critic(
     critic: nn.Module, judges: torch.optim.Optimizer, real: Tensor, made: Tensor
 ) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(real.device.type, dtype=torch.bfloat16):
         doubt = nn.functional.relu(1 - critic(real)).float().mean()
         doubt = doubt + nn.functional.relu(1 + critic(made)).float().mean()
     judges.zero_grad()
@@ -171,9 +169,10 @@ class Redrawer:
         inner = max(32, int(side * factor) // 8 * 8)
         small = cv2.resize(image, (inner, inner), interpolation=cv2.INTER_AREA)
         generator = self.generators[int(rng.integers(len(self.generators)))]
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            made = generator(_to_tensor(np.asarray(small, dtype=np.uint8)[None])).float()
-        pixels = made[0].numpy().transpose(1, 2, 0)[..., ::-1] * 128 + 127
+        inputs = to_tensor(np.asarray(small, dtype=np.uint8)[None], device_of(generator))
+        with torch.no_grad(), torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            made = generator(inputs).float()
+        pixels = made[0].cpu().numpy().transpose(1, 2, 0)[..., ::-1] * 128 + 127
         drawn = np.ascontiguousarray(pixels, dtype=np.float32)
         error = cv2.GaussianBlur(small - drawn, (0, 0), rng.uniform(*CORRECTED_PX))
         back = np.clip(np.round(drawn + error), 0, 255).astype(np.uint8)

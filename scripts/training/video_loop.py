@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,13 +18,56 @@ from training.video_net import FaceNet
 #: Blocks after the stem whose weights stay those of ImageNet.
 FROZEN_BLOCKS = 3
 
-Batch = Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
+Draw = Callable[[np.random.Generator], Drawn]
 
 
-def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+@dataclass(frozen=True)
+class Batches(torch.utils.data.Dataset[Drawn]):
+    """The batches of one run, each from a seed of its own, whoever draws it and when.
+
+    Attributes:
+        draw: Makes one batch.
+        seed: Numbers that tell this run from others.
+        steps: Number of batches.
+    """
+
+    draw: Draw
+    seed: tuple[int, ...]
+    steps: int
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return self.steps
+
+    def __getitem__(self, step: int) -> Drawn:
+        """Draw one batch."""
+        return self.draw(np.random.default_rng([*self.seed, step]))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a network is trained on.
+
+    Attributes:
+        device: `cpu`, or `cuda`.
+        workers: Processes that draw batches; 0 draws them in this one.
+    """
+
+    device: str = "cpu"
+    workers: int = 0
+
+
+def to_tensor(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
     """Turn BGR squares (n, side, side, 3) into the network's input."""
-    rgb = np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2)).astype(np.float32)
-    return torch.from_numpy((rgb - 127) / 128).to(memory_format=torch.channels_last)
+    bgr = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    rgb = bgr.permute(0, 3, 1, 2).flip(1)
+    return ((rgb.float() - 127) / 128).to(memory_format=torch.channels_last)
+
+
+def device_of(net: torch.nn.Module) -> torch.device:
+    """Return where the weights of a network are."""
+    return next(net.parameters()).device
 
 
 def freeze_start(net: FaceNet) -> None:
@@ -38,18 +82,24 @@ def _learns(name: str, parameter: torch.nn.Parameter) -> bool:
 
 
 def train(
-    net: FaceNet, draw: Batch, steps: int, *, rate: float, average_from: float = 0.5
+    net: FaceNet,
+    batches: Batches,
+    machine: Machine,
+    *,
+    rate: float,
+    average_from: float = 0.5,
 ) -> FaceNet:
-    """Train with AdamW, warm-up and cosine decay; return the average of the weights.
+    """Train with AdamW, warm-up and cosine decay; return the average of the weights, on the CPU.
 
     Args:
         net: Network to train, changed in place.
-        draw: Makes one batch.
-        steps: Number of batches.
+        batches: What it learns from, in order.
+        machine: Where.
         rate: Largest learning rate; the new last layer learns ten times as fast.
         average_from: Share of the run after which weights are averaged.
     """
-    freeze_start(net)
+    steps = len(batches)
+    freeze_start(net.to(machine.device, memory_format=torch.channels_last))
     body = [p for name, p in net.named_parameters() if _learns(name, p)]
     groups = [{"params": body, "lr": rate}, {"params": net.classify.parameters(), "lr": 10 * rate}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
@@ -58,36 +108,41 @@ def train(
         optimizer,
         lambda step: min(1.0, (step + 1) / warm) * (0.525 + 0.475 * np.cos(np.pi * step / steps)),
     )
-    net.to(memory_format=torch.channels_last)
     net.train()
     averaged = copy.deepcopy(net)
     taken, began, running = 0, time.perf_counter(), 0.7
-    for step in range(steps):
-        images, labels = draw()
-        logits = net(to_tensor(images))
-        target = torch.from_numpy(labels * 0.94 + 0.03)
+    loader = torch.utils.data.DataLoader(
+        batches, batch_size=None, num_workers=machine.workers, collate_fn=_as_they_are
+    )
+    for step, (images, labels) in enumerate(loader):
+        logits = net(to_tensor(images, machine.device))
+        target = torch.from_numpy(labels * 0.94 + 0.03).to(machine.device)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         schedule.step()
-        running += 0.05 * (float(loss.detach()) - running)
         if step >= average_from * steps:
             taken += 1
             with torch.no_grad():
-                for mean, now in zip(averaged.parameters(), net.parameters(), strict=True):
-                    mean.lerp_(now, 1 / taken)
+                means, now = list(averaged.parameters()), list(net.parameters())
+                torch._foreach_lerp_(means, now, 1 / taken)
         if step % 50 == 49:
+            running += 0.5 * (float(loss.detach()) - running)
             spent_s = time.perf_counter() - began
             print(f"step {step + 1} loss {running:.3f} {spent_s:.0f} s", flush=True)
-    return averaged.eval()
+    return averaged.cpu().eval()
+
+
+def _as_they_are(drawn: Drawn) -> Drawn:
+    return drawn
 
 
 def score(net: torch.nn.Module, crops: list[Crop], side_px: int = SIDE_PX) -> NDArray[np.float32]:
     """Return one logit a crop; a crop and its mirror image are averaged."""
     squares = np.stack([frame_face(crop.image, crop.size, None, side_px) for crop in crops])
     with torch.no_grad():
-        plain = net(to_tensor(squares))
-        mirrored = net(to_tensor(squares[:, :, ::-1]))
-    return ((plain + mirrored) / 2).numpy().astype(np.float32)
+        plain = net(to_tensor(squares, device_of(net)))
+        mirrored = net(to_tensor(squares[:, :, ::-1], device_of(net)))
+    return ((plain + mirrored) / 2).cpu().numpy().astype(np.float32)

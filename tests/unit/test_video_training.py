@@ -92,7 +92,7 @@ def test_a_batch_holds_as_many_of_each_as_the_recipe_says():
 
 def test_a_face_and_its_redrawn_twin_shrink_alike():
     twin = crop(3)
-    square = shrink(replace(twin, redrawn=twin.image), np.random.default_rng(5))
+    square = shrink(replace(twin, redrawn=(twin.image,)), np.random.default_rng(5))
     assert np.array_equal(square.image, square.redrawn)
     assert square.face_px <= twin.size
 

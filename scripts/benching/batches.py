@@ -1,0 +1,46 @@
+"""How long a network takes for inputs at once, alone, on noise: which batch saturates a machine."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benching.metering import MeteredRegistry
+from benching.spending import measured
+
+ON_CPU, ON_GPU, QUICK = (1, 2, 4, 8, 16), (1, 4, 16, 64, 256), (1, 2)
+
+
+def rows(
+    registry: MeteredRegistry, model: str, one: str, *, gpu: bool, quick: bool
+) -> list[dict[str, Any]]:
+    """Time a network on batches, with one thread and with all; on a GPU, threads do not matter.
+
+    Args:
+        registry: Opens the network.
+        model: Its name; the first axis of its input is the batch.
+        one: What one input is called.
+        gpu: The network runs on a GPU.
+        quick: Small batches only.
+    """
+    out = []
+    rng = np.random.default_rng(0)
+    for threads in (0,) if gpu else (1, 0):
+        network = registry.session(model, threads=threads)
+        asked = network.get_inputs()[0]
+        for batch in QUICK if quick else ON_GPU if gpu else ON_CPU:
+            noise = rng.standard_normal((batch, *asked.shape[1:])).astype(np.float32) * 0.1
+            call = partial(network.run, None, {asked.name: noise})
+            call()
+            spent = min((measured(call)[0] for _ in range(3)), key=lambda spent: spent.wall_s)
+            out.append(
+                {
+                    "threads": "GPU" if gpu else threads or "all",
+                    f"{one}s at once": batch,
+                    f"ms CPU a {one}": round(1000 * spent.cpu_s / batch, 2),
+                    f"ms on the clock a {one}": round(1000 * spent.wall_s / batch, 2),
+                }
+            )
+    return out
