@@ -59,8 +59,8 @@ class ModelEntry:
 
 CUDA = "CUDAExecutionProvider"
 #: By default every algorithm of every convolution is tried whenever a picture has a new size or a
-#: batch a new number of rows (0.6 to 0.8 s for the face network, which then takes 3 ms), and TF32
-#: rounds to 10 bits: scores would differ from those of a CPU. See docs/performance.md.
+#: batch a new number of rows, and TF32 rounds to 10 bits, so that scores differ from those of a CPU
+#: (ONNX Runtime, CUDA Execution Provider). See docs/performance.md for what the first costs.
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 
 
