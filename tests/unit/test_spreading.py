@@ -8,6 +8,9 @@ import threading
 import pytest
 from training.spreading import spread
 
+# Python 3.12 warns of forks beside threads; other tests of this process may have left some.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_results_come_back_in_the_order_of_the_items(jobs: int) -> None:
