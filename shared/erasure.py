@@ -134,14 +134,16 @@ def _remove_all(settings: Settings, prefix: str) -> int:
     """Remove all objects of the reports bucket under a prefix, and return how many."""
     s3 = aws.client(settings, "s3")
     bucket, removed = settings.reports_bucket, 0
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": _BATCH}
+    )
     with aws.translated("erasing what belongs to a job"):
-        while True:
-            page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_BATCH)
-            keys = [{"Key": row["Key"]} for row in page.get("Contents", [])]
-            if not keys:
-                return removed
+        # an empty page need not be the last
+        while page := next((page for page in pages if page.get("Contents")), None):
+            keys = [{"Key": row["Key"]} for row in page["Contents"]]
             answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
             if answer.get("Errors"):
                 code = answer["Errors"][0].get("Code")
                 raise ServiceUnavailable(f"Objects under {prefix} could not be deleted: {code}.")
             removed += len(keys)
+    return removed

@@ -7,16 +7,19 @@ kind and a colon, which no job id does, and lists come from the index `newest`, 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from shared import aws
-from shared.errors import GuardianError
+from shared.errors import GuardianError, ServiceUnavailable
 from shared.settings import Settings
 
 #: DynamoDB reads at most this many items a BatchGetItem.
 _BATCH = 100
+#: Rests before what DynamoDB left out of a batch is asked for again; then it is given up.
+_RESTS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 _TAKEN = "ConditionalCheckFailedException"
@@ -128,15 +131,8 @@ def existing(settings: Settings, keys: list[str]) -> set[str]:
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
-    wanted: Any = {settings.table: {"Keys": [{"pk": {"S": key}} for key in keys]}}
-    wanted[settings.table] |= {"ProjectionExpression": "pk", "ConsistentRead": True}
-    found: set[str] = set()
-    while wanted:
-        with aws.translated("looking for jobs"):
-            answer = aws.client(settings, "dynamodb").batch_get_item(RequestItems=wanted)
-        found |= {row["pk"]["S"] for row in answer["Responses"].get(settings.table, [])}
-        wanted = answer.get("UnprocessedKeys")
-    return found
+    options = {"ProjectionExpression": "pk", "ConsistentRead": True}
+    return set(_batch(settings, "looking for jobs", keys, **options))
 
 
 def newest(settings: Settings, kind: str, limit: int = _BATCH) -> Iterator[dict[str, Any]]:
@@ -172,10 +168,9 @@ def _page(
     after: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """Return rows of a kind, newest first, and where the next page starts."""
-    dynamodb = aws.client(settings, "dynamodb")
     earliest = since.astimezone(UTC).isoformat(timespec="microseconds") if since else "0"
     with aws.translated(f"listing {kind}"):
-        index = dynamodb.query(
+        index = aws.client(settings, "dynamodb").query(
             TableName=settings.table,
             IndexName="newest",
             KeyConditionExpression="feed = :feed AND created > :earliest",
@@ -184,13 +179,30 @@ def _page(
             Limit=limit,
             **({"ExclusiveStartKey": after} if after else {}),
         )
-        keys = [{"pk": row["pk"]} for row in index["Items"]]
-        if not keys:
-            return [], None
-        answer = dynamodb.batch_get_item(RequestItems={settings.table: {"Keys": keys}})
-    found = {row["pk"]["S"]: row for row in answer["Responses"][settings.table]}
-    rows = [found[key["pk"]["S"]] for key in keys if key["pk"]["S"] in found]
-    return [_body(row) for row in rows], index.get("LastEvaluatedKey")
+    keys = [row["pk"]["S"] for row in index["Items"]]
+    found = _batch(settings, f"listing {kind}", keys) if keys else {}
+    return [_body(found[key]) for key in keys if key in found], index.get("LastEvaluatedKey")
+
+
+def _batch(settings: Settings, what: str, keys: list[str], **options: Any) -> dict[str, Any]:
+    """Read those of up to 100 rows that are there, by their keys.
+
+    DynamoDB may answer for a part of the keys alone, where it throttles or the rows are large.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached, or still left rows out in the end.
+    """
+    wanted: Any = {settings.table: {"Keys": [{"pk": {"S": key}} for key in keys], **options}}
+    found: dict[str, Any] = {}
+    for rest_s in (0.0, *_RESTS_S):
+        time.sleep(rest_s)
+        with aws.translated(what):
+            answer = aws.client(settings, "dynamodb").batch_get_item(RequestItems=wanted)
+        found |= {row["pk"]["S"]: row for row in answer["Responses"].get(settings.table, [])}
+        wanted = answer.get("UnprocessedKeys")
+        if not wanted:
+            return found
+    raise ServiceUnavailable(f"DynamoDB left rows out while {what}.")
 
 
 def _body(row: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def newest(
         open_parts = [
             part
             for part in parts
-            if not part.done and (oldest is None or part.found[-1].created_at > oldest)
+            if not part.done
+            and (oldest is None or not part.found or part.found[-1].created_at > oldest)
         ]
     return found
 
@@ -80,4 +81,4 @@ def _read(settings: Settings, part: _Shard, limit: int, before: str | None) -> N
         )
     part.found += [rows.summary(rows.decode(row)) for row in answer["Items"]]
     part.after = answer.get("LastEvaluatedKey")
-    part.done = part.after is None or not part.found
+    part.done = part.after is None
