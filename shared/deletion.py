@@ -66,5 +66,12 @@ class Deletion:
         except (ClientError, BotoCoreError) as error:
             _log.warning("not_deleted", count=len(handles), error=str(error))
             return
-        if answer.get("Failed"):
-            _log.warning("not_deleted", count=len(answer["Failed"]))
+        note_kept(answer)
+
+
+def note_kept(answer: dict[str, Any]) -> None:
+    """Log how many messages of a batch SQS did not delete, and why; they come again."""
+    kept = answer.get("Failed", [])
+    if kept:
+        causes = sorted({row["Code"] for row in kept})
+        _log.warning("not_deleted", count=len(kept), error=", ".join(causes))

@@ -6,15 +6,26 @@ from types import SimpleNamespace
 import pytest
 from botocore.stub import Stubber
 
-from shared import aws, erasure, items, listing
+from shared import aws, deletion, erasure, items, listing, queues, sqs_transport
 from shared.errors import ServiceUnavailable
 from shared.settings import Settings
+from shared.visibility import Receipt
+from workers.intake.service import _Intake
 
 pytestmark = pytest.mark.unit
 SETTINGS = Settings(prefix="acme-guardian", region="eu-west-1")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 #: Where a page of the index ends.
 HERE = {"pk": {"S": "here"}}
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What is logged of messages that are not deleted."""
+    told = []
+    log = SimpleNamespace(warning=lambda event, **values: told.append((event, values)))
+    monkeypatch.setattr(deletion, "_log", log)
+    return told
 
 
 @pytest.fixture
@@ -114,3 +125,44 @@ def test_an_erasure_ends_when_nothing_is_left_or_says_why_not(errors):
             s3.add_response("list_objects_v2", {})
             assert erasure._remove_all(SETTINGS, "reports/j/") == 2
         s3.assert_no_pending_responses()
+
+
+def failed(request):
+    """Answer a batch of SQS, the last entry of which it does not take."""
+    *_, last = request["Entries"]
+    return {"Failed": [{"Id": last["Id"], "Code": "InternalError", "SenderFault": False}]}
+
+
+def test_a_task_that_sqs_does_not_take_is_told_to_its_job_alone(answer, monkeypatch):
+    def ask(_settings, _modality, job_id):
+        sqs_transport._collector.get().send_message(QueueUrl="q", MessageBody=job_id)
+
+    monkeypatch.setattr(queues, "send_analysis", ask)
+    answer(send_message_batch=lambda **request: failed(request))
+
+    refused = queues.send_analyses(SETTINGS, "audio", ["a", "b", "c"])
+
+    assert list(refused) == ["c"]
+    assert isinstance(refused["c"], ServiceUnavailable)
+
+
+def test_messages_that_stay_are_counted_with_the_cause(answer, warnings):
+    answer(delete_message_batch=lambda **request: failed(request))
+    done = deletion.Deletion(SETTINGS)
+    done.add(Receipt("q", "one", 1))
+
+    done.flush()
+
+    assert warnings == [("not_deleted", {"count": 1, "error": "InternalError"})]
+
+
+async def test_intake_counts_the_messages_that_stay_with_the_cause(warnings):
+    async def delete_message_batch(**request):
+        return failed(request)
+
+    intake = _Intake.__new__(_Intake)  # without its queues
+    intake._url, intake._sqs = "q", SimpleNamespace(delete_message_batch=delete_message_batch)
+
+    await intake._delete([{"ReceiptHandle": "one"}, {"ReceiptHandle": "two"}])
+
+    assert warnings == [("not_deleted", {"count": 1, "error": "InternalError"})]

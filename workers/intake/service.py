@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, flags, measures, presence, queues, series, tracing
+from shared import aws, deletion, flags, measures, presence, queues, series, tracing
 from shared.errors import Permanent, Retryable, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
@@ -255,5 +255,4 @@ class _Intake:
         except (ClientError, BotoCoreError, OSError) as error:
             _log.warning("not_deleted", count=len(entries), error=str(error))
             return
-        if answer.get("Failed"):
-            _log.warning("not_deleted", count=len(answer["Failed"]))
+        deletion.note_kept(answer)
