@@ -462,6 +462,16 @@ def test_pictures_that_happen_to_be_shown_again_in_one_phase_are_no_change_of_sp
     assert found(frames) == []
 
 
+@pytest.mark.parametrize(("steps", "told"), [(2.0, False), (3.0, True)])
+def test_a_single_missing_frame_is_no_finding(steps, told):
+    frames = shot(150)
+    motion = measure((at / FPS, frame) for at, frame in enumerate(frames))
+
+    found = sequence.findings(motion, [Jump(70, 5.0, steps, firm=True, cut=False)])
+
+    assert [finding.type for finding in found] == (["deleted_frames"] if told else [])
+
+
 @pytest.mark.parametrize(("others", "told"), [((), True), ((100,), False), ((140,), True)])
 def test_a_jump_that_is_less_clear_is_told_where_no_other_step_nearby_is_odd(others, told):
     frames = shot(150)

@@ -20,6 +20,10 @@ _EXPLAINED = 3
 #: Seconds around a jump that tell whether the motion itself is jerky: with more joins than this
 #: none is one, and with any other jump its own log odds have to be higher.
 _CROWD, _CROWD_S = 3, 2.0
+#: A jump of fewer of the usual steps is no finding: one frame is missing, and cameras, encoders and
+#: calls leave out single frames all the time. Of the 137 joints found in 400 tampered clips, 136
+#: were longer; in a genuine split screen, all four jumps of its slower half were as short.
+_LEAST_FRAMES = 2.5
 
 
 def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
@@ -38,7 +42,8 @@ def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
     joins = [
         jump
         for jump in open_jumps
-        if jump.likely >= (LONELY if _near(motion, jump, open_jumps) == 1 else ALONE)
+        if jump.frames >= _LEAST_FRAMES
+        and jump.likely >= (LONELY if _near(motion, jump, open_jumps) == 1 else ALONE)
     ]
     return [
         *(_frozen(motion, run) for run in frozen),
