@@ -50,6 +50,7 @@ def main() -> None:
     import structlog
 
     # standard output is the answer's; processes set up their logs themselves
+    structlog.reset_defaults()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 

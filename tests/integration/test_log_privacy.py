@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 import structlog
+from click.testing import CliRunner
 
 from shared import aws, halves
 from shared.errors import Retryable
 from shared.jobs import JobStore
 from shared.records import Upload
 from shared.telemetry import configure_logging, hide_keys, key_digest
+from workers.cli import main
 from workers.intake import admission
 from workers.intake.outgoing import Outgoing
 
@@ -108,3 +110,9 @@ def test_a_log_that_a_person_reads_cannot_act_on_the_terminal(logs):
     assert "ValueError: bad �]0;title� name\nand a second line\n" in text
     assert "code=�[8m" in text
     assert "\x1b" not in text
+
+
+def test_a_command_in_the_same_process_leaves_logs_that_can_be_written(logs):
+    CliRunner().invoke(main, ["verify", "no-such-report.json"])
+
+    structlog.stdlib.get_logger("workers.example").warning("still_there", number=1)
