@@ -187,6 +187,8 @@ def judges(run: Run, split: list[Fold]) -> list[FaceNet]:
     states = trained(run, [fold for fold, _ in missing])
     for (fold, path), members in zip(missing, states, strict=True):
         net = stretched_average(run, members, fold.train)
+        alone = [area_of(run, loaded(state, run.machine.device), fold) for state in members]
+        print(f"fold {fold.number}: members {alone}, average {area_of(run, net, fold)}", flush=True)
         torch.save(net.cpu().state_dict(), path)
     return [loaded(_read(path), run.machine.device) for path in paths]
 
@@ -279,6 +281,12 @@ def stretched_average(run: Run, states: list[State], clips: list[Clip]) -> FaceN
         soup.classify.bias.mul_(gain).add_(shift)
     print(f"averaged scores stretched by {gain:.2f} and shifted by {shift:.2f}", flush=True)
     return soup
+
+
+def area_of(run: Run, net: FaceNet, fold: Fold) -> float:
+    """Return the area under the curve of a network over a fold's test clips."""
+    fake = np.array([clip.fake for clip in fold.test])
+    return round(evaluation.auc(clip_scores(run, net, fold.test), fake), 3)
 
 
 def clip_scores(run: Run, net: FaceNet, clips: list[Clip]) -> NDArray[np.float64]:
