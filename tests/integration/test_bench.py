@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from workers.plan_command import plan_command
+from workers.commands.plan import plan_command
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.integration

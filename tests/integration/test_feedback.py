@@ -11,7 +11,7 @@ from shared import feedback, items
 from shared.errors import NotDecided, UnknownJob
 from shared.jobs import JobStore
 from shared.records import Label, ModelRef, Upload, Verdict
-from workers import commands
+from workers.commands import jobs
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -37,16 +37,16 @@ def test_verdicts_are_counted_by_what_they_turned_out_to_be(aws_settings, monkey
     ids = [decided(aws_settings, str(number), label) for number, label in enumerate(said)]
     for job_id in ids:
         feedback.give(aws_settings, job_id, "genuine", NOW)
-    monkeypatch.setattr(commands, "_settings", lambda: aws_settings)
+    monkeypatch.setattr(jobs, "installation", lambda: aws_settings)
 
     def run(command, *arguments):
         done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
         return json.loads(done.stdout.splitlines()[-1])
 
-    given = run(commands.jobs_feedback, ids[1], "--label", "manipulated", "--note", "a known scam")
+    given = run(jobs.jobs_feedback, ids[1], "--label", "manipulated", "--note", "a known scam")
     assert (given["truth"], given["label"], given["llr"]) == ("manipulated", said[1], 0.25)
     path = tmp_path / "feedback.csv"
-    assert run(commands.feedback_summary, "--csv", str(path)) == {
+    assert run(jobs.feedback_summary, "--csv", str(path)) == {
         "hits": 1,
         "false_alarms": 1,
         "misses": 0,

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from workers.options import Moment, NewFile
+from workers.cli import main
+from workers.commands.options import Moment, NewFile
 from workers.samples import SAMPLES
 
 pytestmark = pytest.mark.unit
@@ -57,7 +58,7 @@ def test_the_command_starts_without_what_only_analyses_need():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     loaded = set(done.stdout.split())
-    assert "workers.evaluate_command" in loaded
+    assert "workers.commands.evaluate" in loaded
     assert not loaded & {"numpy", "boto3", "celery", "cv2", "onnxruntime", "yaml", "fastapi"}
 
 
@@ -70,3 +71,10 @@ def test_a_time_is_in_utc(text, hour):
     assert (moment.hour, moment.tzinfo) == (hour, UTC)
     with pytest.raises(click.BadParameter, match="no time"):
         Moment().convert("yesterday", None, None)
+
+
+def test_the_help_tells_what_every_command_does_to_the_end():
+    told = CliRunner().invoke(main, ["--help"]).stdout
+
+    assert told.count("...") == 1  # of the usage line
+    assert all(f"\n  {name} " in told for name in main.commands)

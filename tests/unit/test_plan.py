@@ -9,8 +9,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from workers.commands.plan import plan_command
 from workers.plan import Cluster, Scaling, simulate
-from workers.plan_command import plan_command
 from workers.plan_load import arrivals, media_seconds
 from workers.plan_plot import svg
 from workers.plan_search import Load, Rate, make_plan

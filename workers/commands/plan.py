@@ -11,7 +11,7 @@ import click
 
 from shared.records import MODALITIES, Modality
 from workers import terminal
-from workers.options import Finite, NewFile, json_option, write
+from workers.commands.options import Finite, NewFile, json_option, write
 
 if TYPE_CHECKING:
     from workers.plan_search import Rate
@@ -89,11 +89,11 @@ def plan_command(
     as_json: bool,
 ) -> None:
     """Simulate a load: pods over time, waiting time, cost, and the chart's values for it."""
-    import yaml  # noqa: PLC0415  # this and what follows are slow to import
+    import yaml  # this and what follows are slow to import
 
-    from workers.plan import Cluster  # noqa: PLC0415
-    from workers.plan_plot import svg  # noqa: PLC0415
-    from workers.plan_search import Load, make_plan  # noqa: PLC0415
+    from workers.plan import Cluster
+    from workers.plan_plot import svg
+    from workers.plan_search import Load, make_plan
 
     hours = hours or min(24.0, max(1.0, _JOBS / uploads_per_hour))
     load = Load(uploads_per_hour, minutes, hours, burst, swing)
@@ -113,7 +113,7 @@ def _rates(
     given: dict[Modality, float | None], overhead_s: float, bench: tuple[Path, ...]
 ) -> dict[Modality, Rate]:
     """Take each speed from its flag, else from the bench, else from the default, and say which."""
-    from workers.plan_search import Rate  # noqa: PLC0415  # slow to import
+    from workers.plan_search import Rate  # slow to import
 
     measured: dict[str, tuple[float, str]] = {}
     for path in bench:

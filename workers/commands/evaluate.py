@@ -15,7 +15,7 @@ from rich.table import Table
 
 from shared.settings import get_settings
 from workers import terminal
-from workers.options import NewFile, json_option
+from workers.commands.options import NewFile, json_option
 
 _manifest = click.option(
     "--manifest",
@@ -51,7 +51,7 @@ def evaluate_audio(
     as_json: bool,
 ) -> None:
     """Score voices; labels are bonafide and spoof."""
-    from workers.evaluate import evaluate_audio as evaluate  # noqa: PLC0415  # slow to import
+    from workers.evaluate import evaluate_audio as evaluate  # slow to import
 
     with _progress() as told:
         figures = evaluate(
@@ -81,8 +81,8 @@ def evaluate_video(
     as_json: bool,
 ) -> None:
     """Score faces; labels are real and fake. With --tamper, a manifest of scripts/tamper.py."""
-    from workers.evaluate import evaluate_video as evaluate  # noqa: PLC0415  # slow to import
-    from workers.evaluate_tamper import evaluate_tamper  # noqa: PLC0415  # slow to import
+    from workers.evaluate import evaluate_video as evaluate  # slow to import
+    from workers.evaluate_tamper import evaluate_tamper  # slow to import
 
     if tamper and scores:
         raise click.UsageError("--scores are of faces; with --tamper there are none.")
@@ -116,7 +116,7 @@ def evaluate_fusion(
 
     A column `label` (real or fake) may stand in for it.
     """
-    from workers.evaluate_fusion import (  # noqa: PLC0415  # slow to import
+    from workers.evaluate_fusion import (  # slow to import
         evaluate_fusion as evaluate,
     )
 

@@ -1,0 +1,76 @@
+"""Commands about one file on this machine: analyse it, and check what was signed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from shared.settings import get_settings
+from workers.commands.basics import emit, file_argument
+from workers.commands.options import NewFile, json_option, write
+
+
+@click.command()
+@file_argument
+@json_option
+@click.option("--html", type=NewFile(), help="Write the report as a page.")
+@click.option("--report", "json_path", type=NewFile(), help="Write report.json.")
+@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+def analyze(
+    file: Path, as_json: bool, html: Path | None, json_path: Path | None, language: Any
+) -> None:
+    """Analyse one FILE here, without AWS; same pipelines, same verdict."""
+    from shared import signing
+    from workers import show
+    from workers.aggregator import report
+    from workers.onefile import analyze_file
+
+    if html and json_path and html.absolute() == json_path.absolute():
+        raise click.UsageError("--html and --report name the same file.")
+    key = signing.key_file(get_settings().signing_key_file)
+    job, analyses = analyze_file(get_settings(), file)
+    if json_path:
+        write(json_path, report.encode(report.render_json(job), key))
+    if html:
+        evidence = {
+            item.ref.name: item.content
+            for analysis in analyses.values()
+            for item in analysis.evidence
+        }
+        page = report.render_html(job, language, evidence, key=key)
+        write(html, page)
+    if as_json:
+        parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
+        emit({"file": str(file), "sha256": job.sha256, **parts})
+    else:
+        show.job(Console(), job)
+    if job.verdict and job.verdict.label == "failed":
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("document", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) it must be of.",
+)
+@json_option
+def verify(document: Path, key: Path | None, as_json: bool) -> None:
+    """Check that a report or receipt (DOCUMENT, JSON) is as it was signed.
+
+    Without --key this finds any later change, but not a document signed anew by somebody else:
+    compare the key it names.
+    """
+    from shared import signing
+
+    trusted = signing.load_public_key(key.read_bytes()) if key else None
+    signature = signing.verify(document.read_bytes(), trusted)
+    if as_json:
+        emit({"verified": True, "key_id": signature.key_id, "trusted": trusted is not None})
+        return
+    whose = "the key given" if trusted else "a key that the document itself names: compare it"
+    click.echo(f"unchanged since it was signed by {signature.key_id}, {whose}")
