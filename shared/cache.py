@@ -1,14 +1,15 @@
 """Results of earlier analyses by digest of the content, so that the same file is analysed once.
 
-A result is valid for one set of models and one way of sampling: the entry names both, and another
-set makes it useless. It is kept in Redis where `cache_url` is set and else in the jobs table. A
-cache that fails costs the time of an analysis and nothing else.
+An entry names the job that has the result, and what it was made by: another set of models or way of
+sampling makes it useless. Entries are kept in Redis where `cache_url` is set and else in the jobs
+table. A cache that fails costs the time of an analysis and nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
@@ -17,7 +18,8 @@ from typing import Protocol
 import structlog
 
 from shared import items, shadow
-from shared.errors import GuardianError
+from shared.errors import GuardianError, UnknownJob
+from shared.jobs import JobStore
 from shared.models import Registry
 from shared.records import MODALITIES, Media, Modality, Outcome, PartialResult, Record
 from shared.settings import Settings
@@ -29,45 +31,68 @@ _log = structlog.get_logger()
 
 
 class Entry(Record):
-    """One earlier result.
+    """Where one earlier result is.
 
     Attributes:
+        job_id: The job that it was made for.
         made_by: Digest of models and sampling that it came from.
         made_at: When.
-        half: The result; its evidence lies with the job that it was made for.
-        media: What the probe found in the file.
     """
 
+    job_id: str
     made_by: str
     made_at: datetime
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier result.
+
+    Attributes:
+        half: The result; its evidence lies with the job that it was made for.
+        media: What the probe found in the file.
+        made_at: When it was made.
+    """
+
     half: PartialResult
     media: Media | None
+    made_at: datetime
 
 
-def look_up(settings: Settings, modality: Modality, sha256: str) -> Entry | None:
+def look_up(settings: Settings, modality: Modality, sha256: str) -> Earlier | None:
     """Return the result of an earlier analysis of the same content, if one can be used here."""
     if not settings.cache_days:
         return None
     try:
-        found = _store(settings).get(f"{sha256}:{modality}")
+        found = _found(settings, modality, _read(_store(settings).get(f"{sha256}:{modality}")))
     except _FAULTS as error:
         CACHE_LOOKUPS.labels(modality, "failed").inc()
         _log.warning("cache_not_read", error=str(error))
         return None
-    entry = _read(found)
+    CACHE_LOOKUPS.labels(modality, "hit" if found else "miss").inc()
+    return found
+
+
+def _found(settings: Settings, modality: Modality, entry: Entry | None) -> Earlier | None:
+    """Return what an entry names, where it may be used and is still there."""
     oldest = datetime.now(UTC) - timedelta(days=settings.cache_days)
-    usable = entry is not None and entry.made_by == made_by(settings) and entry.made_at >= oldest
-    CACHE_LOOKUPS.labels(modality, "hit" if usable else "miss").inc()
-    return entry if usable else None
+    if entry is None or entry.made_by != made_by(settings) or entry.made_at < oldest:
+        return None
+    try:
+        job = JobStore(settings).get(entry.job_id)
+    except UnknownJob:  # erased, or expired
+        return None
+    half: PartialResult | None = getattr(job, modality)
+    if half is None or half.outcome is Outcome.FAILED:  # is being made again, or that went wrong
+        return None
+    return Earlier(half, job.media, entry.made_at)
 
 
-def keep(
-    settings: Settings, sha256: str, half: PartialResult, media: Media | None, now: datetime
-) -> None:
-    """Remember a result; one that failed is not remembered, it may go better next time."""
+def keep(settings: Settings, job_id: str, sha256: str, half: PartialResult, now: datetime) -> None:
+    """Remember where a result is; one that failed is not remembered, it may go better next time."""
     if not settings.cache_days or half.outcome is Outcome.FAILED:
         return
-    entry = Entry(made_by=made_by(settings), made_at=now, half=half, media=media)
+    entry = Entry(job_id=job_id, made_by=made_by(settings), made_at=now)
     try:
         _store(settings).put(f"{sha256}:{half.modality}", entry.model_dump_json(), now)
     except _FAULTS as error:

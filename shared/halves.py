@@ -143,8 +143,8 @@ def _analyze_upload(
             objects.remove_report(settings, ref.key or "")
         raise
     _observe(result)
-    if done.sha256 and result.analysed_at is None:
-        cache.keep(settings, done.sha256, result, done.media, now)
+    if done.sha256 and result.analysed_at is None and written.applied:
+        cache.keep(settings, begun.job.job_id, done.sha256, result, now)
     return written
 
 
@@ -177,17 +177,17 @@ def _examine_upload(
 
 def _earlier(settings: Settings, modality: Modality, job_id: str, sha256: str) -> _Examined | None:
     """Return the result of an earlier analysis of the same content, with evidence of its own."""
-    entry = cache.look_up(settings, modality, sha256)
-    if entry is None:
+    found = cache.look_up(settings, modality, sha256)
+    if found is None:
         return None
-    if entry.half.evidence:
+    if found.half.evidence:
         JobStore(settings).get(job_id)  # of a job that was erased meanwhile, nothing is copied
     try:
-        evidence = tuple(_copied(settings, job_id, ref) for ref in entry.half.evidence)
+        evidence = tuple(_copied(settings, job_id, ref) for ref in found.half.evidence)
     except ObjectGone:
         return None  # erased with its job meanwhile
-    now_its_own = {"evidence": evidence, "timings_ms": {}, "analysed_at": entry.made_at}
-    return _Examined(entry.half.model_copy(update=now_its_own), entry.media, sha256)
+    now_its_own = {"evidence": evidence, "timings_ms": {}, "analysed_at": found.made_at}
+    return _Examined(found.half.model_copy(update=now_its_own), found.media, sha256)
 
 
 def _copied(settings: Settings, job_id: str, ref: EvidenceRef) -> EvidenceRef:

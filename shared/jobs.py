@@ -1,6 +1,6 @@
 """The DynamoDB table of jobs: conditional writes, the fan-in, and reads for console and CLI.
 
-One item a job, keyed by `pk` = job_id. Records are JSON strings, so that no float is rounded.
+One item a job, keyed by `pk` = job_id. Records are JSON, so that no float is rounded.
 Two sparse, sharded indexes: `newest` (`feed`, `created`) lists jobs by age without a scan, and
 `pending` (`pending`, `due`) holds only unfinished jobs, for the sweeper.
 """
@@ -86,7 +86,7 @@ class JobStore:
     def reject(self, upload: Upload, error: GuardianError, now: datetime) -> Written:
         """Create the job of an upload as rejected, with its reason code, unless it exists."""
         item = self._new(upload, now, JobStatus.REJECTED)
-        item["error"] = JobError(code=error.code, message=error.message).model_dump_json()
+        item["error"] = rows.text(JobError(code=error.code, message=error.message))
         return self._table.put(item)
 
     # --- the two halves -----------------------------------------------------------------------
@@ -118,13 +118,13 @@ class JobStore:
         half = result.modality
         sets = [f"{half} = :half", f"{half}_outcome = :outcome", "updated = :now"]
         values: dict[str, Any] = {
-            ":half": result.model_dump_json(),
+            ":half": rows.text(result),
             ":outcome": result.outcome,
             ":failed": Outcome.FAILED,
         }
         if media:
             sets.append("media = if_not_exists(media, :media)")
-            values[":media"] = media.model_dump_json()
+            values[":media"] = rows.text(media)
         if sha256:
             sets.append("sha256 = if_not_exists(sha256, :sha256)")
             values[":sha256"] = sha256
@@ -167,7 +167,7 @@ class JobStore:
         values: dict[str, Any] = {
             **closing.values,
             ":seen": job.outcomes,
-            ":verdict": verdict.model_dump_json(),
+            ":verdict": rows.text(verdict),
             ":label": verdict.label,
             ":complete": JobStatus.COMPLETE,
             ":done": "done",
@@ -206,7 +206,7 @@ class JobStore:
             "SET #status = :failed, #error = :error, updated = :now REMOVE pending, due",
             {
                 ":failed": JobStatus.FAILED,
-                ":error": JobError(code=error.code, message=error.message).model_dump_json(),
+                ":error": rows.text(JobError(code=error.code, message=error.message)),
             },
             now,
             "attribute_not_exists(verdict)",
@@ -218,7 +218,7 @@ class JobStore:
             job_id,
             "SET #error = :error, updated = :now",
             {
-                ":error": JobError(code=error.code, message=error.message).model_dump_json(),
+                ":error": rows.text(JobError(code=error.code, message=error.message)),
                 ":queued": JobStatus.QUEUED,
                 ":running": JobStatus.RUNNING,
             },
@@ -250,7 +250,7 @@ class JobStore:
         earlier = job.as_superseded()
         if earlier:
             sets += ", superseded = list_append(if_not_exists(superseded, :none), :earlier)"
-            values |= {":none": [], ":earlier": [earlier.model_dump_json()]}
+            values |= {":none": [], ":earlier": [rows.text(earlier)]}
         return self._table.update(
             job.job_id, f"SET {sets} REMOVE {gone}", values, now, "#status = :seen"
         )

@@ -54,7 +54,7 @@ def _entering(job_id: str, verdict: Verdict, now: datetime) -> dict[str, Any]:
     return {
         ":outbox": _shard(job_id),
         ":due": int(now.timestamp()),
-        ":telling": Telling(since=now).model_dump_json(),
+        ":telling": rows.text(Telling(since=now)),
         ":of": rows.iso(verdict.decided_at),
     }
 
@@ -109,7 +109,7 @@ class Outbox(JobStore):
 
         Nothing is written where another verdict has come meanwhile: of that one, nobody knows yet.
         """
-        values: dict[str, Any] = {**_still(job), ":telling": telling.model_dump_json()}
+        values: dict[str, Any] = {**_still(job), ":telling": rows.text(telling)}
         sets = "SET telling = :telling, updated = :now"
         if again_s is None:
             sets += " REMOVE pending, due"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from pydantic import BaseModel
 
 from shared.records import (
@@ -24,6 +25,9 @@ from shared.records import (
 
 _DECODE = TypeDeserializer().deserialize
 _ENCODE = TypeSerializer().serialize
+_Kind = TypeVar("_Kind", bound=BaseModel)
+#: Longer texts are deflated: DynamoDB counts every write by the kilobytes of the whole item.
+_DEFLATED_FROM = 1024
 #: Attributes that hold a record as JSON.
 _RECORDS: dict[str, type[BaseModel]] = {
     "media": Media,
@@ -60,6 +64,18 @@ def decode(row: dict[str, Any]) -> dict[str, Any]:
     return {name: _DECODE(value) for name, value in row.items()}
 
 
+def text(record: BaseModel) -> str | bytes:
+    """Return a record as JSON, a long one deflated; floats are not rounded."""
+    plain = record.model_dump_json()
+    return plain if len(plain) < _DEFLATED_FROM else zlib.compress(plain.encode())
+
+
+def _record(kind: type[_Kind], stored: str | bytes | Binary) -> _Kind:
+    if not isinstance(stored, str):
+        stored = zlib.decompress(bytes(stored))  # type: ignore[arg-type]  # not in the stubs
+    return kind.model_validate_json(stored)
+
+
 def iso(moment: datetime) -> str:
     """Format in UTC with fixed width, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
@@ -79,11 +95,7 @@ def _common(item: dict[str, Any]) -> dict[str, Any]:
 
 def job(item: dict[str, Any]) -> Job:
     """Build the record of a table row."""
-    records = {
-        name: record.model_validate_json(item[name])
-        for name, record in _RECORDS.items()
-        if name in item
-    }
+    records = {name: _record(kind, item[name]) for name, kind in _RECORDS.items() if name in item}
     plain = ("version_id", "etag", "sha256", "aggregation", "decided_on", "report_key", "event")
     return Job(
         **_common(item),
@@ -93,7 +105,7 @@ def job(item: dict[str, Any]) -> Job:
         begun=tuple(name for name in MODALITIES if f"{name}_started" in item),
         fresh=bool(item.get("fresh", False)),
         cache_hit=any(getattr(records.get(name), "analysed_at", None) for name in MODALITIES),
-        superseded=tuple(map(Superseded.model_validate_json, item.get("superseded", ()))),
+        superseded=tuple(_record(Superseded, one) for one in item.get("superseded", ())),
         expires_at=datetime.fromtimestamp(int(item["expires"]), UTC),
         **records,
     )
@@ -106,5 +118,5 @@ def summary(item: dict[str, Any]) -> JobSummary:
         **_common(item),
         label=item.get("label"),
         probability=None if probability is None else float(probability),
-        error=JobError.model_validate_json(item["error"]) if "error" in item else None,
+        error=_record(JobError, item["error"]) if "error" in item else None,
     )

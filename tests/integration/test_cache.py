@@ -174,7 +174,7 @@ def test_a_result_is_used_for_the_days_that_are_set_and_no_longer(settings):
     detector = Detector()
     first = run(settings, job_of(settings, "one.mp4"), detector)
     old = datetime.now(UTC) - timedelta(days=settings.cache_days, seconds=1)
-    cache.keep(settings, first.sha256, first.video, first.media, old)  # as lies there till it goes
+    cache.keep(settings, first.job_id, first.sha256, first.video, old)  # as lies there till it goes
 
     assert not run(settings, job_of(settings, "two.mp4"), detector).cache_hit
 
@@ -184,6 +184,30 @@ def test_a_failure_is_not_remembered(settings):
     for name in ("one.mp4", "two.mp4"):
         assert not run(settings, job_of(settings, name), detector).cache_hit
     assert detector.asked == 2
+
+
+def test_what_another_release_stored_meanwhile_is_not_remembered_as_ones_own(settings):
+    detector, job_id = Detector(), job_of(settings, "one.mp4")
+    other = settings.model_copy(update={"sample_rate": 7})
+
+    class Slower(Detector):
+        def __call__(self, path, media):
+            run(other, job_id, detector)
+            return super().__call__(path, media)
+
+    slower = Slower()
+    run(settings, job_id, slower)
+    assert (detector.asked, slower.asked) == (1, 1)
+
+    assert not run(settings, job_of(settings, "two.mp4"), Detector()).cache_hit
+
+
+def test_a_result_that_is_being_made_again_is_not_there(settings):
+    detector = Detector()
+    job = run(settings, job_of(settings, "one.mp4"), detector)
+    JobStore(settings).reopen(job, ("video",), datetime.now(UTC))
+
+    assert not run(settings, job_of(settings, "two.mp4"), detector).cache_hit
 
 
 def test_who_asks_for_a_repetition_gets_one(settings):
@@ -227,7 +251,7 @@ def test_an_entry_of_another_release_is_no_entry(aws_settings):
 
 def test_entries_expire(aws_settings):
     half, now = Detector()(None, None).result, datetime.now(UTC)
-    cache.keep(aws_settings, "0", half, None, now)
+    cache.keep(aws_settings, "a-job", "0", half, now)
     row = aws.client(aws_settings, "dynamodb").get_item(
         TableName=aws_settings.table, Key={"pk": {"S": "cache:0:video"}}
     )["Item"]
@@ -273,13 +297,15 @@ def test_a_redis_that_hangs_is_asked_once_and_then_left_alone(aws_settings, send
 def test_a_redis_that_is_back_is_used_again(aws_settings, sending, tmp_path, monkeypatch):
     monkeypatch.setattr(cache_redis, "_LEAVE_ALONE_S", 0.0)
     half, now = Detector()(None, None).result, datetime.now(UTC)
+    job_id = job_of(aws_settings, "one.mp4")
+    JobStore(aws_settings).save_partial(job_id, half, now)
     with redis_server(tmp_path) as (url, server):
         there = aws_settings.model_copy(update={"cache_url": SecretStr(url)})
         server.kill()
         server.wait()
-        cache.keep(there, "0", half, None, now)
+        cache.keep(there, job_id, "0", half, now)
         port = int(url.rpartition(":")[2].partition("/")[0])
         with redis_server(tmp_path, port):
             assert cache.look_up(there, "video", "0") is None
-            cache.keep(there, "0", half, None, now)
+            cache.keep(there, job_id, "0", half, now)
             assert cache.look_up(there, "video", "0").half == half

@@ -15,6 +15,7 @@ from shared.records import (
     ModelRef,
     Outcome,
     PartialResult,
+    SyncSeries,
     TimelinePoint,
     Upload,
     Verdict,
@@ -190,6 +191,21 @@ def test_items_expire(store, aws_settings):
 
     expires = datetime.fromtimestamp(int(row["expires"]["N"]), UTC)
     assert expires - NOW == pytest.approx(timedelta(days=90), abs=timedelta(seconds=1))
+
+
+def test_a_long_half_is_stored_small_and_read_as_it_was(store, aws_settings):
+    job = store.create(upload(aws_settings), NOW).job
+    series = SyncSeries(rate_hz=25, values=tuple(n % 251 for n in range(6000)))
+    long = PartialResult(
+        modality="audio", outcome=Outcome.SCORED, llr=0.1 + 0.2, sync=(series,) * 2
+    )
+    store.save_partial(job.job_id, long, NOW)
+    row = aws.client(aws_settings, "dynamodb").get_item(
+        TableName=aws_settings.table, Key={"pk": {"S": job.job_id}}
+    )["Item"]
+
+    assert len(row["audio"]["B"]) < len(long.model_dump_json()) / 10
+    assert store.get(job.job_id).audio == long
 
 
 def test_an_unreachable_table_is_retryable(aws_settings):
