@@ -36,9 +36,6 @@ _TASK_QUEUES = {AUDIO_TASK: "audio", VIDEO_TASK: "video", DECIDE_TASK: "aggregat
 _TASK_MODULES: dict[Role, str] = {role: f"workers.{role}.task" for role in ROLE_QUEUES}
 #: Pause after an empty or full look at the queue; kombu's default of 1 s caps a worker at 1 task/s.
 _POLLING_INTERVAL_S = 0.1
-#: Messages that a worker takes at once. An analysis keeps a pod busy while others could have the
-#: next one; a decision takes milliseconds, less than to ask for the next.
-_AT_ONCE: dict[Role, int] = {"audio": 1, "video": 1, "aggregator": 10}
 #: A pool child loads models before it is ready.
 CHILD_START_S = 180.0
 
@@ -116,7 +113,7 @@ def configure(
         task_time_limit=settings.job_timeout_s,
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
-        worker_prefetch_multiplier=_AT_ONCE[role] if role else 1,
+        worker_prefetch_multiplier=1,
         worker_concurrency=1,
         worker_pool="prefork",
         worker_pool_start_method="spawn",

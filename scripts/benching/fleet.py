@@ -17,18 +17,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benching import bare
-from benching.counting import CountingWay
+from benching import bare, inputs
+from benching.counting import Calls, Counted, CountingWay
 from benching.showing import Bars, Table
 from shared import aws
 from shared.jobs import JobStore
 from shared.records import Job, Upload
 from shared.settings import Settings
 from workers import local
+from workers.onefile import analyze_file
 from workers.samples import SAMPLES
 
+#: Whose halves the instant analyzers store.
+RECORDING, QUICK = "720p30 H.264, 5 Mbit/s", "short 360p H.264"
 ROLES = ("intake", "audio", "video", "aggregator")
-#: List prices of us-east-1 in dollars a million calls; a write of up to 1 KB, a read of up to 4 KB.
+#: List prices of us-east-1 in dollars a million calls; of DynamoDB, a million request units.
 PRICES = {
     "S3 PUT": 5.0,
     "S3 GET": 0.4,
@@ -65,16 +68,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     burst, alone = (10, 3) if args.quick else (args.uploads, 12)
     idle_s, poll_s = (3.0, "2") if args.quick else (args.idle_s, "20")
     with tempfile.TemporaryDirectory() as directory, system(Path(directory)) as (settings, way):
-        with _workers(settings, way, Path(directory), ROLES):
+        halves = _real_halves(args, Path(directory))
+        with _workers(settings, way, Path(directory), ROLES, BENCH_HALVES=str(halves)):
             _follow(settings, [_put(settings, "warm-up")])
             way.taken()
             delays = [_follow(settings, [_put(settings, f"alone-{n}")])[0] for n in range(alone)]
-            calls_alone = _of_roles(way.taken())
+            one_by_one = _of_roles(way.taken())
             time.sleep(2.0)
             way.taken()
             _follow(settings, [_put(settings, f"burst-{n}") for n in range(burst)])
             time.sleep(2.0)
-            calls_burst = _of_roles(way.taken())
+            in_a_burst = _of_roles(way.taken())
         with _workers(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S=poll_s):
             time.sleep(1.0)
             way.taken()
@@ -87,14 +91,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "most": round(max(delays), 3),
             "n": len(delays),
         },
-        "calls_a_job_alone": round(_busy(calls_alone).total() / alone, 2),
-        "calls_a_job_in_a_burst": round(_busy(calls_burst).total() / burst, 2),
-        "calls": _calls(calls_alone, alone, calls_burst, burst),
-        "dollars_a_million_jobs": round(_dollars(_busy(calls_burst)) / burst * 1e6, 2),
-        "idle_calls_an_hour": round(idle.total() * _HOUR_S / idle_s),
+        "calls_a_job_alone": round(_busy(one_by_one.calls).total() / alone, 2),
+        "calls_a_job_in_a_burst": round(_busy(in_a_burst.calls).total() / burst, 2),
+        "calls": _calls(one_by_one, alone, in_a_burst, burst),
+        "dollars_a_million_jobs": round(_dollars(_busy(in_a_burst.units)) / burst * 1e6, 2),
+        "idle_calls_an_hour": round(idle.calls.total() * _HOUR_S / idle_s),
         "idle": _idle(idle, idle_s),
         "intake": rates,
     }
+
+
+def _real_halves(args: argparse.Namespace, directory: Path) -> Path:
+    """Write down what the real analyses find in a minute: rows cost by their size."""
+    item = inputs.make(QUICK if args.quick else RECORDING, args.inputs)
+    job, _ = analyze_file(Settings(), item.path)
+    folder = directory / "halves"
+    folder.mkdir()
+    for half in (job.audio, job.video):
+        assert half is not None, "a finished job has both halves"
+        without = half.model_copy(update={"evidence": ()})
+        (folder / f"{half.modality}.json").write_text(without.model_dump_json())
+    return folder
 
 
 @contextmanager
@@ -120,7 +137,7 @@ def _workers(
         end = time.monotonic() + _WAIT_S
         asked = set[str]()
         while asked < set(roles) and time.monotonic() < end:
-            asked |= {who for who, what in way.taken() if "ReceiveMessage" in what}
+            asked |= {who for who, what in way.taken().calls if "ReceiveMessage" in what}
             time.sleep(0.1)
         if asked < set(roles):
             raise SystemExit(f"These did not start: {set(roles) - asked}.")
@@ -225,11 +242,15 @@ def _is_decided(store: JobStore, job_id: str) -> bool:
     return job.verdict is not None
 
 
-def _of_roles(calls: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
-    return Counter({key: count for key, count in calls.items() if key[0] in ROLES})
+def _of_roles(counted: Counted) -> Counted:
+    """Leave out what the bench itself asked."""
+    return Counted(
+        calls=Counter({key: n for key, n in counted.calls.items() if key[0] in ROLES}),
+        units=Counter({key: n for key, n in counted.units.items() if key[0] in ROLES}),
+    )
 
 
-def _busy(calls: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+def _busy(calls: Calls) -> Calls:
     """Leave out the polls that brought nothing and what is done by the clock."""
     return Counter(
         {(who, what): count for (who, what), count in calls.items() if not _is_by_the_clock(what)}
@@ -253,37 +274,39 @@ def _price(what: str) -> float:
     return known if known is not None else PRICES.get(what.split(maxsplit=1)[0], 0.0)
 
 
-def _dollars(calls: Counter[tuple[str, str]]) -> float:
-    return sum(count * _price(what) / 1e6 for (_, what), count in calls.items())
+def _dollars(units: Calls) -> float:
+    return sum(count * _price(what) / 1e6 for (_, what), count in units.items())
 
 
-def _calls(
-    alone: Counter[tuple[str, str]], jobs: int, burst: Counter[tuple[str, str]], more: int
-) -> list[dict[str, Any]]:
+def _calls(alone: Counted, jobs: int, burst: Counted, more: int) -> list[dict[str, Any]]:
     kinds = sorted(
-        set(_busy(alone)) | set(_busy(burst)), key=lambda key: (ROLES.index(key[0]), key)
+        set(_busy(alone.calls)) | set(_busy(burst.calls)),
+        key=lambda key: (ROLES.index(key[0]), key),
     )
     return [
         {
             "who": who,
             "call": what,
-            "a job, one by one": round(alone[who, what] / jobs, 2),
-            "a job, in a burst": round(burst[who, what] / more, 2),
-            "$ a million jobs": round(burst[who, what] / more * _price(what), 2),
+            "a job, one by one": round(alone.calls[who, what] / jobs, 2),
+            "a job, in a burst": round(burst.calls[who, what] / more, 2),
+            "units": round(burst.units[who, what] / more, 2),
+            "$ a million jobs": round(burst.units[who, what] / more * _price(what), 2),
         }
         for who, what in kinds
     ]
 
 
-def _idle(calls: Counter[tuple[str, str]], watched_s: float) -> list[dict[str, Any]]:
+def _idle(idle: Counted, watched_s: float) -> list[dict[str, Any]]:
     return [
         {
             "who": who,
             "call": what,
             "an hour": round(count * _HOUR_S / watched_s),
-            "$ a month": round(count * _HOUR_S / watched_s * 730 * _price(what) / 1e6, 3),
+            "$ a month": round(
+                idle.units[who, what] * _HOUR_S / watched_s * 730 * _price(what) / 1e6, 3
+            ),
         }
-        for (who, what), count in sorted(calls.items())
+        for (who, what), count in sorted(idle.calls.items())
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from shared.visibility import Receipt
 
 
 def _found(_path: Path, modality: Modality, *_: object) -> tuple[Analysis, Media | None]:
-    """Return the same half for every recording."""
+    """Return the same half for every recording: a given one, or one that says little."""
+    given = os.environ.get("BENCH_HALVES")
+    if given:
+        text = Path(given, f"{modality}.json").read_text()
+        return Analysis(PartialResult.model_validate_json(text)), None
     half = PartialResult(
         modality=modality,
         outcome=Outcome.SCORED,

@@ -100,11 +100,24 @@ def used(role):
     return {" ".join(ACTIONS.get(word, word) for word in line.split()) for line in lines}
 
 
-def test_cfn_lint_finds_nothing():
-    program = Path(sys.executable).with_name("cfn-lint")
-    done = subprocess.run([program, STACK], check=False, capture_output=True, text=True)
+def lint(path):
+    command = [Path(sys.executable).with_name("cfn-lint"), path, "--regions", "ap-northeast-2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
 
-    assert done.returncode == 0, done.stdout
+
+def test_cfn_lint_finds_nothing():
+    assert lint(STACK) == (0, "")
+
+
+def test_cfn_lint_finds_a_planted_mistake(tmp_path):
+    wrong = tmp_path / "stack.yaml"
+    wrong.write_text(STACK.read_text().replace("VisibilityTimeout:", "VisibilityTimeOut:", 1))
+
+    status, found = lint(wrong)
+
+    assert status != 0
+    assert "VisibilityTimeOut" in found
 
 
 @pytest.mark.parametrize("role", PROCESSES[:-1])

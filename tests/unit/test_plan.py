@@ -184,7 +184,7 @@ def test_what_no_plan_can_be_made_of_is_a_usage_error(tmp_path, word):
 
 
 def test_text_says_what_json_says_and_where_the_speeds_are_from():
-    words = ["--uploads-per-hour=50", "--minutes=1", "--burst=500", "--target-wait=1"]
+    words = ["--uploads-per-hour=50", "--minutes=1", "--burst=500", "--target-wait=1", "--hours=4"]
     done = CliRunner().invoke(plan_command, words)
 
     assert done.exit_code == 0

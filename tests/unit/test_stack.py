@@ -1,7 +1,5 @@
 """The stack file makes what the code asks for, under the names that the code uses."""
 
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -175,23 +173,3 @@ def test_the_wheel_carries_the_one_source():
     assert included["deploy/aws/stack.yaml"] == f"workers/{provision._PACKAGED.name}"
     assert not provision._PACKAGED.exists(), "in the source tree there is one file"
     assert provision.template_text() == STACK.read_text()
-
-
-def lint(path):
-    command = [Path(sys.executable).with_name("cfn-lint"), path, "--regions", "ap-northeast-2"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_cfn_lint_finds_nothing():
-    assert lint(STACK) == (0, "")
-
-
-def test_cfn_lint_finds_a_planted_mistake(tmp_path):
-    wrong = tmp_path / "stack.yaml"
-    wrong.write_text(STACK.read_text().replace("VisibilityTimeout:", "VisibilityTimeOut:", 1))
-
-    status, found = lint(wrong)
-
-    assert status != 0
-    assert "VisibilityTimeOut" in found
