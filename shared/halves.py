@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -41,6 +43,9 @@ from shared.table import Written
 from shared.telemetry import RETRIES, TASKS
 from shared.visibility import Receipt, give_back
 
+_Item = TypeVar("_Item")
+#: Objects that are written at once.
+_AT_ONCE = 8
 #: Reason of what stands for a half while its last attempt is under way.
 WORKER_LOST = "worker_lost"
 _log = structlog.get_logger()
@@ -183,7 +188,7 @@ def _earlier(settings: Settings, modality: Modality, job_id: str, sha256: str) -
     if found.half.evidence:
         JobStore(settings).get(job_id)  # of a job that was erased meanwhile, nothing is copied
     try:
-        evidence = tuple(_copied(settings, job_id, ref) for ref in found.half.evidence)
+        evidence = _each(lambda ref: _copied(settings, job_id, ref), found.half.evidence)
     except ObjectGone:
         return None  # erased with its job meanwhile
     now_its_own = {"evidence": evidence, "timings_ms": {}, "analysed_at": found.made_at}
@@ -258,12 +263,19 @@ def decode_limits(settings: Settings) -> DecodeLimits:
 
 def _keep(settings: Settings, job_id: str, evidence: Iterable[Evidence]) -> tuple[EvidenceRef, ...]:
     """Store evidence under evidence/{job_id}/ and return the references with their keys."""
-    kept = []
-    for item in evidence:
+
+    def keep(item: Evidence) -> EvidenceRef:
         key = f"evidence/{job_id}/{item.ref.name}"
         objects.put_report(settings, key, item.content, item.content_type)
-        kept.append(item.ref.model_copy(update={"key": key}))
-    return tuple(kept)
+        return item.ref.model_copy(update={"key": key})
+
+    return _each(keep, evidence)
+
+
+def _each(store: Callable[[_Item], EvidenceRef], items: Iterable[_Item]) -> tuple[EvidenceRef, ...]:
+    """Store the pictures of a half side by side: the analyzer, maybe a GPU, waits for the last."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="evidence") as pool:
+        return tuple(pool.map(store, items))
 
 
 def last_attempts(job: Job) -> tuple[Modality, ...]:

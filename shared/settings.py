@@ -118,10 +118,14 @@ class Settings(BaseSettings):
         600, ge=0, description="Pause between two looks for uploads without a job; 0 is never."
     )
     cache_url: SecretStr | None = Field(
-        None, description="Redis that keeps results by content; empty: the jobs table does."
+        None,
+        description="Redis that notes which job has the result of a content; empty: the table.",
     )
     cache_days: float = Field(
-        30, ge=0, description="Days that the result of the same content may be used; 0 is never."
+        30,
+        ge=0,
+        description="Days that the result of the same content may be used, while its job is kept; "
+        "0 is never.",
     )
     retention_days: int = Field(90, ge=1, description="Days until a job expires from the table.")
     signing_key_file: Path | None = Field(
