@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             runs, naive = [], []
             for _ in range(1 if args.quick else args.rounds):
                 naive.append(measured(lambda path=item.path: _naive(path, detector))[0])
-                runs.append(stages.half(settings, stored, registry, analyze))
+                runs.append(stages.half(settings, stored, "audio", registry, analyze))
             shown[name] = stages.middle(runs)
             rows.append(stages.row(name, item.duration_s, shown[name]))
             naive_rows.append(_naive_row(name, item.duration_s, naive, shown[name]))

@@ -13,8 +13,9 @@ from typing import Any
 from benching.metering import MeteredRegistry
 from benching.spending import Spent, measured
 from shared import aws, objects
-from shared.probing import probe
-from shared.records import Analysis, Media, Upload
+from shared.decoder import DEFAULT_LIMITS
+from shared.halves import examine
+from shared.records import Analysis, Media, Modality, Upload
 from shared.settings import Settings
 from workers import local
 
@@ -56,15 +57,17 @@ def upload(settings: Settings, path: Path) -> Upload:
 def half(
     settings: Settings,
     item: Upload,
+    modality: Modality,
     registry: MeteredRegistry,
     analyze: Callable[[Path, Media], Analysis],
     waiting: tuple[str, ...] = ("decode",),
 ) -> Run:
-    """Fetch, probe, analyse and encode one recording.
+    """Fetch, probe, analyse and encode one recording, and look for its manifest.
 
     Args:
         settings: Where the object is.
         item: The object.
+        modality: Which half.
         registry: Counts what the networks spend.
         analyze: The pipeline.
         waiting: Names of the pipeline's timings that are waits for the decoder.
@@ -79,10 +82,7 @@ def half(
             objects.fetch(settings, item, directory) as fetched,
         ):
             stages["fetch"] = time.perf_counter() - began
-            looked = time.perf_counter()
-            media = probe(fetched.path)
-            stages["decode"] = time.perf_counter() - looked
-            analysis = analyze(fetched.path, media)
+            analysis, _ = examine(fetched.path, modality, analyze, DEFAULT_LIMITS)
         written = time.perf_counter()
         analysis.result.model_dump_json()
         stages["post"] = time.perf_counter() - written
@@ -91,7 +91,7 @@ def half(
     spent, analysis = measured(work)
     infer_cpu_s, infer_s = registry.spent()
     timings = analysis.result.timings_ms
-    stages["decode"] += sum(timings.get(name, 0.0) for name in waiting) / 1000
+    stages["decode"] = sum(timings.get(name, 0.0) for name in waiting) / 1000
     stages["infer"] = infer_s
     stages["prepare"] = max(0.0, spent.wall_s - sum(stages.values()))
     return Run(spent, stages, infer_cpu_s, analysis.result.outcome)

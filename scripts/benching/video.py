@@ -108,7 +108,7 @@ def _side_by_side(
     for number in range(1 if args.quick or long else args.rounds):
         spent, _ = measured(partial(_decode, item.path, _EVERY_S if long else item.duration_s))
         bare_s.append(spent.cpu_s)
-        runs.append(stages.half(settings, stored, registry, analyze, _WAITS))
+        runs.append(stages.half(settings, stored, "video", registry, analyze, _WAITS))
         if number == 0 and not long:
             naive.append(measured(partial(_naive, item.path, detector))[0])
     run_, decode_s = stages.middle(runs), statistics.median(bare_s)

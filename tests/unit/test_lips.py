@@ -10,11 +10,12 @@ import pytest
 
 import workers.samples
 from shared.agreement import MOUTH, load, smooth, stretches
-from shared.media import Frame, FrameReader, Sampling
+from shared.media import DEFAULT_LIMITS, Frame, FrameReader, Sampling
 from shared.models import Registry
 from shared.probing import probe
 from workers.video import lips
 from workers.video.faces import FaceFinder
+from workers.video.mouths import Mouths
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,22 @@ def portrait():
 
 def film(images, fps=25.0):
     return [Frame(number, number / fps, image) for number, image in enumerate(images)]
+
+
+def test_what_was_looked_at_on_the_way_is_not_decoded_again(finder, monkeypatch):
+    path = workers.samples.SAMPLES[0]
+    media = probe(path)
+    mouths = Mouths(
+        path, media, media.of_kind("video")[0], finder, load(Registry(), MOUTH), DEFAULT_LIMITS
+    )
+    asked = []
+    monkeypatch.setattr(lips, "bursts", lambda *_: [(0.1, 6.0), (4.0, 6.0)])
+    monkeypatch.setattr(mouths, "_frames", lambda burst: asked.append(burst) or [])
+    mouths.follow_on_the_way([(0.0, 6.0)], [])
+
+    mouths.follow_where([1.0], [])
+
+    assert asked == [(4.0, 6.0)]
 
 
 def test_short_recordings_are_watched_from_end_to_end():

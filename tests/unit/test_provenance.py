@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared import provenance
 from shared.decoder import DecodeLimits
+from shared.errors import DecoderTimeout
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -80,7 +81,7 @@ def sign(tmp_path_factory, authority, anchor):
     )
     info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=chain, private_key=private, ta_url=None)
 
-    def sign_as(file_name, source_type, remote=None):
+    def sign_as(file_name, source_type, remote=None, source=source):
         action = {"action": "c2pa.created", "digitalSourceType": SOURCES + source_type}
         manifest = {
             "claim_generator_info": [{"name": "example tool", "version": "1"}],
@@ -184,9 +185,39 @@ def test_an_untrusted_file_is_read_in_a_child_with_the_same_answer(sign, anchor,
 
 
 def test_a_child_that_is_stopped_gives_no_answer(sign):
+    path = sign("stopped.mp4", "digitalCapture")
     limits = DecodeLimits(wall_s=0.01)
 
-    assert provenance.inspect(sign.source, MP4, limits=limits) == {"status": "unreadable"}
+    assert provenance.inspect(path, MP4, limits=limits) == {"status": "unreadable"}
+
+
+@pytest.mark.parametrize("remote", [None, "http://127.0.0.1:9/manifest.bin"])
+@pytest.mark.parametrize("kind", ["mp4", "mov", "m4a", "avi", "wav", "mp3", "flac"])
+def test_no_manifest_is_missed_in_any_container(sign, tmp_path, kind, remote):
+    source, sound = tmp_path / f"source.{kind}", kind in {"m4a", "wav", "mp3", "flac"}
+    make = f"ffmpeg -v error -f lavfi -i {'sine=d=1' if sound else 'color=s=32x32:d=0.2'}"
+    subprocess.run([*make.split(), source], check=True)
+    signed = sign(tmp_path / f"signed.{kind}", "digitalCapture", remote, source)
+
+    found = provenance.inspect(signed, "mp4" if kind == "m4a" else kind)
+
+    assert found["status"] == ("remote" if remote else "valid")
+
+
+def test_no_child_is_started_for_a_file_without_traces_unless_it_is_large(sign, monkeypatch):
+    started = []
+
+    def start(*_, **__):
+        started.append(1)
+        raise DecoderTimeout
+
+    monkeypatch.setattr(provenance, "Child", start)
+    assert provenance.inspect(sign.source, MP4) == {"status": "absent"}
+    assert not started
+
+    monkeypatch.setattr(provenance, "_LOOKED_THROUGH", 100)
+    assert provenance.inspect(sign.source, MP4) == {"status": "unreadable"}
+    assert started
 
 
 def test_no_child_is_started_for_a_container_without_manifests(tmp_path):

@@ -95,7 +95,7 @@ class Mouths:
         found: tuple[SyncSeries, ...] = ()
         duration_s = max(self._duration_s, *times, 0.0) if times else self._duration_s
         for burst in lips.bursts(times, duration_s, keys):
-            if burst in self._looked:
+            if self._is_known(burst):
                 continue
             self._looked.append(burst)
             try:
@@ -103,6 +103,15 @@ class Mouths:
             except Undecodable:
                 self.dropped["undecodable_bursts"] += 1
         return found
+
+    def _is_known(self, burst: Span) -> bool:
+        """Tell whether at least half of a burst was looked at already."""
+        start_s, length_s = burst
+        seen_s = sum(
+            max(0.0, min(start_s + length_s, start + length) - max(start_s, start))
+            for start, length in self._looked
+        )
+        return seen_s >= length_s / 2
 
     def _series(self, frames: Iterable[Frame]) -> tuple[SyncSeries, ...]:
         mouths = lips.watch(frames, self._finder, self.dropped)
