@@ -161,7 +161,7 @@ class _Table:
 
     def put(self, name: str, text: str, now: datetime) -> None:
         keep_s = timedelta(days=self._settings.cache_days).total_seconds()
-        items.put(self._settings, _KIND, name, json.loads(text), now, keep_s)
+        items.put(self._settings, _KIND, name, json.loads(text), now, keep_s, listed=False)
 
     def remove(self, name: str) -> None:
         items.delete(self._settings, _KIND, name)

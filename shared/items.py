@@ -32,7 +32,14 @@ class _Taken(GuardianError):
 
 
 def put(
-    settings: Settings, kind: str, name: str, body: dict[str, Any], now: datetime, keep_s: float
+    settings: Settings,
+    kind: str,
+    name: str,
+    body: dict[str, Any],
+    now: datetime,
+    keep_s: float,
+    *,
+    listed: bool = True,
 ) -> None:
     """Write one row; it expires by itself.
 
@@ -43,13 +50,14 @@ def put(
         body: What it says; anything that JSON can say.
         now: Its time; lists are ordered by it.
         keep_s: Seconds until it may be forgotten.
+        listed: Whether lists have it too; an entry of the index costs as much as a small row.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     item = {
         "pk": {"S": f"{kind}:{name}"},
-        "feed": {"S": kind},
+        **({"feed": {"S": kind}} if listed else {}),
         "created": {"S": now.astimezone(UTC).isoformat(timespec="microseconds")},
         "expires": {"N": str(int(now.timestamp() + keep_s))},
         "body": {"S": json.dumps(body, ensure_ascii=False)},

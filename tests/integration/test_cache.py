@@ -256,6 +256,7 @@ def test_entries_expire(aws_settings):
         TableName=aws_settings.table, Key={"pk": {"S": "cache:0:video"}}
     )["Item"]
 
+    assert "feed" not in row, "nobody lists them"
     kept = datetime.fromtimestamp(int(row["expires"]["N"]), UTC) - now
     assert kept == pytest.approx(timedelta(days=30), abs=timedelta(seconds=2))
 
