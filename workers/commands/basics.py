@@ -41,11 +41,16 @@ def installation() -> Settings:
     return found
 
 
+def caller() -> str:
+    """Return who gives the command, as audit list and receipts name them."""
+    return f"cli:{getpass.getuser()}"
+
+
 def note_act(settings: Settings, action: str, target: str, detail: str = "") -> None:
     """Write down in the audit list what somebody is about to do by a command."""
     from shared import audit
 
-    audit.record(settings, f"cli:{getpass.getuser()}", action, target, datetime.now(UTC), detail)
+    audit.record(settings, caller(), action, target, datetime.now(UTC), detail)
 
 
 def set_up_logs(settings: Settings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from workers import terminal
 from workers.commands.basics import (
     NOTES,
     PATIENCE_S,
+    caller,
     emit,
     file_argument,
     installation,
@@ -129,8 +129,7 @@ def jobs_erase(job_id: str, yes: bool, receipt: Path | None, as_json: bool) -> N
     if not yes and click.prompt("Type the first eight digits of the id", err=True) != job_id[:8]:
         raise click.Abort
     note_act(settings, "erase", job_id)
-    who = f"cli:{getpass.getuser()}"
-    document = erasure.erase(settings, job_id, who, datetime.now(UTC))
+    document = erasure.erase(settings, job_id, caller(), datetime.now(UTC))
     if receipt:
         write(receipt, json.dumps(document, ensure_ascii=False))
     if as_json:

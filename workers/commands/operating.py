@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from shared.settings import QUEUES, get_settings
-from workers.commands.basics import emit, installation, note_act, yes_option
+from workers.commands.basics import caller, emit, installation, note_act, yes_option
 from workers.commands.options import json_option
 
 _WATCH_S = 2.0
@@ -43,7 +42,7 @@ def pause(queue: str, as_json: bool) -> None:
 
     settings = installation()
     note_act(settings, "pause", queue)
-    flags.pause(settings, queue, f"cli:{getpass.getuser()}", datetime.now(UTC))
+    flags.pause(settings, queue, caller(), datetime.now(UTC))
     if as_json:
         emit({"queue": queue, "paused": True})
     else:
