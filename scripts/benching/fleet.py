@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benching import bare, inputs
-from benching.counting import Calls, Counted, CountingWay
+from benching.counting import Calls, Counted
+from benching.processes import running, system, worker
 from benching.showing import Bars, Table
-from shared import aws
+from shared import aws, rows
 from shared.jobs import JobStore
 from shared.records import Job, Upload
 from shared.settings import Settings
-from workers import local
 from workers.onefile import analyze_file
 from workers.samples import SAMPLES
 
@@ -46,8 +40,6 @@ _HOUR_S = 3600.0
 #: How often it is looked whether one verdict is there, or many; looking costs the stand-in time.
 _LOOK_ALONE_S, _LOOK_S = 0.04, 0.5
 _WAIT_S = 240.0
-#: A worker that polls for 20 s hears of its end after that.
-_STOP_S = 60.0
 #: A video's first bytes; instant analyzers read no further.
 _CONTENT = SAMPLES[0].read_bytes()[:20_000]
 
@@ -68,8 +60,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     burst, alone = (10, 3) if args.quick else (args.uploads, 12)
     idle_s, poll_s = (3.0, "2") if args.quick else (args.idle_s, "20")
     with tempfile.TemporaryDirectory() as directory, system(Path(directory)) as (settings, way):
-        halves = _real_halves(args, Path(directory))
-        with _workers(settings, way, Path(directory), ROLES, BENCH_HALVES=str(halves)):
+        halves = Path(directory) / "halves"
+        left = _write_halves(args, halves)
+        with running(settings, way, Path(directory), ROLES, BENCH_HALVES=str(halves)):
             _follow(settings, [_put(settings, "warm-up")])
             way.taken()
             delays = [_follow(settings, [_put(settings, f"alone-{n}")])[0] for n in range(alone)]
@@ -79,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _follow(settings, [_put(settings, f"burst-{n}") for n in range(burst)])
             time.sleep(2.0)
             in_a_burst = _of_roles(way.taken())
-        with _workers(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S=poll_s):
+        with running(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S=poll_s):
             time.sleep(1.0)
             way.taken()
             time.sleep(idle_s)
@@ -93,6 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         },
         "calls_a_job_alone": round(_busy(one_by_one.calls).total() / alone, 2),
         "calls_a_job_in_a_burst": round(_busy(in_a_burst.calls).total() / burst, 2),
+        "left": left,
         "calls": _calls(one_by_one, alone, in_a_burst, burst),
         "dollars_a_million_jobs": round(_dollars(_busy(in_a_burst.units)) / burst * 1e6, 2),
         "idle_calls_an_hour": round(idle.calls.total() * _HOUR_S / idle_s),
@@ -101,106 +95,31 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _real_halves(args: argparse.Namespace, directory: Path) -> Path:
-    """Write down what the real analyses find in a minute: rows cost by their size."""
-    item = inputs.make(QUICK if args.quick else RECORDING, args.inputs)
+def _write_halves(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """Write down what the real analyses find in a recording, and lay out how large it is.
+
+    Rows cost by their size. Pictures are left out: instant analyzers store none.
+    """
+    name = QUICK if args.quick else RECORDING
+    item = inputs.make(name, args.inputs)
     job, _ = analyze_file(Settings(), item.path)
-    folder = directory / "halves"
     folder.mkdir()
+    left = []
     for half in (job.audio, job.video):
         assert half is not None, "a finished job has both halves"
         without = half.model_copy(update={"evidence": ()})
         (folder / f"{half.modality}.json").write_text(without.model_dump_json())
-    return folder
-
-
-@contextmanager
-def system(directory: Path) -> Iterator[tuple[Settings, CountingWay]]:
-    """Run the stand-in and the way that counts; the settings go around it."""
-    chosen = Settings(state_dir=directory / "state", work_dir=directory / "work")
-    with local.running(chosen, roles=()) as system:
-        way = CountingWay(system.endpoint_url)
-        try:
-            yield system.settings, way
-        finally:
-            way.close()
-
-
-@contextmanager
-def _workers(
-    settings: Settings, way: CountingWay, directory: Path, roles: tuple[str, ...], **more: str
-) -> Iterator[None]:
-    """Run one process a role behind the way, and wait until each has asked its queue."""
-    way.taken()
-    children = [start(settings, way.url, directory, role, **more) for role in roles]
-    try:
-        end = time.monotonic() + _WAIT_S
-        asked = set[str]()
-        while asked < set(roles) and time.monotonic() < end:
-            asked |= {who for who, what in way.taken().calls if "ReceiveMessage" in what}
-            time.sleep(0.1)
-        if asked < set(roles):
-            raise SystemExit(f"These did not start: {set(roles) - asked}.")
-        yield
-    finally:
-        stop(children)
-
-
-@contextmanager
-def worker(
-    settings: Settings, endpoint: str, directory: Path, role: str, **options: Any
-) -> Iterator[int]:
-    """Run one process of a role, see `start`, and yield its id."""
-    child = start(settings, endpoint, directory, role, **options)
-    try:
-        yield child.pid
-    finally:
-        stop([child])
-
-
-def start(
-    settings: Settings,
-    endpoint: str,
-    directory: Path,
-    role: str,
-    *,
-    instant: bool = True,
-    **more: str,
-) -> subprocess.Popen[bytes]:
-    """Start one process of a role; an analyzer is `instant`, or the real one."""
-    at_once = instant and role in {"audio", "video"}
-    module = ["benching.instant"] if at_once else ["workers.cli", "worker"]
-    command = [sys.executable, "-m", *module, role]
-    environment = {
-        **os.environ,
-        **local.as_environment(settings),
-        "GUARDIAN_ENDPOINT_URL": endpoint,
-        "GUARDIAN_METRICS_PORT": "0",
-        "GUARDIAN_RECEIVE_WAIT_S": "2",
-        "GUARDIAN_LOG_LEVEL": "warning",
-        "AWS_ACCESS_KEY_ID": role,
-        "AWS_SECRET_ACCESS_KEY": "none",
-        **more,
-    }
-    with (directory / f"{role}.log").open("ab") as log:
-        return subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        left.append(
+            {
+                "recording": name,
+                "half": half.modality,
+                "bytes": len(without.model_dump_json()),
+                "in its row": len(rows.text(without)),
+                "pictures": len(half.evidence),
+                "$ a million, to store them": len(half.evidence) * PRICES["S3 PUT"],
+            }
         )
-
-
-def stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask all to end, once: a second time would leave a poll behind that takes messages along.
-
-    One that takes too long is ended with its pool.
-    """
-    for child in children:
-        child.terminate()
-    for child in children:
-        try:
-            child.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+    return left
 
 
 def _put(settings: Settings, name: str) -> tuple[str, float]:
@@ -360,6 +279,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     }
     return [
         Table("The fleet with instant analyzers", [summary]),
+        Table("What a recording leaves", result["left"]),
         Table("Calls of AWS", result["calls"]),
         Table(f"Idle: {result['idle_calls_an_hour']} calls an hour", result["idle"]),
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benching import fleet, inputs
+from benching import inputs, processes
 from benching.asking import Asker, asker
 from benching.showing import Bars, Table
 from benching.spending import run_child
@@ -73,9 +73,9 @@ def _many_jobs(count: int) -> dict[str, Any]:
     """Send jobs to one audio worker whose analysis is instant, and watch its memory."""
     with ExitStack() as stack:
         path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        settings, _ = stack.enter_context(fleet.system(path))
+        settings, _ = stack.enter_context(processes.system(path))
         endpoint = str(settings.endpoint_url)
-        parent = stack.enter_context(fleet.worker(settings, endpoint, path, "audio"))
+        parent = stack.enter_context(processes.worker(settings, endpoint, path, "audio"))
         asks = stack.enter_context(asker(settings))
         points = _watch(settings, asks, parent, count, path)
     settled = points[int(_SETTLED * len(points)) :]

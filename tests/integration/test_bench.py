@@ -76,6 +76,9 @@ def test_the_fleet_is_measured_with_instant_analyzers(inputs):
     assert {row["who"] for row in found["calls"]} == {"intake", "audio", "video", "aggregator"}
     assert found["calls_a_job_in_a_burst"] <= found["calls_a_job_alone"] + 1
     assert found["intake"]["share"] > 0
+    for row in found["left"]:
+        assert 0 < row["in its row"] <= row["bytes"]
+    assert found["dollars_a_million_jobs"] > 0
 
 
 def test_memory_is_measured_over_files_and_jobs(inputs):

@@ -208,6 +208,18 @@ def test_a_long_half_is_stored_small_and_read_as_it_was(store, aws_settings):
     assert store.get(job.job_id).audio == long
 
 
+def test_a_superseded_verdict_of_many_models_is_read_as_it_was(store, aws_settings):
+    job_id = store.create(upload(aws_settings), NOW).job.job_id
+    models = tuple(ModelRef(name=f"m{n}", version="1", sha256=f"{n:064}") for n in range(20))
+    job = store.save_partial(job_id, half("audio").model_copy(update={"models": models}), NOW).job
+    decided = store.finish(job, VERDICT, NOW).job
+    store.reopen(decided, (), LATER)
+
+    (earlier,) = store.get(job_id).superseded
+    assert earlier == decided.as_superseded()
+    assert len(earlier.model_dump_json()) > 1024, "long enough to be deflated"
+
+
 def test_an_unreachable_table_is_retryable(aws_settings):
     away = aws_settings.model_copy(update={"endpoint_url": "http://127.0.0.1:9"})
 
