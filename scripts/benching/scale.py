@@ -11,6 +11,7 @@ from typing import Any
 
 from benching import inputs
 from benching.asking import asker
+from benching.processes import system, worker
 from benching.showing import Bars, Table
 from shared.jobs import JobStore
 from workers.plan import Cluster
@@ -74,13 +75,13 @@ def _jobs_a_minute(item: inputs.Input, processes: int, jobs: int) -> float:
     """Let so many processes, of one thread each, work off the jobs of a full queue."""
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         path = Path(directory)
-        settings, _ = stack.enter_context(processes.system(path))
+        settings, _ = stack.enter_context(system(path))
         store = JobStore(settings)
         asks = stack.enter_context(asker(settings))
         first = asks.ask("video", "uploads/first.mp4", item.path)
         for _ in range(processes):
             stack.enter_context(
-                processes.worker(
+                worker(
                     *(settings, str(settings.endpoint_url), path, "video"),
                     instant=False,
                     GUARDIAN_THREADS="1",
