@@ -31,10 +31,17 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def shared_options(parser: argparse.ArgumentParser) -> None:
     """Add what can be chosen here and for the pictures."""
-    if not any(action.dest == "gpu" for action in parser._actions):  # noqa: SLF001  # `all` has both
-        parser.add_argument("--gpu", action="store_true", help="fails unless CUDA is really used")
+    if gpu_option(parser):
         parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
         parser.add_argument("--threads", type=int, default=0, help="of a network; 0 is all cores")
+
+
+def gpu_option(parser: argparse.ArgumentParser) -> bool:
+    """Add `--gpu`, and return whether it was not there yet: `all` has the options of each."""
+    new = not any(action.dest == "gpu" for action in parser._actions)  # noqa: SLF001
+    if new:
+        parser.add_argument("--gpu", action="store_true", help="fails unless CUDA is really used")
+    return new
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

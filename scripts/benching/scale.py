@@ -9,15 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benching import inputs
+from benching import audio, inputs
 from benching.asking import asker
 from benching.processes import system, worker
 from benching.showing import Bars, Table
 from shared.jobs import JobStore
+from shared.records import Modality
 from workers.plan import Cluster
 from workers.plan_search import Load, Rate, make_plan
 
-RECORDING, QUICK = "720p30 H.264, 5 Mbit/s, 10 s", "short 360p H.264"
+RECORDINGS = {"video": "720p30 H.264, 5 Mbit/s, 10 s", "audio": "voice message 30 s"}
+QUICK = "short 360p H.264"
 UPLOADS_A_DAY = (1_000, 10_000, 100_000, 1_000_000)
 _DAY_H = 24.0
 #: Jobs that a simulated load has at most; rarer uploads are simulated for longer.
@@ -31,6 +33,8 @@ _WAIT_S = 600.0
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what can be chosen."""
+    audio.gpu_option(parser)
+    parser.add_argument("--half", choices=RECORDINGS, default="video", help="whose workers")
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2], help="worker processes")
     parser.add_argument("--each", type=int, default=6, help="jobs for each process")
     parser.add_argument("--minutes", type=float, default=1.0, help="length of a planned upload")
@@ -39,17 +43,18 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Run real video workers side by side, then plan for loads that no single machine has.
+    """Run real workers of one half side by side, then plan for loads that no single machine has.
 
     Returns:
         Jobs a minute by number of processes, and pods, waits and cost by uploads a day.
     """
     counts = [1] if args.quick else args.processes
     each = 1 if args.quick else args.each
-    item = inputs.make(QUICK if args.quick else RECORDING, args.inputs)
+    item = inputs.make(QUICK if args.quick else RECORDINGS[args.half], args.inputs)
+    device = "cuda" if args.gpu else "cpu"
     rows: list[dict[str, Any]] = []
     for count in counts:
-        per_minute = _jobs_a_minute(item, count, each * count)
+        per_minute = _jobs_a_minute(args.half, device, item, count, each * count)
         first = rows[0]["jobs a minute"] if rows else per_minute
         rows.append(
             {
@@ -64,6 +69,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "video": Rate(args.video_factor, OVERHEAD_S, "given"),
     }
     return {
+        "half": args.half,
+        "device": device,
         "recording": item.name,
         "processes": rows,
         "rates": {name: rate.realtime_factor for name, rate in rates.items()},
@@ -71,38 +78,40 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _jobs_a_minute(item: inputs.Input, processes: int, jobs: int) -> float:
+def _jobs_a_minute(
+    half: Modality, device: str, item: inputs.Input, processes: int, jobs: int
+) -> float:
     """Let so many processes, of one thread each, work off the jobs of a full queue."""
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         path = Path(directory)
         settings, _ = stack.enter_context(system(path))
         store = JobStore(settings)
         asks = stack.enter_context(asker(settings))
-        first = asks.ask("video", "uploads/first.mp4", item.path)
+        first = asks.ask(half, "uploads/first.mp4", item.path)
         for _ in range(processes):
             stack.enter_context(
                 worker(
-                    *(settings, str(settings.endpoint_url), path, "video"),
+                    *(settings, str(settings.endpoint_url), path, half),
                     instant=False,
                     GUARDIAN_THREADS="1",
-                    GUARDIAN_DEVICE="cpu",
+                    GUARDIAN_DEVICE=device,
                 )
             )
-        _wait(store, [first])
+        _wait(store, half, [first])
         time.sleep(5.0 * (processes > 1))  # the others are up by now too
-        names = [asks.ask("video", f"uploads/{number}.mp4", item.path) for number in range(jobs)]
+        names = [asks.ask(half, f"uploads/{number}.mp4", item.path) for number in range(jobs)]
         began = time.perf_counter()
-        _wait(store, names)
+        _wait(store, half, names)
         return 60 * jobs / (time.perf_counter() - began)
 
 
-def _wait(store: JobStore, jobs: list[str]) -> None:
+def _wait(store: JobStore, half: Modality, jobs: list[str]) -> None:
     end, left = time.monotonic() + _WAIT_S, set(jobs)
     while left:
         if time.monotonic() > end:
             raise SystemExit(f"{len(left)} jobs were not done in {_WAIT_S:.0f} s.")
         time.sleep(0.1)
-        left = {job_id for job_id in left if store.get(job_id).video is None}
+        left = {job_id for job_id in left if getattr(store.get(job_id), half) is None}
 
 
 def _planned(day: int, minutes: float, rates: dict[Any, Rate]) -> dict[str, Any]:
@@ -125,8 +134,10 @@ def _planned(day: int, minutes: float, rates: dict[Any, Rate]) -> dict[str, Any]
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """Lay out what was found."""
+    where = " on one GPU" if result["device"] == "cuda" else ""
+    title = f"{result['half'].capitalize()} workers of one thread each{where}"
     return [
-        Table(f"Video workers of one thread each: {result['recording']}", result["processes"]),
+        Table(f"{title}: {result['recording']}", result["processes"]),
         Table(f"Planned, at {result['rates']} x real time a pod", result["planned"]),
     ]
 
@@ -136,4 +147,4 @@ def bars(result: dict[str, Any]) -> Bars:
     values = {
         f"{row['worker processes']} processes": row["jobs a minute"] for row in result["processes"]
     }
-    return Bars("Video jobs a minute", "jobs", values)
+    return Bars(f"{result['half'].capitalize()} jobs a minute", "jobs", values)
