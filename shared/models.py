@@ -6,12 +6,14 @@ import hashlib
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from shared.cores import cores
 from shared.errors import ModelCorrupt, ModelMissing, SetupError
 from shared.records import ModelRef
+from shared.shapes import Shaped
 
 #: The models that come with the package.
 PACKAGED = Path(__file__).with_name("models")
@@ -60,8 +62,13 @@ class ModelEntry:
 CUDA = "CUDAExecutionProvider"
 #: By default every algorithm of every convolution is tried whenever a picture has a new size or a
 #: batch a new number of rows, and TF32 rounds to 10 bits, so that scores differ from those of a CPU
-#: (ONNX Runtime, CUDA Execution Provider). See docs/performance.md for what the first costs.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+#: (ONNX Runtime, CUDA Execution Provider). See docs/performance.md for what the first costs. Memory
+#: grows by what is needed, not to the next power of two: a network has several sessions.
+CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "use_tf32": "0",
+    "arena_extend_strategy": "kSameAsRequested",
+}
 
 
 def may_use_gpu(device: Device) -> bool:
@@ -174,7 +181,7 @@ class Registry:
         return content
 
     def session(self, name: str, *, threads: int | None = None) -> Any:
-        """Open an `onnxruntime.InferenceSession` on verified bytes.
+        """Open an `onnxruntime.InferenceSession` on verified bytes; on a GPU, one for each shape.
 
         Sequential execution, all graph optimisations, no spinning threads (they steal time from
         the decoder), deterministic kernels. With CUDA the provider is asserted, because ONNX
@@ -201,8 +208,11 @@ class Registry:
         providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if may_use_gpu(self._device):
             providers.insert(0, (CUDA, CUDA_OPTIONS))
-        session = ort.InferenceSession(content, sess_options=options, providers=providers)
-        if self._device == "cuda" and not on_gpu(session):
+        another = partial(ort.InferenceSession, content, sess_options=options, providers=providers)
+        session = another()
+        if on_gpu(session):
+            return Shaped(session, another)
+        if self._device == "cuda":
             raise SetupError("CUDA was asked for, but ONNX Runtime could not use it here.")
         return session
 
