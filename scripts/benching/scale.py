@@ -11,7 +11,7 @@ from typing import Any
 
 from benching import audio, inputs
 from benching.asking import asker
-from benching.processes import system, worker
+from benching.processes import start, stop, system
 from benching.showing import Bars, Table
 from shared.jobs import JobStore
 from shared.records import Modality
@@ -88,15 +88,17 @@ def _jobs_a_minute(
         store = JobStore(settings)
         asks = stack.enter_context(asker(settings))
         first = asks.ask(half, "uploads/first.mp4", item.path)
-        for _ in range(processes):
-            stack.enter_context(
-                worker(
-                    *(settings, str(settings.endpoint_url), path, half),
-                    instant=False,
-                    GUARDIAN_THREADS="1",
-                    GUARDIAN_DEVICE=device,
-                )
+        children = [
+            start(
+                *(settings, str(settings.endpoint_url), path, half),
+                instant=False,
+                GUARDIAN_THREADS="1",
+                GUARDIAN_DEVICE=device,
+                GUARDIAN_RECEIVE_WAIT_S="2",  # what they wait for at their end
             )
+            for _ in range(processes)
+        ]
+        stack.callback(stop, children)
         _wait(store, half, [first])
         time.sleep(5.0 * (processes > 1))  # the others are up by now too
         names = [asks.ask(half, f"uploads/{number}.mp4", item.path) for number in range(jobs)]
