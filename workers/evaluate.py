@@ -55,9 +55,11 @@ def read_manifest(manifest: Path) -> list[Row]:
     """Read a manifest with the column `label`; see `LABELS`.
 
     Raises:
-        SetupError: The manifest cannot be read, lacks a column, or has an unknown label.
+        SetupError: The manifest cannot be read, lacks a column, has an unknown label, or says both
+            of one file.
     """
-    rows = []
+    rows: list[Row] = []
+    said: dict[Path, Row] = {}
     for line in manifests.read(manifest, "label"):
         label = line.columns["label"]
         if label not in LABELS:
@@ -65,7 +67,14 @@ def read_manifest(manifest: Path) -> list[Row]:
                 f"Line {line.number} of {manifest}: the label is {label!r}; "
                 f"known are {', '.join(LABELS)}."
             )
-        rows.append(Row(line, LABELS[label]))
+        row = Row(line, LABELS[label])
+        before = said.setdefault(line.path, row)
+        if before.fake != row.fake:
+            raise SetupError(
+                f"Lines {before.line.number} and {line.number} of {manifest} contradict each "
+                f"other: {line.file} is {before.line.columns['label']}, and {label}."
+            )
+        rows.append(row)
     return rows
 
 
