@@ -99,6 +99,25 @@ def test_a_mouth_too_small_is_left_out_and_counted(finder, portrait):
     assert dropped == {"mouth_too_small": 1}
 
 
+@pytest.mark.parametrize(("turn", "followed"), [(0.3, 1), (0.5, 0)])
+def test_a_face_seen_from_the_side_is_left_out_and_counted(finder, portrait, turn, followed):
+    class Turned:
+        """The real finder, with every nose so many eye gaps off the middle."""
+
+        def find(self, image, side_px=None):
+            found = finder.find(image, side_px)
+            for face in found:
+                eyes = face.points[:2]
+                face.points[2] = eyes.mean(axis=0) + turn * (eyes[1] - eyes[0])
+            return found
+
+    dropped = Counter()
+    mouths = lips.watch(film([portrait] * 75), Turned(), dropped)
+
+    assert len(mouths) == followed
+    assert dropped == Counter({} if followed else {"mouth_profile": 1})
+
+
 def test_less_than_two_seconds_say_nothing(finder, portrait):
     assert lips.watch(film([portrait] * 40), finder, Counter()) == []
 
