@@ -106,8 +106,8 @@ def test_where_nobody_is_seen_and_heard_speaking_there_is_no_answer(audio, video
 @pytest.mark.parametrize(
     ("llr", "late_s", "code", "text"),
     [
-        (2.0, 0.8, "sync_late", "0.8 seconds later"),
-        (2.0, -0.4, "sync_early", "0.4 seconds earlier"),
+        (2.0, 0.8, "sync_late", "0.8 seconds after"),
+        (2.0, -0.4, "sync_early", "0.4 seconds before"),
         (-2.0, 0.0, "sync_agrees", "in time"),
     ],
 )

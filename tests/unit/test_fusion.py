@@ -167,6 +167,44 @@ def test_a_few_seconds_of_a_mouth_accuse_nobody(monkeypatch, seen_s, is_reason):
     assert ("sync_late" in codes(verdict)) is is_reason
 
 
+def seen(*spans):
+    """Persons who are there from one second to another, in so many frames."""
+    return tuple(
+        Person(person=n, start_s=start, end_s=end, frames=frames, llr=-1, probability=0.1)
+        for n, (start, end, frames) in enumerate(spans)
+    )
+
+
+@pytest.mark.parametrize(
+    ("persons", "accused"),
+    [
+        (seen((0, 12, 30)), True),
+        (seen((0, 12, 30), (1, 11, 20)), False),
+        (seen((0, 12, 30), (2, 3, 4)), True),
+        (seen((0, 5, 15), (6, 12, 15)), True),
+    ],
+    ids=["alone", "two talk", "one walks by", "a track is lost and begins again"],
+)
+def test_who_may_be_listening_to_another_is_not_accused(monkeypatch, persons, accused):
+    found = crossmodal.Agreement(
+        near=-0.5, far=0.1, offset_s=0.9, drift_s=None, voiced_s=9.0, samples=300
+    )
+    monkeypatch.setattr(crossmodal, "compare", lambda *_: found)
+    verdict = decide(half("audio", -1), half("video", -1, persons=persons))
+
+    assert ("sync_mismatch" in codes(verdict)) is accused
+
+
+def test_a_clear_offset_counts_whoever_else_is_seen(monkeypatch):
+    found = crossmodal.Agreement(
+        near=-0.2, far=0.6, offset_s=0.9, drift_s=None, voiced_s=9.0, samples=300
+    )
+    monkeypatch.setattr(crossmodal, "compare", lambda *_: found)
+    verdict = decide(half("audio", -1), half("video", -1, persons=seen((0, 12, 30), (0, 12, 30))))
+
+    assert "sync_late" in codes(verdict)
+
+
 def test_a_frozen_picture_is_not_told_as_a_changed_order():
     frozen = Finding(type="frozen_run", start_s=1, end_s=2, detail="", strength=1.0)
     verdict = decide(half("audio", -1), half("video", -1, findings=(frozen,)))

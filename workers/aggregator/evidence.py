@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.records import ModelRef, Outcome, PartialResult, Probability, Record
+from shared.records import ModelRef, Outcome, PartialResult, Person, Probability, Record
 from workers.aggregator import crossmodal
 
 Weight = Annotated[float, Field(ge=0.0)]
 Kind = Literal["voice", "picture", "both", "mismatch", "sequence"]
 Source = Literal["audio", "video", "sync", "sequence"]
 
-#: Most that a short piece of mouth may weigh against a recording: too little to be a reason.
-SHORT_LLR = 0.9
+#: Most that a mouth may weigh against a recording where it is seen for a short time, or beside
+#: others who may be speaking: too little to be a reason.
+HINT_LLR = 0.9
+#: Seen in this share of the frames of whoever is seen most, somebody takes part.
+_TAKES_PART = 0.25
 #: Faces within a shorter span are nearly the same picture again and again, in seconds: they are
 #: thin evidence, and never reassure.
 BRIEF_S = 1.0
@@ -165,8 +169,9 @@ def collect(
     agreement = crossmodal.compare(audio, video)
     if agreement is not None and model.sync.scale > 0:
         llr = model.sync.apply(agreement.mismatch)
-        if agreement.seen_s < crossmodal.SURE_S:  # of short series, some disagree by chance
-            llr = min(llr, SHORT_LLR)
+        by_chance = agreement.seen_s < crossmodal.SURE_S  # of short series, some disagree so
+        if by_chance or (_is_conversation(video) and not agreement.is_offset):
+            llr = min(llr, HINT_LLR)
         spread = model.sync.spread
         pieces["sync"] = Piece(llr=llr, low=llr - spread, high=llr + spread)
     alone = not {"audio", "video"} & pieces.keys()
@@ -261,6 +266,23 @@ def _is_brief(half: PartialResult) -> bool:
     if not persons:  # of a voice, or not told
         return False
     return max(one.end_s for one in persons) - min(one.start_s for one in persons) < BRIEF_S
+
+
+def _is_conversation(half: PartialResult | None) -> bool:
+    """Tell whether two persons are seen at the same time or in turn: who speaks is not known.
+
+    One person whose track is lost and begins again is two persons, one after the other.
+    """
+    persons = half.persons if half else ()
+    most = max((one.frames for one in persons), default=0)
+    taking_part = [one for one in persons if one.frames >= _TAKES_PART * most]
+    return any(_share_time(*pair) for pair in itertools.combinations(taking_part, 2))
+
+
+def _share_time(one: Person, other: Person) -> bool:
+    """Tell whether two persons are there together for most of the shorter one's time."""
+    together = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+    return together > min(one.end_s - one.start_s, other.end_s - other.start_s) / 2
 
 
 def _below(value: float | None, least: float) -> bool:

@@ -188,19 +188,19 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "As `sequence_findings`, where the strongest finding is a frozen picture.",
     ),
     "sync_mismatch": (
-        "The sound does not fit the mouth that is seen speaking.",
-        "들리는 소리가 화면 속 입 모양과 맞지 않습니다.",
-        "Speech and mouth agree clearly better at a wrong offset than at the right one.",
+        "The sound does not fit the mouth that is seen; a narrator or translator does that, too.",
+        "들리는 소리가 화면 속 입 모양과 맞지 않습니다. 해설이나 더빙일 때도 그럴 수 있습니다.",
+        "Speech and mouth agree clearly better at a wrong offset, and no second speaker is seen.",
     ),
     "sync_late": (
-        "The sound comes about {offset} seconds later than the mouth that is seen speaking.",
-        "들리는 소리가 화면 속 입 모양보다 약 {offset}초 늦습니다.",
-        "As `sync_mismatch`, and at that offset sound and mouth agree clearly.",
+        "The sound comes about {offset} seconds after the mouth; a bad recording does that, too.",
+        "소리가 입 모양보다 약 {offset}초 늦습니다. 녹화가 잘못되었을 때도 그럴 수 있습니다.",
+        "As `sync_mismatch`, with whoever else is seen, and there sound and mouth agree clearly.",
     ),
     "sync_early": (
-        "The sound comes about {offset} seconds earlier than the mouth that is seen speaking.",
-        "들리는 소리가 화면 속 입 모양보다 약 {offset}초 빠릅니다.",
-        "As `sync_mismatch`, and at that offset sound and mouth agree clearly.",
+        "The sound comes about {offset} seconds before the mouth; a bad recording does that, too.",
+        "소리가 입 모양보다 약 {offset}초 빠릅니다. 녹화가 잘못되었을 때도 그럴 수 있습니다.",
+        "As `sync_mismatch`, with whoever else is seen, and there sound and mouth agree clearly.",
     ),
     "sync_agrees": (
         "The mouth moves in time with the voice.",
