@@ -184,6 +184,9 @@ def render(plan: Plan, frames: Frames, foreign: Frames, out: Path, crf: int) -> 
         pools[3] = faded(frames, foreign)
     shown = [(source, index) for source, index in plan.order if index < len(pools[source])]
     clip = np.stack([pools[source][index] for source, index in shown])
+    for frame, (level, share) in plan.light.items():
+        lines = clip[frame, : round(share * (clip.shape[1] * 2 // 3))]
+        lines[:] = np.minimum(lines.astype(int) + level, 235)
     if plan.shake is not None:
         clip = shaken(clip, plan.shake)
     if plan.first_pass:

@@ -29,6 +29,8 @@ class Plan:
     join: int | None = None
     trim_s: float | None = None
     shake: int | None = None
+    #: Grey levels that are added to frames, and the share of lines, from the top, that they reach.
+    light: dict[int, tuple[int, float]] = field(default_factory=dict)
 
 
 Maker = Callable[[random.Random, int], Plan]
@@ -224,6 +226,15 @@ def still(_: random.Random, count: int) -> Plan:
     return Plan("none", "still picture", [(0, 0)] * count)
 
 
+def flashes(rng: random.Random, count: int) -> Plan:
+    """Light a few frames now and then, as cameras' flashes do: whole pictures, or some lines."""
+    plan = Plan("none", "flashes", own(0, count))
+    for start in range(rng.randint(5, 30), count - 5, 45):
+        level, share = rng.choice((30, 60, 120)), rng.choice((1.0, 1.0, 0.5))
+        plan.light |= dict.fromkeys(range(start, start + rng.randint(1, 3)), (level, share))
+    return plan
+
+
 TAMPERINGS: tuple[Maker, ...] = (
     duplicated_run,
     frozen_run,
@@ -248,4 +259,5 @@ UNTOUCHED: tuple[Maker, ...] = (
     cutaway,
     fade,
     still,
+    flashes,
 )

@@ -77,6 +77,17 @@ def test_bars_around_a_picture_are_left_out():
     assert (motion.pictures == bare.pictures).all()
 
 
+def test_a_flash_is_no_cut_and_its_pictures_are_counted():
+    frames = shot(90)
+    for at in (20, 21, 60, 61, 62):
+        frames[at] = np.clip(frames[at].astype(int) + 70, 0, 255).astype(np.uint8)
+
+    seen = judged(frames)
+
+    assert (seen.findings, seen.shots) == ((), ())
+    assert seen.dropped == {"pictures_in_flashes": 5}
+
+
 def test_an_untouched_moving_shot_has_no_findings():
     result = judged(shot(150))
 

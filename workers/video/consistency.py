@@ -132,6 +132,7 @@ def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0
         if not any(f.start_s - 0.1 <= time_s <= f.end_s + 0.1 for f in inserted)
     )
     dropped["pictures_not_examined"] = max(0, int((~packets.hidden).sum()) - frames_seen)
+    dropped["pictures_in_flashes"] = sum(motion.flashed for motion in motions)
     dropped["hidden_pictures"] = int(packets.hidden.sum())
     dropped["packets_not_read"] = int(packets.cut_short)
     dropped["decode_errors"] = decode_errors

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.video import flashes
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Tiles = NDArray[np.floating]
@@ -37,12 +39,14 @@ class Motion:
         tile_steps: Root mean square change of every tile since the picture before, in grey
             levels, shape (n, tiles); zero for the first.
         steps: Mean of the `TOP_TILES` largest, shape (n,).
+        flashed: How many of the pictures were lit by a flash, and are not as they were decoded.
     """
 
     times_s: Floats
     pictures: NDArray[np.uint8]
     tile_steps: NDArray[np.float32]
     steps: Floats
+    flashed: int = 0
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -65,14 +69,14 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Motion:
     for time_s, picture in frames:
         times.append(time_s)
         pictures.append(picture)
-    stack = _whole_tiles(_without_bars(np.stack(pictures)))
+    stack, flashed = flashes.without(_whole_tiles(_without_bars(np.stack(pictures))))
     parts = [
         tile_change(stack[start : start + _CHUNK], stack[start + 1 : start + 1 + _CHUNK])
         for start in range(0, len(stack) - 1, _CHUNK)
     ]
     tiles = (stack.shape[1] // TILE_PX) * (stack.shape[2] // TILE_PX)
     tile_steps = np.concatenate([np.zeros((1, tiles), np.float32), *parts])
-    return Motion(np.asarray(times), stack, tile_steps, top_tiles(tile_steps))
+    return Motion(np.asarray(times), stack, tile_steps, top_tiles(tile_steps), flashed)
 
 
 def _without_bars(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
