@@ -59,11 +59,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     burst, alone = (10, 3) if args.quick else (args.uploads, 12)
     idle_s, poll_s = (3.0, "2") if args.quick else (args.idle_s, "20")
-    polls = {"GUARDIAN_RECEIVE_WAIT_S": poll_s}
     with tempfile.TemporaryDirectory() as directory, system(Path(directory)) as (settings, way):
         halves = Path(directory) / "halves"
         left = _write_halves(args, halves)
-        with running(settings, way, Path(directory), ROLES, BENCH_HALVES=str(halves), **polls):
+        with running(settings, way, Path(directory), ROLES, BENCH_HALVES=str(halves)):
             _follow(settings, [_put(settings, "warm-up")])
             way.taken()
             delays = [_follow(settings, [_put(settings, f"alone-{n}")])[0] for n in range(alone)]
@@ -73,13 +72,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _follow(settings, [_put(settings, f"burst-{n}") for n in range(burst)])
             time.sleep(2.0)
             in_a_burst = _of_roles(way.taken())
-        with running(settings, way, Path(directory), ROLES, **polls):
+        with running(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S=poll_s):
             time.sleep(1.0)
             way.taken()
             time.sleep(idle_s)
             idle = _of_roles(way.taken())
-        count = 20 if args.quick else 3 * args.uploads
-        rates = _rates(settings, Path(directory), count, polls)
+        rates = _rates(settings, Path(directory), 20 if args.quick else 3 * args.uploads)
     return {
         "delay_s": {
             "p50": round(statistics.median(delays), 3),
@@ -231,9 +229,7 @@ def _idle(idle: Counted, watched_s: float) -> list[dict[str, Any]]:
     ]
 
 
-def _rates(
-    settings: Settings, directory: Path, count: int, polls: dict[str, str]
-) -> dict[str, Any]:
+def _rates(settings: Settings, directory: Path, count: int) -> dict[str, Any]:
     """Drain the same number of events with a bare consumer and with intake, in turn."""
     bare_rates, intake_rates = [], []
     for turn in range(2):
@@ -242,7 +238,7 @@ def _rates(
             _put(settings, name)
         bare_rates.append(asyncio.run(bare.drain(settings, count)))
         jobs = [_put(settings, f"intake-{turn}-{n}")[0] for n in range(count)]
-        with worker(settings, str(settings.endpoint_url), directory, "intake", **polls):
+        with worker(settings, str(settings.endpoint_url), directory, "intake"):
             intake_rates.append(_creation_rate(settings, jobs))
     ours, reference = max(intake_rates), max(bare_rates)
     return {

@@ -75,8 +75,7 @@ def _many_jobs(count: int) -> dict[str, Any]:
         path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings, _ = stack.enter_context(processes.system(path))
         endpoint = str(settings.endpoint_url)
-        short = {"GUARDIAN_RECEIVE_WAIT_S": "2"}  # what it waits for at its end
-        parent = stack.enter_context(processes.worker(settings, endpoint, path, "audio", **short))
+        parent = stack.enter_context(processes.worker(settings, endpoint, path, "audio"))
         asks = stack.enter_context(asker(settings))
         points = _watch(settings, asks, parent, count, path)
     settled = points[int(_SETTLED * len(points)) :]

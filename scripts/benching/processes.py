@@ -84,7 +84,7 @@ def start(
         **local.as_environment(settings),
         "GUARDIAN_ENDPOINT_URL": endpoint,
         "GUARDIAN_METRICS_PORT": "0",
-        "GUARDIAN_RECEIVE_START_S": "2",
+        "GUARDIAN_RECEIVE_WAIT_S": "2",
         "GUARDIAN_LOG_LEVEL": "warning",
         "AWS_ACCESS_KEY_ID": role,
         "AWS_SECRET_ACCESS_KEY": "none",

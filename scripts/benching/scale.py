@@ -94,7 +94,6 @@ def _jobs_a_minute(
                 instant=False,
                 GUARDIAN_THREADS="1",
                 GUARDIAN_DEVICE=device,
-                GUARDIAN_RECEIVE_WAIT_S="2",  # what they wait for at their end
             )
             for _ in range(processes)
         ]

@@ -50,8 +50,7 @@ SAME_FACE = 0.3
 MIN_S = 2.4
 #: Eyes closer together than this leave too little of the mouth, in pixels of the burst.
 MIN_EYES_PX = 16.0
-#: Heads turned further than this (see `Face.turn`), most of the time, are beyond those whose
-#: agreement was measured: 0.34 at most. The one genuine speaker at 0.6 did not fit his own sound.
+#: Heads turned further (see `Face.turn`), most of the time, are beyond what was measured.
 MAX_TURN = 0.4
 #: Movement below this (see `Projection.movement`) is a still mouth. A photograph in an unsteady
 #: hand has 0.18, the stillest of the speakers that were trained on 0.29.
