@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
+import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +20,7 @@ UPLOADS_PREFIX = "uploads/"
 #: 500 MB, counted in binary megabytes as the S3 console does.
 MAX_UPLOAD_BYTES = 500 * 1024 * 1024
 QUEUES = ("uploads", "audio", "video", "aggregate")
+_ENV_PREFIX = "GUARDIAN_"
 
 
 class Settings(BaseSettings):
@@ -26,7 +30,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="GUARDIAN_",
+        env_prefix=_ENV_PREFIX,
         env_ignore_empty=True,  # a variable without a value sets nothing: no token, no key, no URL
         frozen=True,
         extra="forbid",
@@ -196,11 +200,15 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Read the environment once.
+    """Read the environment once; a variable that sets nothing, by its name, is told in the log.
 
     Raises:
         SettingsInvalid: One or more settings are wrong; the message lists each of them.
     """
+    for name in unknown_variables():
+        near = difflib.get_close_matches(name, _variables(), 1)
+        hint = f" (is {near[0]} meant?)" if near else ""
+        logging.getLogger(__name__).warning("%s is no setting and sets nothing%s.", name, hint)
     try:
         return Settings()
     except ValidationError as error:
@@ -209,3 +217,15 @@ def get_settings() -> Settings:
             for item in error.errors()
         )
         raise SettingsInvalid(f"These settings are not valid: {bad}.") from error
+
+
+def unknown_variables() -> list[str]:
+    """Return the variables of the environment that look like settings and are none."""
+    known = _variables()
+    return sorted(
+        name for name in os.environ if name.startswith(_ENV_PREFIX) and name not in known
+    )
+
+
+def _variables() -> set[str]:
+    return {_ENV_PREFIX + name.upper() for name in Settings.model_fields}

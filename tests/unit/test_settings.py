@@ -1,9 +1,16 @@
-"""Settings: names, and errors that list every bad key."""
+"""Settings: names, errors that list every bad key, and what is told of misspelt ones."""
+
+import logging
+import re
+from pathlib import Path
 
 import pytest
 
 from shared.errors import GuardianError, SettingsInvalid
-from shared.settings import Settings, get_settings
+from shared.settings import Settings, get_settings, unknown_variables
+
+
+_TEXTS = {".py", ".tpl", ".yaml", ".json", ".md", ".toml", ".sh"}
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +75,32 @@ def test_every_error_has_a_docstring_and_a_code_of_its_own():
     codes = [cls.code for cls in classes]
     assert len(codes) == len(set(codes))
     assert classes[1]().message == classes[1].__doc__.splitlines()[0]
+
+
+def test_a_misspelt_variable_is_told_with_the_one_that_is_meant(monkeypatch, caplog):
+    monkeypatch.setenv("GUARDIAN_DEVCIE", "cuda")
+
+    with caplog.at_level(logging.WARNING):
+        get_settings()
+
+    assert unknown_variables() == ["GUARDIAN_DEVCIE"]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "GUARDIAN_DEVCIE is no setting and sets nothing (is GUARDIAN_DEVICE meant?)."
+    )
+
+
+@pytest.mark.parametrize("folder", ["scripts", "workers", "deploy", "keda", "docs"])
+def test_every_variable_that_is_written_down_is_a_setting(folder):
+    known = {f"GUARDIAN_{name.upper()}" for name in Settings.model_fields}
+    root = Path(__file__).parents[2] / folder
+    texts = (path for path in root.rglob("*") if path.suffix in _TEXTS or path.parent == root)
+    written = {
+        name
+        for path in texts
+        if path.is_file()
+        for name in re.findall(r"GUARDIAN_[A-Z0-9_]+", path.read_text(errors="ignore"))
+    }
+
+    assert written - known == set()
+    assert written or folder == "keda"
