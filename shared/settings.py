@@ -222,9 +222,7 @@ def get_settings() -> Settings:
 def unknown_variables() -> list[str]:
     """Return the variables of the environment that look like settings and are none."""
     known = _variables()
-    return sorted(
-        name for name in os.environ if name.startswith(_ENV_PREFIX) and name not in known
-    )
+    return sorted(name for name in os.environ if name.startswith(_ENV_PREFIX) and name not in known)
 
 
 def _variables() -> set[str]:

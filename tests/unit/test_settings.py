@@ -9,7 +9,6 @@ import pytest
 from shared.errors import GuardianError, SettingsInvalid
 from shared.settings import Settings, get_settings, unknown_variables
 
-
 _TEXTS = {".py", ".tpl", ".yaml", ".json", ".md", ".toml", ".sh"}
 
 
