@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent / "training"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audio_candidates import CANDIDATES
-from audio_card import fill, members_table, ship
+from audio_card import fill, members_table, published_table, ship
 from audio_compare import SETS, held_back, scores_of
 from audio_export import export
 from audio_extend import extend
@@ -34,11 +34,12 @@ from audio_fit import (
 )
 from audio_nets import FrontEnd, Statistics
 from audio_pool import LEAST_SPEECH_S, Clips, Figures, figures, prepare
+from audio_published import published
 from audio_quantize import Encoder8, quantise
 from audio_robust import Condition, Folds, under_conditions
 from audio_shortcuts import shortcuts
 from audio_splices import pooling, put_together, splices
-from audio_weights import read_ctranslate2, whisper_file
+from audio_weights import whisper
 
 from workers import evaluation
 
@@ -81,11 +82,15 @@ def main() -> None:
     if not arguments.compare:
         train(arguments, heard)
         return
-    table, _ = tabulate(heard.parts, heard.encoded)
-    lines = compare([clips for clips, _ in heard.parts], table, arguments)
-    print("\n".join(lines))
+    table, rows = tabulate(heard.parts, heard.encoded)
+    clips = [part for part, _ in heard.parts]
+    parts = {
+        "published": against_published(clips[0], table, rows, arguments),
+        "candidates": compare(clips, table, arguments),
+    }
+    print("\n\n".join("\n".join(lines) for lines in parts.values()))
     if arguments.write:
-        fill({"candidates": lines})
+        fill(parts)
 
 
 @dataclass
@@ -114,7 +119,7 @@ def hear(arguments: argparse.Namespace) -> Heard:
     every = QUICK_EVERY if arguments.quick else 1
     pool = prepare(arguments.data / "manifest.csv", work / "pool", POOL_COPIES, every=every)
     extension = prepare(manifest, work / "ext", EXTENSION_COPIES)
-    front_end = FrontEnd(read_ctranslate2(whisper_file()), LAYERS).eval()
+    front_end = FrontEnd(whisper(), LAYERS).eval()
     encoder = quantise(front_end, pool, work / "encoder.onnx")
     heard = Heard(encoder, [], [], [])
     for name, clips in (("pool", pool), ("ext", extension)):
@@ -169,6 +174,28 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
 def weight_of_trees(table: Table, linear: np.ndarray, odds: np.ndarray) -> float:
     """Return what log-odds are multiplied with, so that they have their share of the score."""
     return TREE_SHARE * float(linear[table.pool].std() / odds[table.pool].std())
+
+
+def against_published(
+    pool: Clips, table: Table, rows: list[dict[str, str]], arguments: argparse.Namespace
+) -> list[str]:
+    """Return a table of what ships, on sources it never saw, and of AASIST, on the same clips."""
+    linear, odds = cross_fit(table).scores[PENALTY], cross_grow(table, arguments.seed).odds
+    chosen, theirs = published(pool, table, arguments.work / "aasist.npy")
+    ours = (linear + weight_of_trees(table, linear, odds) * odds)[chosen]
+    part, found = table.part(chosen), {}
+    for copy, condition in ((0, "clean"), (1, "random degradation")):
+        for name, score in (("this detector", ours), ("AASIST", theirs)):
+            clips, values = by_clip(score, part, copy)
+            truth = truth_of([rows[index] for index in clips])
+            found[f"{name}, {condition}"] = evaluation.summarise(values, *truth, 0.0)
+    return published_table(found)
+
+
+def truth_of(rows: list[dict[str, str]]) -> tuple[np.ndarray, list[str]]:
+    """Return which clips of a manifest are synthetic, and the source of each."""
+    fake = np.array([row["label"] == "spoof" for row in rows])
+    return fake, [row["source"].replace("self:", "") for row in rows]
 
 
 def compare(clips: list[Clips], table: Table, arguments: argparse.Namespace) -> list[str]:
@@ -305,8 +332,7 @@ def tables(
     for copy, name in ((0, "clean"), (1, "degraded"), (0, "clean, current families")):
         clips, values = by_clip(llr[table.pool], pooled, copy)
         lines = [rows[index] for index in clips]
-        fake = np.array([row["label"] == "spoof" for row in lines])
-        groups = [row["source"].replace("self:", "") for row in lines]
+        fake, groups = truth_of(lines)
         if name.endswith("families"):
             current = ~fake | np.array([row["family"] in CURRENT for row in lines])
             kept = [group for group, use in zip(groups, current, strict=True) if use]

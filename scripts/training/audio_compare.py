@@ -74,7 +74,7 @@ def scores_of(name: str, clips: list[Clips], table: Table, work: Path, seed: int
         net = _train(net, _crops(clips, table, sets != HELD_BACK), steps, seed)
         torch.save(net.state_dict(), stored)
     net.load_state_dict(torch.load(stored, weights_only=True))
-    return _score(net.eval(), clips[0], table, held_back(table))
+    return score_windows(net.eval(), clips[0], table, held_back(table))
 
 
 def _crops(clips: list[Clips], table: Table, used: NDArray[np.bool_]) -> Crops:
@@ -104,8 +104,8 @@ def _train(net: nn.Module, crops: Crops, steps: int, seed: int) -> nn.Module:
     return net
 
 
-def _score(net: nn.Module, pool: Clips, table: Table, chosen: NDArray[np.bool_]) -> Floats:
-    """Score the chosen windows, in the table's order."""
+def score_windows(net: nn.Module, pool: Clips, table: Table, chosen: NDArray[np.bool_]) -> Floats:
+    """Score the chosen windows of the pool's clips, in the table's order."""
     wanted = set(zip(table.copy[chosen].tolist(), table.clip[chosen].tolist(), strict=True))
     plain = Clips(pool.rows, pool.pcm[:2], pool.offsets, pool.speech_s)
     found: list[float] = []

