@@ -22,8 +22,9 @@ from audio_card import fill, members_table, published_table, ship
 from audio_compare import SETS, held_back, scores_of
 from audio_export import export
 from audio_extend import extend
+from audio_figures import members, tables, truth_of
 from audio_fit import (
-    CURRENT,
+    FOLDS,
     PENALTY,
     TREE_SHARE,
     Table,
@@ -171,6 +172,13 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
         ship(report, arguments.out)
 
 
+def shipped_scores(table: Table, seed: int, sets: int = FOLDS) -> dict[str, np.ndarray]:
+    """Return out-of-fold scores of both members, and of both together as they ship."""
+    linear, odds = cross_fit(table, sets=sets).scores[PENALTY], cross_grow(table, seed, sets).odds
+    both = linear + weight_of_trees(table, linear, odds) * odds
+    return {"encoder": linear, "trees": odds, "both": both}
+
+
 def weight_of_trees(table: Table, linear: np.ndarray, odds: np.ndarray) -> float:
     """Return what log-odds are multiplied with, so that they have their share of the score."""
     return TREE_SHARE * float(linear[table.pool].std() / odds[table.pool].std())
@@ -180,21 +188,13 @@ def against_published(
     pool: Clips, table: Table, rows: list[dict[str, str]], arguments: argparse.Namespace
 ) -> list[str]:
     """Return a table of what ships, on sources it never saw, and of AASIST, on the same clips."""
-    linear, odds = cross_fit(table).scores[PENALTY], cross_grow(table, arguments.seed).odds
     chosen, theirs = published(pool, table)
-    ours = (linear + weight_of_trees(table, linear, odds) * odds)[chosen]
-    found = {}
+    ours, found = shipped_scores(table, arguments.seed)["both"][chosen], {}
     for name, score in (("this detector", ours), ("AASIST", theirs)):
         clips, values = by_clip(score, table.part(chosen), 0)
         truth = truth_of([rows[index] for index in clips])
         found[name] = evaluation.summarise(values, *truth, 0.0)
     return published_table(found)
-
-
-def truth_of(rows: list[dict[str, str]]) -> tuple[np.ndarray, list[str]]:
-    """Return which clips of a manifest are synthetic, and the source of each."""
-    fake = np.array([row["label"] == "spoof" for row in rows])
-    return fake, [row["source"].replace("self:", "") for row in rows]
 
 
 def compare(clips: list[Clips], table: Table, arguments: argparse.Namespace) -> list[str]:
@@ -203,10 +203,8 @@ def compare(clips: list[Clips], table: Table, arguments: argparse.Namespace) -> 
     A third of the sources is held back, so what ships has less to learn from, too.
     """
     chosen = held_back(table)
-    linear = cross_fit(table, sets=SETS).scores[PENALTY]
-    odds = cross_grow(table, arguments.seed, SETS).odds
-    shipped = linear + weight_of_trees(table, linear, odds) * odds
-    scores = {"encoder": linear[chosen], "trees": odds[chosen], "both": shipped[chosen]}
+    shipped = shipped_scores(table, arguments.seed, SETS)
+    scores = {name: score[chosen] for name, score in shipped.items()}
     for name in CANDIDATES:
         scores[name] = scores_of(name, clips, table, arguments.work, arguments.seed)
     return members_table(members(table.part(chosen), scores))
@@ -302,54 +300,6 @@ def calibrate(table: Table, score: np.ndarray, head: Any) -> dict[str, float]:
         "distance_usual": round(float(np.quantile(distance, 0.95)), 4),
         "distance_unfamiliar": round(float(np.quantile(distance, 0.995)), 4),
     }
-
-
-def members(table: Table, scores: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return the AUC on unseen sources of each part alone, by clip: clean, current, degraded."""
-    pooled = table.of_pool()
-    found: dict[str, dict[str, float]] = {}
-    current = ~pooled.fake | np.isin(pooled.family, CURRENT)
-    for name, score in scores.items():
-        values, found[name] = score[table.pool], {}
-        for part, copy, chosen in (
-            ("clean", 0, np.ones_like(current)),
-            ("clean, current families", 0, current),
-            ("degraded", 1, np.ones_like(current)),
-            ("degraded, current families", 1, current),
-        ):
-            kept = chosen & (pooled.copy == copy)
-            found[name][part] = round(evaluation.auc(values[kept], pooled.fake[kept]), 4)
-    return found
-
-
-def tables(
-    table: Table, rows: list[dict[str, str]], llr: np.ndarray, threshold: float
-) -> dict[str, Any]:
-    """Return the out-of-fold figures of the pool: clean, degraded, by language and family."""
-    found: dict[str, Any] = {}
-    pooled = table.of_pool()
-    for copy, name in ((0, "clean"), (1, "degraded"), (0, "clean, current families")):
-        clips, values = by_clip(llr[table.pool], pooled, copy)
-        lines = [rows[index] for index in clips]
-        fake, groups = truth_of(lines)
-        if name.endswith("families"):
-            current = ~fake | np.array([row["family"] in CURRENT for row in lines])
-            kept = [group for group, use in zip(groups, current, strict=True) if use]
-            values, fake, groups = values[current], fake[current], kept
-        found[name] = evaluation.summarise(values, fake, groups, threshold)
-        if name != "clean":
-            continue
-        for column in ("language", "family"):
-            for value in sorted({row[column] for row in lines}):
-                chosen = np.array([row[column] == value for row in lines])
-                if column == "family":
-                    chosen |= ~fake
-                if chosen.sum() >= 20 and (fake & chosen).sum() >= 10 and (~fake & chosen).any():
-                    kept = [group for group, use in zip(groups, chosen, strict=True) if use]
-                    found[f"{column} {value or 'none'}"] = evaluation.summarise(
-                        values[chosen], fake[chosen], kept, threshold
-                    )
-    return found
 
 
 if __name__ == "__main__":

