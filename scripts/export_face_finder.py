@@ -9,13 +9,11 @@ they are: the fixed input size is made free and unused entries are removed.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.util
 from pathlib import Path
 
 import onnx
+from training.packaged import compare, packaged_file
 
-from shared.models import Registry
 from workers.video.pipeline import FINDER
 
 #: The package, its file, and what that file must be.
@@ -30,26 +28,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out: Path = parser.parse_args().out
-    origin = packaged_file()
-    digest = hashlib.sha256(origin.read_bytes()).hexdigest()
-    if digest != ORIGIN_SHA256:
-        raise SystemExit(f"{origin} is not the file that was exported: {digest}")
-    model = onnx.load(origin)
+    model = onnx.load(packaged_file(PACKAGE, FILE, ORIGIN_SHA256))
     free_size(model.graph)
     model.ir_version = max(model.ir_version, 4)
     onnx.save(model, out)
-    made = hashlib.sha256(out.read_bytes()).hexdigest()
-    print(f"{out} {made}")
-    if made != Registry(device="cpu", threads=1).entry(FINDER).sha256:
-        raise SystemExit("the registry names another digest")
-
-
-def packaged_file() -> Path:
-    """Return the file of the installed package, which need not be importable."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        raise SystemExit(f"{PACKAGE} is not installed")
-    return Path(found.submodule_search_locations[0]) / FILE
+    compare(out, FINDER)
 
 
 def free_size(graph: onnx.GraphProto) -> None:

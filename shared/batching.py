@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from shared.models import Registry
 from shared.telemetry import BATCH_SIZE, MODEL_LOAD_SECONDS
 
-#: The networks that score; those before them look at one frame or remember what they heard.
-SCORERS = frozenset({"voice-detector", "face-detector"})
 #: Rows of one shared run at most; bounds memory.
 MAX_ROWS = 64
 #: How long a run waits for other requests that are being analysed.
@@ -142,10 +140,9 @@ class Shared:
 class CountedRegistry(Registry):
     """A registry whose scoring networks are counted."""
 
-    def session(self, name: str, *, threads: int | None = None) -> Any:
-        """Open a session on verified bytes, as the registry does."""
-        session = super().session(name, threads=threads)
-        return Counted(session, self.entry(name).modality) if name in SCORERS else session
+    def scorer(self, name: str) -> Any:
+        """Open a scoring network, as the registry does."""
+        return Counted(super().scorer(name), self.entry(name).modality)
 
 
 class SharedRegistry(CountedRegistry):
@@ -156,12 +153,9 @@ class SharedRegistry(CountedRegistry):
         super().__init__(*args, **kwargs)
         self._shared: list[Shared] = []
 
-    def session(self, name: str, *, threads: int | None = None) -> Any:
-        """Open a session on verified bytes, as the registry does."""
-        session = super().session(name, threads=threads)
-        if name not in SCORERS:
-            return session
-        self._shared.append(Shared(session))
+    def scorer(self, name: str) -> Any:
+        """Open a scoring network, as the registry does."""
+        self._shared.append(Shared(super().scorer(name)))
         return self._shared[-1]
 
     @contextmanager

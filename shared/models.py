@@ -14,6 +14,7 @@ from shared.cores import cores
 from shared.errors import ModelCorrupt, ModelMissing, SetupError
 from shared.records import ModelRef
 from shared.shapes import Shaped
+from shared.side_by_side import SideBySide
 
 #: The models that come with the package.
 PACKAGED = Path(__file__).with_name("models")
@@ -215,6 +216,17 @@ class Registry:
         if self._device == "cuda":
             raise SetupError("CUDA was asked for, but ONNX Runtime could not use it here.")
         return session
+
+    def scorer(self, name: str) -> Any:
+        """Open a network whose rows are independent; on a CPU they are run side by side.
+
+        Raises:
+            ModelMissing: The file is not there.
+            ModelCorrupt: Its digest is wrong.
+            SetupError: CUDA was asked for and does not work here.
+        """
+        session = self.session(name, threads=1)
+        return session if on_gpu(session) else SideBySide(session, self._threads or cores())
 
     @property
     def digest(self) -> str:

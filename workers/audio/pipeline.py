@@ -83,7 +83,7 @@ def load(registry: Registry, name: str = MODEL) -> AudioDetector:
     syllables = load_projection(registry, SPEECH)
     return AudioDetector(
         voice_activity=speech.load(registry),
-        network=registry.session(name),
+        network=registry.scorer(name),
         syllables=syllables,
         calibration=Calibration.from_params(entry.params),
         models=(entry.ref, registry.entry(speech.MODEL).ref, syllables.ref),

@@ -101,7 +101,7 @@ def load(registry: Registry) -> VideoDetector:
     mouth = load_projection(registry, MOUTH)
     return VideoDetector(
         finder=FaceFinder(registry.session(FINDER)),
-        scorer=FaceScorer(registry.session(SCORER), float(entry.params.get("margin", 1.3))),
+        scorer=FaceScorer(registry.scorer(SCORER), float(entry.params.get("margin", 1.3))),
         calibration=Calibration.from_params(entry.params),
         mouth=mouth,
         models=(entry.ref, registry.entry(FINDER).ref, mouth.ref),
