@@ -18,6 +18,9 @@ class SideBySide:
     What one row needs stays in the caches of one core, and nothing waits for other threads inside
     an operator; docs/performance.md has what a network takes in either way. What a row is given
     does not depend on the batch that it came in.
+
+    Attributes:
+        threads: Rows at a time.
     """
 
     def __init__(self, session: Any, threads: int) -> None:
@@ -28,8 +31,9 @@ class SideBySide:
                 independent of each other.
             threads: Rows at a time; 1 runs them in the thread that asks.
         """
+        self.threads = threads
         self._session = session
-        self._threads = ThreadPoolExecutor(threads, "row") if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads, "row") if threads > 1 else None
 
     def __getattr__(self, name: str) -> Any:
         """Be the session in all else."""
@@ -43,5 +47,5 @@ class SideBySide:
             answers: list[Array] = self._session.run(outputs, {name: rows[row : row + 1]})
             return answers
 
-        each = self._threads.map if self._threads else map
+        each = self._pool.map if self._pool else map
         return [np.concatenate(parts) for parts in zip(*each(alone, range(len(rows))), strict=True)]

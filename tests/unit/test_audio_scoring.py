@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 
 from shared.media import PCM_RATE
-from workers.audio.scoring import BATCH, GPU_BATCH, Halves, Scoring
+from workers.audio.scoring import GPU_BATCH, THREAD_BATCH, Halves, Scoring
 from workers.audio.windows import WINDOW, Window
+
+THREADS = 2
+BATCH = THREADS * THREAD_BATCH
 
 
 class Network:
     """Gives both halves of a window its first sample as score; keeps the sizes of its batches."""
+
+    threads = THREADS
 
     def __init__(self, fails_at: int | None = None, provider: str = "CPU") -> None:
         self.sizes: list[int] = []

@@ -16,9 +16,9 @@ from shared.models import on_gpu
 from workers.audio.pooling import Scored
 from workers.audio.windows import GAP, HALF, Window
 
-#: Windows scored in one run of the network, on a CPU and on a GPU; bounds memory. On an H200, a
-#: window took 3.2 ms of 4 at once and 0.45 ms of 64 (`scripts/bench audio --gpu`).
-BATCH, GPU_BATCH = 4, 64
+#: Windows scored in one run of the network, for each thread of a CPU, and on a GPU; bounds memory.
+#: On an H200, a window took 3.2 ms of 4 at once and 0.45 ms of 64 (`scripts/bench audio --gpu`).
+THREAD_BATCH, GPU_BATCH = 2, 64
 
 Floats = NDArray[np.float32]
 Clock = Callable[[], float]
@@ -76,10 +76,10 @@ class Scoring:
     """
 
     def __init__(self, network: Any, clock: Clock) -> None:
-        """Score with a loaded network."""
+        """Score with a network that `Registry.scorer` opened."""
         self.waited_ms = 0.0
         self._network, self._clock = network, clock
-        self._batch = GPU_BATCH if on_gpu(network) else BATCH
+        self._batch = GPU_BATCH if on_gpu(network) else THREAD_BATCH * network.threads
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._waiting: list[Window] = []
         self._running: Future[list[Halves]] | None = None
