@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_a_second_of_speech_is_too_little(tmp_path, detector, spoken):
     half = _analyze(_wav(tmp_path / "short.wav", piece), detector)
     assert half.reason == "too_little_speech"
     assert 0 < half.coverage.speech_s < 1.5
+
+
+def test_a_little_less_speech_than_needed_is_not_told_as_enough():
+    heard = SimpleNamespace(
+        cutter=SimpleNamespace(speech_s=1.472),
+        most_speech_s=1.472,
+        summary=SimpleNamespace(is_silent=False),
+    )
+    assert pipeline._refusal(heard)[1].startswith("There are 1.47 s of speech")
 
 
 def test_a_silent_film_has_no_audio_track(detector):

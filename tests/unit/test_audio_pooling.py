@@ -99,6 +99,11 @@ def test_a_synthetic_stretch_is_located():
     assert 28 <= found.end_s <= 34
 
 
+def test_a_single_window_is_told_as_one():
+    (found,) = pooling.findings(_windows([4.0]), CALIBRATION)
+    assert found.detail == "One window sounds synthetic."
+
+
 def test_a_single_high_window_among_low_ones_is_no_finding():
     assert pooling.findings(_windows([-3.0] * 5 + [3.5] + [-3.0] * 5), CALIBRATION) == ()
 

@@ -278,7 +278,7 @@ def _refusal(heard: _Heard) -> tuple[str, str] | None:
             f"{MIN_WINDOW_SPEECH_S:.0f} s."
         )
     else:
-        message = f"There are {speech_s:.1f} s of speech; at least {MIN_SPEECH_S} s are needed."
+        message = f"There are {speech_s:.2f} s of speech; at least {MIN_SPEECH_S} s are needed."
     return "too_little_speech", message
 
 

@@ -195,10 +195,11 @@ def findings(scored: Sequence[Scored], calibration: Calibration) -> tuple[Findin
 def _finding(scored: Sequence[Scored], llr: Floats, first: int, last: int) -> Finding:
     strength = to_probability(float(llr[first : last + 1].mean()))
     windows = last - first + 1
+    which = f"{windows} consecutive windows sound" if windows > 1 else "One window sounds"
     return Finding(
         type=SYNTHETIC_SPEECH,
         start_s=round(scored[first].start_s, 3),
         end_s=round(scored[last].end_s, 3),
-        detail=f"{windows} consecutive window{'s sound' if windows > 1 else ' sounds'} synthetic.",
+        detail=f"{which} synthetic.",
         strength=round(strength, 4),
     )
