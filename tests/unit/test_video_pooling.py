@@ -81,7 +81,9 @@ def test_faces_unlike_the_training_data_are_marked(distance, expected):
 
 
 def test_the_timeline_covers_the_recording_and_follows_the_scores():
-    points = timeline(faces_of(0, [-3.0] * 10 + [3.0] * 10), CALIBRATION, 20.5)
+    points = timeline(
+        faces_of(0, [-3.0] * 10 + [3.0] * 10), CALIBRATION, [*map(float, range(20)), 20.5]
+    )
     assert points[0].start_s == 0
     assert points[-1].end_s == 20.5
     assert all(a.end_s == b.start_s for a, b in itertools.pairwise(points))
@@ -89,8 +91,14 @@ def test_the_timeline_covers_the_recording_and_follows_the_scores():
     assert points[17].probability > 0.8
 
 
+def test_time_without_a_face_is_left_out_of_the_timeline():
+    faces = [Scored(0, time_s, 3.0, 1.0) for time_s in (2.0, 3.0, 8.0)]
+    points = timeline(faces, CALIBRATION, [*map(float, range(12))])
+    assert [(point.start_s, point.end_s) for point in points] == [(2, 3), (3, 4), (8, 9)]
+
+
 def test_a_long_timeline_stays_short():
-    points = timeline(faces_of(0, [0.0] * 1000), CALIBRATION, 1000.0)
+    points = timeline(faces_of(0, [0.0] * 1000), CALIBRATION, [*map(float, range(1001))])
     assert len(points) <= 240
     assert points[-1].end_s == 1000.0
 

@@ -82,8 +82,7 @@ class _Seen:
     scored: list[Scored] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     any_face: SimpleQueue[bool] = field(default_factory=SimpleQueue)
-    frames: int = 0
-    last_s: float = 0.0
+    looked: list[float] = field(default_factory=list)
     timings_ms: dict[str, float] = field(
         default_factory=lambda: {"decode": 0.0, "find": 0.0, "score": 0.0}
     )
@@ -166,7 +165,7 @@ def analyze(
         series = mouths.follow_where([item.time_s for item in seen.scored], source.keys_s)
     seen.dropped.update(source.dropped + mouths.dropped + Counter(order.dropped))
     seen.timings_ms["lips_and_sequence"] = (clock() - looked) * 1000
-    refused = refusal(len(seen.scored), seen.frames, seen.dropped)
+    refused = refusal(len(seen.scored), len(seen.looked), seen.dropped)
     common: dict[str, Any] = {
         "modality": "video",
         "coverage": _coverage(seen, media, track, tracks),
@@ -196,7 +195,7 @@ def analyze(
         llr=verdict.llr,
         llr_interval=verdict.interval,
         probability=verdict.probability,
-        timeline=timeline(seen.scored, detector.calibration, seen.last_s),
+        timeline=timeline(seen.scored, detector.calibration, seen.looked),
         persons=verdict.persons,
         signals=order.signals | verdict.signals | {"stability_shift": round(shift, 4)},
         sync=series,
@@ -287,8 +286,7 @@ def _look(seen: _Seen, frames: Iterator[Frame], detector: VideoDetector, clock: 
         if len(seen.waiting) >= BATCH:
             _score_waiting(seen, detector.scorer)
         seen.timings_ms["score"] += (clock() - found) * 1000
-        seen.frames += 1
-        seen.last_s = frame.pts_s
+        seen.looked.append(frame.pts_s)
 
 
 def _gather(seen: _Seen, frame: Frame, faces: list[Face], scorer: FaceScorer) -> None:
@@ -331,11 +329,12 @@ def _score_waiting(seen: _Seen, scorer: FaceScorer) -> None:
 
 def _coverage(seen: _Seen, media: Media, track: Track, tracks: tuple[Track, ...]) -> Coverage:
     stated_s, errors = track.duration_s or media.duration_s, seen.dropped["decode_errors"]
-    broken_off = breaks_off(seen.last_s, stated_s, errors)
+    last_s = max(seen.looked, default=0.0)
+    broken_off = breaks_off(last_s, stated_s, errors)
     left_out = {"other_pictures": len(tracks) - 1, "broken_off": int(broken_off)}
     return Coverage(
-        analysed_s=round(max(0.0 if broken_off else track.duration_s or 0.0, seen.last_s), 3),
+        analysed_s=round(max(0.0 if broken_off else track.duration_s or 0.0, last_s), 3),
         faces=len(seen.scored),
-        frames_sampled=seen.frames,
+        frames_sampled=len(seen.looked),
         dropped=dict(seen.dropped) | {cause: count for cause, count in left_out.items() if count},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,14 +172,17 @@ def _persons(scored: Sequence[Scored], calibration: Calibration) -> list[Person]
 
 
 def timeline(
-    scored: Sequence[Scored], calibration: Calibration, end_s: float
+    scored: Sequence[Scored], calibration: Calibration, looked: Sequence[float]
 ) -> tuple[TimelinePoint, ...]:
     """Return the smoothed probability of the most suspicious face over time.
+
+    A face speaks for the time up to the next look, whether that found one or not: what lies
+    between the last look at a face and the next one is left out.
 
     Args:
         scored: Faces in order of time.
         calibration: The fitted numbers.
-        end_s: End of the recording, in seconds.
+        looked: Times of all pictures in which faces were looked for, in order, in seconds.
     """
     times = sorted({item.time_s for item in scored})
     worst = dict.fromkeys(times, -math.inf)
@@ -186,15 +190,20 @@ def timeline(
         worst[item.time_s] = max(worst[item.time_s], calibration.of_face(item.score))
     llr = smooth(np.array([worst[time] for time in times]))
     run = math.ceil(len(times) / MAX_POINTS)
-    ends = [*times[run::run], max(end_s, times[-1])]
     return tuple(
         TimelinePoint(
             start_s=round(times[first], 3),
-            end_s=round(end, 3),
+            end_s=round(_next_look(looked, times[min(first + run, len(times)) - 1]), 3),
             probability=round(to_probability(float(llr[first : first + run].mean())), 4),
         )
-        for first, end in zip(range(0, len(times), run), ends, strict=True)
+        for first in range(0, len(times), run)
     )
+
+
+def _next_look(looked: Sequence[float], time_s: float) -> float:
+    """Return when the next look after a time was; that time itself where there is none."""
+    later = bisect_right(looked, time_s)
+    return looked[later] if later < len(looked) else time_s
 
 
 def smooth(values: Floats) -> Floats:
