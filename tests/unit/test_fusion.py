@@ -294,6 +294,13 @@ def test_halves_that_disagree_without_either_being_clear_are_inconclusive():
     assert "halves_disagree" in codes(verdict)
 
 
+def test_halves_that_disagree_are_not_said_to_be_unclear_where_one_has_strong_signs():
+    verdict = decide(half("audio", -2.3), half("video", 2))
+
+    assert {"halves_disagree", "picture_strong_signs"} <= set(codes(verdict))
+    assert "neither clearly" not in verdict.reasons[0].text
+
+
 def test_nothing_reassuring_is_said_when_one_half_alone_is_suspicious():
     verdict = decide(half("audio", 0.5), half("video", -2))
 
@@ -361,6 +368,27 @@ def test_nothing_reassuring_is_said_beside_a_changed_sequence():
     assert verdict.label is Label.INCONCLUSIVE
     assert codes(verdict)[0] == "sequence_findings"
     assert codes(verdict).count("sequence_findings") == 1
+
+
+def test_a_faint_change_of_the_sequence_is_no_reason_beside_a_reassuring_verdict():
+    faint = DUPLICATE.model_copy(update={"strength": 0.45})
+    verdict = decide(half("audio", -4), half("video", -4, findings=(faint,)), prior=0.3)
+
+    assert verdict.label is Label.LIKELY_AUTHENTIC
+    assert "sequence" in verdict.modalities_used
+    assert "sequence_findings" not in codes(verdict)
+
+
+def test_a_faint_change_of_the_sequence_is_told_where_it_is_what_is_accused():
+    faint = DUPLICATE.model_copy(update={"strength": 0.45})
+    verdict = decide(
+        NO_SOUND,
+        unexamined("video", "no_face").model_copy(update={"findings": (faint,)}),
+        prior=0.6,
+    )
+
+    assert verdict.manipulated_part == "sequence"
+    assert codes(verdict)[0] == "sequence_findings"
 
 
 @pytest.mark.parametrize("reason", ["undecodable_audio", "undecodable_video"])

@@ -56,7 +56,7 @@ def reasons(
     """Return what speaks for and against, heaviest first, then what was not examined.
 
     A half that the verdict accuses has signs, if only some: together they crossed the line. What
-    is said beside the halves' scores comes from `beside_scores`.
+    is said beside the halves' scores comes from `beside_scores`, if it is clear or is accused.
     """
     found: list[Reason] = []
     halves: tuple[tuple[Source, PartialResult | None], ...] = (("audio", audio), ("video", video))
@@ -64,7 +64,7 @@ def reasons(
         if source in pieces and half is not None:
             is_accused = accused in (_SIDES[source], "both") and pieces[source].llr > 0
             found += _half_reasons(source, pieces[source], half, model, prior, is_accused)
-    found += beside
+    found += [r for r in beside if r.weight >= _CLEAR or accused == "sequence"]
     found += provenance_reasons(provenance, model)
     found.sort(key=lambda reason: -reason.weight)
     return (*found, *unexamined(audio, video))

@@ -180,7 +180,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "sequence_findings": (
         "The order of the pictures looks as if it had been changed{at}.",
         "화면의 순서나 길이를 바꾼 것으로 의심되는 부분이 있습니다{at}.",
-        "What the video half reports about the order of frames outweighs that it looked at them.",
+        "What the video half reports about the order of frames weighs clearly, or is accused.",
     ),
     "sequence_frozen": (
         "The picture stands still{at}; a bad connection does that, too.",
@@ -208,8 +208,8 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "Speech and mouth agree clearly better at the right offset than at any other.",
     ),
     "halves_disagree": (
-        "Voice and picture point in opposite directions, and neither clearly enough.",
-        "목소리와 화면의 분석 결과가 서로 다르고, 어느 쪽도 충분히 분명하지 않습니다.",
+        "Voice and picture point in opposite directions, and together give no clear answer.",
+        "목소리와 화면의 분석 결과가 서로 엇갈려, 함께 보아도 어느 쪽인지 분명하지 않습니다.",
         "The halves differ by more than the gate, or one alone is suspicious and the whole is not.",
     ),
     "evidence_straddles": (
