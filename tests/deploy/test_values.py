@@ -120,8 +120,11 @@ def test_there_is_time_to_finish_the_longest_job(defaults, render):
     for process in ("audio", "video", "aggregator"):
         pod = defaults.of("Deployment", f"-{process}")["spec"]["template"]["spec"]
         assert pod["terminationGracePeriodSeconds"] >= Settings().decode_timeout_s + 60
+    for longer in ("900", "900.5", "9e2", 900.5):
+        with pytest.raises(helm.HelmError, match="gracePeriodS"):
+            render({"video": {"settings": {"GUARDIAN_DECODE_TIMEOUT_S": longer}}})
     with pytest.raises(helm.HelmError, match="gracePeriodS"):
-        render({"video": {"settings": {"GUARDIAN_DECODE_TIMEOUT_S": "900"}}})
+        render({"video": {"settings": {"GUARDIAN_DECODE_TIMEOUT_S": "600.5"}}})
 
 
 def test_the_readme_tells_the_truth_about_what_runs_where(defaults):
@@ -352,6 +355,12 @@ def test_a_process_can_be_left_out(render):
     assert not [item for item in found if item["metadata"]["name"].endswith("-intake")]
 
 
+JOBS_AND_PODS_THAT_ALWAYS_RUN = {
+    "scaledJobs": {"workers": ["video"]},
+    "scalers": {"video": {"min": 2}},
+}
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -367,6 +376,8 @@ def test_a_process_can_be_left_out(render):
         ),
         ({"settings": {"GUARDIAN_MAX_UPLOAD_BYTES": 3 * 1024**3}}, "audio.scratch"),
         ({"video": {"scratch": "700Mi"}}, "video.scratch"),
+        ({"console": {"scratch": "700Mi"}}, "console.scratch"),
+        ({"keda": JOBS_AND_PODS_THAT_ALWAYS_RUN}, "keda.scalers.video.min must be 0"),
         ({"settings": {"GUARDIAN_JOB_TIMEOUT_S": 500}}, "longest jobs would be killed"),
     ],
 )
@@ -378,7 +389,10 @@ def test_what_would_not_work_is_refused_with_a_sentence(render, values, sentence
 def test_an_upload_that_fits_is_let_in(render):
     render({"video": {"scratch": "750Mi"}})
     large = {"GUARDIAN_MAX_UPLOAD_BYTES": "3221225472"}
-    render({"settings": large, "audio": {"scratch": "5Gi"}, "video": {"scratch": "5Gi"}})
+    room = {process: {"scratch": "5Gi"} for process in ("audio", "video", "console")}
+    render({"settings": large, **room})
+    absent = {"scratch": "1Gi", "enabled": False}
+    render({"settings": large, **room, "console": absent})
 
 
 def test_a_worker_without_a_scaler_has_its_replicas(render, violations):
@@ -388,6 +402,9 @@ def test_a_worker_without_a_scaler_has_its_replicas(render, violations):
     assert deployment["spec"]["replicas"] == 3
     assert violations(deployment) == []
     assert "replicas" not in found.of("Deployment", "-audio")["spec"]
+    alone = render({"keda": {"scalers": None}, "video": {"replicas": 3}})
+    assert alone.of("Deployment", "-video")["spec"]["replicas"] == 3
+    assert alone.of("ScaledObject") == []
 
 
 @pytest.mark.parametrize("name", sorted(render_chart.OWNED))
@@ -463,6 +480,20 @@ def test_empty_lists_let_nobody_in_or_out(render, violations):
     for rule in console["spec"]["egress"]:
         assert 443 not in {port["port"] for port in rule["ports"]}
         assert rule.get("to", True)
+
+
+def test_no_namespace_of_prometheus_lets_no_namespace_in(render, violations):
+    nobody = {"monitoring": {"namespaceLabels": None}}
+    found = render(nobody)
+    for item in found.of("NetworkPolicy"):
+        assert violations(item) == []
+    for process in PROCESSES[:-1]:
+        assert found.of("NetworkPolicy", f"-{process}")["spec"]["ingress"] == []
+    (rule,) = found.of("NetworkPolicy", "-console")["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {}}]
+    for peers in ([], None):
+        closed = render({**nobody, "console": {"allowFrom": peers}}).of("NetworkPolicy", "-console")
+        assert closed["spec"]["ingress"] == []
 
 
 def test_pods_may_reach_what_more_rules_say(render, violations):

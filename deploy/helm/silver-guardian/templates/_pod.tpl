@@ -101,7 +101,7 @@ volumeMounts:
 {{/* Metadata and spec of a component's pods; same arguments. */}}
 {{- define "guardian.pod" -}}
 {{- $env := mergeOverwrite (dict "GUARDIAN_DECODE_TIMEOUT_S" 600) .root.Values.settings .values.settings -}}
-{{- if lt (int .root.Values.gracePeriodS) (add (int $env.GUARDIAN_DECODE_TIMEOUT_S) 60 | int) -}}
+{{- if lt (float64 .root.Values.gracePeriodS) (addf $env.GUARDIAN_DECODE_TIMEOUT_S 60) -}}
 {{- fail (printf "gracePeriodS (%v) must be GUARDIAN_DECODE_TIMEOUT_S (%v) and 60 more, or SIGTERM would kill %s's longest job." .root.Values.gracePeriodS $env.GUARDIAN_DECODE_TIMEOUT_S .component) -}}
 {{- end -}}
 {{- $gpus := int (.values.gpus | default 0) -}}
