@@ -29,6 +29,7 @@ _THROTTLED = frozenset(
         "ThrottlingException",
         "ThrottledException",
         "RequestThrottled",
+        "KmsThrottled",  # by SQS, whose queues the key of the stack encrypts
         "RequestLimitExceeded",
         "ProvisionedThroughputExceededException",
         "TransactionConflictException",

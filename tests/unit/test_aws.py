@@ -3,6 +3,8 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.session import get_session
 
 from shared import aws, web
 from shared.settings import Settings
@@ -22,3 +24,20 @@ def test_a_page_may_talk_to_the_host_that_uploads_are_signed_for(region, monkeyp
     assert web._connect(settings) == f"'self' {parts.scheme}://{parts.netloc}"
     assert region in parts.netloc
     assert parse_qs(parts.query)["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+
+
+def test_every_throttling_that_sqs_and_dynamodb_know_may_pass():
+    """KMS throttles too, where the stack's CustomerKey encrypts the queues."""
+    models = [get_session().get_service_model(name) for name in ("sqs", "dynamodb")]
+    codes = {name for model in models for name in model.shape_names if "Throttl" in name}
+    errors = {
+        name
+        for model in models
+        for name in codes & set(model.shape_names)
+        if model.shape_for(name).metadata.get("exception")
+    }
+
+    assert {"RequestThrottled", "KmsThrottled", "ThrottlingException"} <= errors
+    for code in errors:
+        answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+        assert aws.is_passing(ClientError(answer, "SendMessage")), code
