@@ -9,7 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from shared import aws, cache, feedback, items, objects, signing
-from shared.errors import GuardianError, ObjectChanged, ObjectGone, ServiceUnavailable
+from shared.errors import (
+    GuardianError,
+    ObjectChanged,
+    ObjectGone,
+    ServiceUnavailable,
+    UnknownJob,
+)
 from shared.jobs import JobStore
 from shared.records import ErasureReceipt, Job
 from shared.settings import Settings
@@ -33,8 +39,9 @@ _ERASED, _LATE_EVENTS_S = "erased", 14 * 86_400
 def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
     """Remove a job with its upload, evidence, reports, feedback and cached result.
 
-    What was removed is looked for again before the receipt is written; the row goes last, so that
-    an erasure that broke off can be asked for again.
+    What was removed is looked for again before the receipt is written; the row goes after it, so
+    that an erasure that broke off can be asked for again. What workers stored until then goes last:
+    later ones find the row gone, and take back what they stored themselves.
 
     Args:
         settings: The installation.
@@ -47,11 +54,16 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
         bucket under `receipts/`.
 
     Raises:
-        UnknownJob: There is no such job.
+        UnknownJob: There is no such job, or no longer.
         ServiceUnavailable: S3, Redis or the table could not be reached; calling again carries on.
     """
     store = JobStore(settings)
-    job = store.get(job_id)
+    try:
+        job = store.get(job_id)
+    except UnknownJob:
+        if was_erased(settings, job_id):
+            _remove_stored(settings, job_id)
+        raise
     removed = remove(settings, job)
     receipt = ErasureReceipt(
         job_id=job_id,
@@ -71,6 +83,7 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
     objects.put_report(settings, f"receipts/{job_id}.json", body, "application/json")
     items.put(settings, _ERASED, job_id, {}, now, _LATE_EVENTS_S)
     store.erase(job_id)
+    _remove_stored(settings, job_id)
     return document
 
 
@@ -89,9 +102,7 @@ def remove(settings: Settings, job: Job) -> dict[str, int]:
     Raises:
         ServiceUnavailable: S3, Redis or the table could not be reached; calling again carries on.
     """
-    removed = {"upload": _remove_upload(settings, job)}
-    for kind in ("evidence", "reports"):
-        removed[kind] = _remove_all(settings, f"{kind}/{job.job_id}/")
+    removed = {"upload": _remove_upload(settings, job), **_remove_stored(settings, job.job_id)}
     removed["feedback"] = int(feedback.forget(settings, job.job_id))
     if job.sha256:
         cache.forget(settings, job.sha256)
@@ -128,6 +139,11 @@ def _remove_upload(settings: Settings, job: Job) -> int:
     if version() is not None:
         raise ServiceUnavailable("The upload is still there after it was deleted; ask again.")
     return 1
+
+
+def _remove_stored(settings: Settings, job_id: str) -> dict[str, int]:
+    """Remove what workers stored of a job, and return how many objects of each kind."""
+    return {kind: _remove_all(settings, f"{kind}/{job_id}/") for kind in ("evidence", "reports")}
 
 
 def _remove_all(settings: Settings, prefix: str) -> int:

@@ -318,6 +318,48 @@ def test_nor_does_it_copy_pictures_of_the_same_content(aws_settings, sending, mo
     assert left(aws_settings, second) == [f"receipts/{second.job_id}.json"]
 
 
+def later_verdict(settings, job):
+    """What an aggregator does that has the job in hand: the row is there, so nothing warns it."""
+    put = aws.client(settings, "s3").put_object
+    for key in (f"evidence/{job.job_id}/face.jpg", f"reports/{job.job_id}/report.json"):
+        put(Bucket=settings.reports_bucket, Key=key, Body=b"about a person")
+    half = PartialResult(modality="video", outcome=Outcome.NOT_APPLICABLE, reason="no_face")
+    assert JobStore(settings).save_partial(job.job_id, half, NOW).applied
+
+
+def test_what_is_stored_just_before_the_row_goes_does_not_outlive_it(aws_settings, monkeypatch):
+    job = uploaded(aws_settings, "a.mp4")
+    put = objects.put_report
+
+    def overtaken(*given):
+        later_verdict(aws_settings, job)
+        return put(*given)
+
+    monkeypatch.setattr(objects, "put_report", overtaken)
+    erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+
+
+def test_an_erasure_that_broke_off_at_its_very_end_is_carried_on(aws_settings, monkeypatch):
+    job = uploaded(aws_settings, "a.mp4")
+    erase = JobStore.erase
+
+    def broken(store, job_id):
+        later_verdict(aws_settings, job)
+        erase(store, job_id)
+        raise ServiceUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JobStore, "erase", broken)
+        with pytest.raises(ServiceUnavailable):
+            erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+    with pytest.raises(UnknownJob):
+        erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+
+
 async def test_a_late_event_does_not_bring_the_erased_key_back(house):
     upload = house.put("uploads/kim minsu 1941.mp4", SAMPLES[0].read_bytes())
     await house.drain()
