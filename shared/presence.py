@@ -82,8 +82,9 @@ def _quietly(call: Callable[[], object]) -> None:
     """Presence is for people to look at: a beat that is missed is logged, nothing more."""
     try:
         call()
-    except GuardianError as error:
-        _log.warning("presence_not_written", error=error.message)
+    except Exception as error:  # noqa: BLE001  # Celery's set of requests may change while it is read
+        known = isinstance(error, GuardianError)
+        _log.warning("presence_not_written", error=str(error), exc_info=not known)
 
 
 def alive(settings: Settings, now: datetime) -> list[Worker]:

@@ -211,6 +211,25 @@ def test_a_half_that_is_given_up_leaves_the_other_its_requests(store, aws_settin
     assert (job.audio.outcome, job.video, job.sweeps) == (Outcome.FAILED, None, 0)
 
 
+def test_a_beat_that_goes_wrong_is_followed_by_others(aws_settings, monkeypatch):
+    monkeypatch.setattr(presence, "BEAT_S", 0.05)
+    looks, second, stop = [], threading.Event(), threading.Event()
+
+    def doing():
+        looks.append(None)
+        if len(looks) == 1:  # as a set says that another thread changes
+            raise RuntimeError("Set changed size during iteration")
+        second.set()
+        return []
+
+    beat = presence.announce(aws_settings, "video", doing, stop)
+    try:
+        assert second.wait(10)
+    finally:
+        stop.set()
+        beat.join(10)
+
+
 def test_more_workers_than_a_page_are_all_heard(aws_settings):
     for number in range(103):
         at_work(aws_settings, "video", str(number), NOW, f"w-{number}")
