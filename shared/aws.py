@@ -33,6 +33,8 @@ _THROTTLED = frozenset(
         "RequestLimitExceeded",
         "ProvisionedThroughputExceededException",
         "TransactionConflictException",
+        "KMS.ThrottlingException",
+        "KmsThrottled",
         "SlowDown",
         "InternalError",
         "InternalServerError",

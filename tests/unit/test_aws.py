@@ -1,4 +1,4 @@
-"""Addresses of AWS itself; nothing is sent."""
+"""Addresses of AWS itself, and what its errors mean; nothing is sent."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 
 from shared import aws, web
+from shared.errors import ServiceUnavailable
 from shared.settings import Settings
 
 
@@ -41,3 +42,13 @@ def test_every_throttling_that_sqs_and_dynamodb_know_may_pass():
     for code in errors:
         answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
         assert aws.is_passing(ClientError(answer, "SendMessage")), code
+
+
+@pytest.mark.parametrize("code", ["RequestThrottled", "KMS.ThrottlingException", "KmsThrottled"])
+def test_being_throttled_is_a_passing_fault(code):
+    """SQS answers so for itself, and for the key that its queues are encrypted with."""
+    metadata = {"HTTPStatusCode": 400}
+    error = ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "SendMessage")
+
+    with pytest.raises(ServiceUnavailable), aws.translated("sending a task"):
+        raise error
