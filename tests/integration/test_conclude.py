@@ -10,6 +10,8 @@ from shared.jobs import JobStore
 from shared.models import Registry
 from shared.outbox import Outbox
 from shared.records import JobStatus, Outcome, PartialResult, Upload
+from shared.telemetry import DEAD_LETTERS
+from shared.visibility import Receipt
 from workers.aggregator import fusion, report, service
 
 pytestmark = pytest.mark.integration
@@ -114,6 +116,18 @@ def test_what_an_erasure_overtook_leaves_no_report(store, aws_settings, model, j
 
     answer = aws.client(aws_settings, "s3").list_objects_v2(Bucket=aws_settings.reports_bucket)
     assert [row["Key"] for row in answer.get("Contents", [])] == [f"receipts/{job_id}.json"]
+
+
+def test_the_last_message_of_an_erased_job_is_no_dead_letter(store, aws_settings, model, job_id):
+    erasure.erase(aws_settings, job_id, "cli:someone", NOW)
+    last = Receipt("https://sqs/queue", "handle", attempt=aws_settings.max_receive_count)
+    count = DEAD_LETTERS.labels("aggregate", UnknownJob.code)._value.get
+
+    before = count()
+    with pytest.raises(UnknownJob):
+        service.conclude(aws_settings, store, job_id, model, NOW, receipt=last)
+
+    assert count() == before
 
 
 def test_a_late_message_decides_nothing_while_the_job_is_analysed_again(

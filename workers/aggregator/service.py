@@ -41,6 +41,8 @@ def conclude(
     try:
         with tracing.span(job_id, "verdict"):
             job = _settle_or_clean(settings, store, job_id, model, now)
+    except UnknownJob:  # nothing is given up, nor given back
+        raise
     except Exception as error:
         if receipt and receipt.attempt >= settings.max_receive_count:
             measures.dead_letter("aggregate", error)
