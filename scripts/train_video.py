@@ -46,7 +46,7 @@ from workers.video.pipeline import FINDER, SCORER
 
 #: What the registry tells of the face detector.
 WORDS = {
-    "version": "2.0.0",
+    "version": "2.0.0+1",
     "file": f"video-{SCORER}.onnx",
     "modality": "video",
     "input": f"float32 (n, 3, {SIDE_PX}, {SIDE_PX}): RGB squares, {MARGIN} boxes wide, "

@@ -11,7 +11,7 @@ from training.registry import write_entry
 
 NAME = "voice-detector"
 WORDS = {
-    "version": "0.8.0",
+    "version": "0.8.1",
     "file": f"{NAME}.onnx",
     "modality": "audio",
     "input": "float32 (batch, 64000): 4 s windows of mono PCM at 16 kHz",

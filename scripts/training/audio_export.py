@@ -11,7 +11,7 @@ import onnx
 import torch
 from audio_fit import CLIP, Head
 from audio_nets import WINDOW, Statistics
-from audio_quantize import Encoder8
+from audio_quantize import OPSET, Encoder8
 from audio_trees import LIMIT, tree_node
 from onnx import TensorProto, compose, helper, numpy_helper
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ def export(encoder: Encoder8, head: Head, trees: Any, tree_weight: float, path: 
         input_names=inputs,
         output_names=outputs,
         dynamic_axes={name: {0: "batch"} for name in (*inputs, *outputs)},
-        opset_version=17,
+        opset_version=OPSET,
         dynamo=False,
     )
     model = onnx.load(str(path))

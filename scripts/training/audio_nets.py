@@ -15,19 +15,6 @@ RATE = 16_000
 WINDOW = 4 * RATE
 
 
-def hann_fourier(size: int, frame: int) -> tuple[Tensor, Tensor]:
-    """Return real and imaginary Fourier kernels (bins, 1, size) of a centred Hann frame."""
-    window = np.zeros(size)
-    left = (size - frame) // 2
-    window[left : left + frame] = np.hanning(frame + 1)[:-1]
-    phase = 2 * np.pi * np.outer(np.arange(size // 2 + 1), np.arange(size)) / size
-    real, imaginary = np.cos(phase) * window, -np.sin(phase) * window
-    return (
-        torch.tensor(real[:, None], dtype=torch.float32),
-        torch.tensor(imaginary[:, None], dtype=torch.float32),
-    )
-
-
 def mel_matrix(bands: int, size: int, low: float, high: float, rate: int = RATE) -> Tensor:
     """Return Slaney mel filters (bands, size // 2 + 1), each of unit area."""
 
@@ -49,20 +36,45 @@ def mel_matrix(bands: int, size: int, low: float, high: float, rate: int = RATE)
 
 
 class Fourier(nn.Module):
-    """Short-time Fourier transform: (batch, samples) to two of shape (batch, bins, frames)."""
+    """Short-time Fourier transform of centred Hann frames.
+
+    From (batch, samples) to real and imaginary parts, both (batch, frames, bins), with phases
+    counted from the middles of frames. What lies as far before the middle as behind it meets the
+    same cosine, and the same sine with the other sign: sums and differences of both are half as
+    long as a frame.
+    """
 
     def __init__(self, used: Tensor, size: int, frame: int, hop: int) -> None:
+        """Take which of the `size // 2 + 1` bins are used, and sizes in samples."""
         super().__init__()
-        first = (size - frame) // 2  # samples outside the frame count for nothing
-        kernels = [part[used, :, first : first + frame] for part in hann_fourier(size, frame)]
-        self.register_buffer("kernels", torch.cat(kernels), persistent=False)
-        self.bins, self.pad, self.hop = len(kernels[0]), size // 2 - first, hop
+        self.half, self.frames, self.bins = frame // 2, WINDOW // hop + 1, int(used.sum())
+        away = np.arange(self.half)  # from the middle
+        taper = 0.5 + 0.5 * np.cos(2 * np.pi * away / frame)
+        taper[0] /= 2  # the middle is there twice
+        phase = 2 * np.pi * np.outer(away, np.flatnonzero(used)) / size
+        self.block = math.gcd(self.half, hop)  # halves of frames are put together from blocks
+        first = np.arange(self.frames)[:, None] * (hop // self.block)
+        ahead = first + np.arange(self.half // self.block)
+        for name, values in (
+            ("cosines", (np.cos(phase) * taper[:, None]).astype(np.float32)),
+            ("sines", (-np.sin(phase) * taper[:, None]).astype(np.float32)),
+            ("ahead", ahead.ravel()),
+            ("behind", ahead[::-1].ravel()),
+        ):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary parts, frames centred every `hop` samples."""
-        padded = functional.pad(samples[:, None], (self.pad, self.pad), mode="reflect")
-        real, imaginary = functional.conv1d(padded, self.kernels, stride=self.hop).chunk(2, dim=1)
-        return real, imaginary
+        ahead = self._halves(samples, self.half, self.ahead)
+        behind = self._halves(samples.flip(1), self.half - 1, self.behind)
+        return torch.matmul(ahead + behind, self.cosines), torch.matmul(ahead - behind, self.sines)
+
+    def _halves(self, samples: Tensor, first: int, blocks: Tensor) -> Tensor:
+        """Cut halves of frames, (batch, frames, half), from the `first` padded sample on."""
+        length = samples.shape[1] + self.half
+        padded = functional.pad(samples[:, None], (self.half, self.half), mode="reflect")[:, 0]
+        cut = padded[:, first : first + length].reshape(-1, length // self.block, self.block)
+        return cut.index_select(1, blocks).reshape(-1, self.frames, self.half)
 
 
 class Spectrum(nn.Module):
@@ -76,11 +88,16 @@ class Spectrum(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return band powers, frames centred every `hop` samples."""
-        return self.of_parts(*self.fourier(samples))
+        return self.of_power(power(*self.fourier(samples)))
 
-    def of_parts(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """Return band powers of a transform."""
-        return torch.matmul(self.filters, real.square() + imaginary.square())
+    def of_power(self, lines: Tensor) -> Tensor:
+        """Return band powers of the lines of a transform."""
+        return torch.matmul(self.filters, lines.transpose(1, 2))
+
+
+def power(real: Tensor, imaginary: Tensor) -> Tensor:
+    """Return the power of the lines of a transform."""
+    return real.square() + imaginary.square()
 
 
 class Level(nn.Module):
@@ -100,17 +117,29 @@ class _Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.asked, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        batch, length, width = hidden.shape
-        mixed = self.qkv(self.norm1(hidden)).view(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(width // self.heads)
+        middle = self.attend(hidden)
+        return middle + self.down(self.widen(middle))
+
+    def attend(self, hidden: Tensor) -> Tensor:
+        """Add what each frame takes from all others."""
+        _, length, width = hidden.shape
+        normed, size = self.norm1(hidden), width // self.heads
+        query, key, value = (
+            layer(normed).view(-1, length, self.heads, size).transpose(1, 2)
+            for layer in (self.asked, self.key, self.value)
+        )
+        scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(size)
         context = torch.matmul(scores.softmax(-1), value)
-        hidden = hidden + self.out(context.transpose(1, 2).reshape(batch, length, width))
-        return hidden + self.down(functional.gelu(self.up(self.norm2(hidden))))
+        return hidden + self.out(context.transpose(1, 2).reshape(-1, length, width))
+
+    def widen(self, hidden: Tensor) -> Tensor:
+        """Return what the last product of the layer takes."""
+        return functional.gelu(self.up(self.norm2(hidden)))
 
 
 class Whisper(nn.Module):
@@ -130,11 +159,15 @@ class Whisper(nn.Module):
         pairs = [("conv1", self.conv1), ("conv2", self.conv2)]
         for index, block in enumerate(self.blocks):
             at, ff = f"layer_{index}/self_attention", f"layer_{index}/ffn"
-            pairs += [(f"{at}/linear_0", block.qkv), (f"{at}/linear_1", block.out)]
+            pairs.append((f"{at}/linear_1", block.out))
             pairs += [(f"{ff}/linear_0", block.up), (f"{ff}/linear_1", block.down)]
             for name, norm in ((at, block.norm1), (ff, block.norm2)):
                 norm.weight.data = get(f"{name}/layer_norm/gamma")
                 norm.bias.data = get(f"{name}/layer_norm/beta")
+            for kind in ("weight", "bias"):
+                thirds = get(f"{at}/linear_0/{kind}").chunk(3)
+                for layer, third in zip((block.asked, block.key, block.value), thirds, strict=True):
+                    getattr(layer, kind).data = third
         for name, layer in pairs:
             layer.weight.data, layer.bias.data = get(f"{name}/weight"), get(f"{name}/bias")
 
@@ -145,15 +178,28 @@ class Whisper(nn.Module):
         top = logs.amax(dim=(1, 2), keepdim=True)
         return (torch.maximum(logs, top - 8.0) + 4.0) / 4.0
 
-    def forward(self, samples: Tensor) -> list[Tensor]:
-        """Return the hidden states (batch, frames / 2, width) before and after every layer."""
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return means of the hidden states before and after every layer.
+
+        Of shape (batch, halves of the window, states, width). The last product of the last layer
+        is linear, so it takes means.
+        """
         hidden = functional.gelu(self.conv1(self.log_mel(samples)))
-        hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2)
-        hidden = hidden + self.positions[: hidden.shape[1]]
-        states = [hidden]
-        for block in self.blocks:
-            states.append(block(states[-1]))
-        return states
+        hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2) + self.positions
+        means = [_by_half(hidden)]
+        *blocks, last = self.blocks
+        for block in blocks:
+            hidden = block(hidden)
+            means.append(_by_half(hidden))
+        hidden = last.attend(hidden)
+        means.append(_by_half(hidden) + last.down(_by_half(last.widen(hidden))))
+        return torch.stack(means, dim=2)
+
+
+def _by_half(hidden: Tensor) -> Tensor:
+    """Return the means (batch, 2, width) of the first and second half of (batch, frames, width)."""
+    _, frames, width = hidden.shape
+    return hidden.reshape(-1, 2, frames // 2, width).mean(2)
 
 
 class FrontEnd(nn.Module):
@@ -170,10 +216,7 @@ class FrontEnd(nn.Module):
 
     def halves(self, samples: Tensor) -> Tensor:
         """Return (batch, 2, figures): the same of both halves of each window."""
-        states = torch.stack(self.encoder(self.level(samples)), dim=1)
-        batch, layers, frames, width = states.shape
-        means = states.reshape(batch, layers, 2, frames // 2, width).mean(3)
-        return means.transpose(1, 2).reshape(batch, 2, layers * width)
+        return self.encoder(self.level(samples)).flatten(2)
 
 
 class Statistics(nn.Module):
@@ -215,12 +258,14 @@ class Statistics(nn.Module):
         """Return (batch, figures) of windows (batch, samples)."""
         loud = self.level(samples) * 20
         real, imaginary = self.bands.fourier(loud)
-        bands = (self.bands.of_parts(real[:, :, ::2], imaginary[:, :, ::2]) + 1e-4).log()
+        lines = power(real, imaginary)
+        bands = (self.bands.of_power(lines)[:, :, ::2] + 1e-4).log()
         cepstra = torch.matmul(self.cosines, bands)
         change = _change(cepstra)
         spread = _Spread(cepstra)
         fine = (self.fine(loud) + 1e-5).log()
         whole, steps = _Spread(fine), _Spread(_change(fine))
+        short = self.short(loud)
         return torch.cat(
             [
                 *(cepstra.mean(2), spread.deviation, spread.skewness()),
@@ -231,8 +276,8 @@ class Statistics(nn.Module):
                 *(steps.deviation, steps.skewness(), steps.kurtosis()),
                 *(whole.along(lag) for lag in self.FINE_LAGS),
                 *(whole.across(), steps.across()),
-                *self.phases(real, imaginary),
-                *self.short_phases(*self.short(loud)),
+                *self.phases(real, imaginary, lines),
+                *self.short_phases(*short, power(*short)),
             ],
             dim=1,
         )
@@ -253,22 +298,22 @@ class Steadiness(nn.Module):
             mean = (owner == np.arange(groups)[:, None]) / np.bincount(owner)[:, None]
             self.register_buffer(name, torch.tensor(mean, dtype=torch.float32), persistent=False)
 
-    def forward(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (batch, groups) twice.
+    def forward(self, real: Tensor, imaginary: Tensor, lines: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a transform (batch, frames, bins) and its power; return (batch, groups) twice.
 
         The mean cosine of the second difference of phase over time, and of its mixed difference
         over time and bins.
         """
-        size = (real.square() + imaginary.square()).sqrt() + 1e-5
+        size = lines.sqrt() + 1e-5
         x, y = real / size, imaginary / size
         # what each bin turns by from one frame to the next
-        cosine = x[:, :, 1:] * x[:, :, :-1] + y[:, :, 1:] * y[:, :, :-1]
-        sine = y[:, :, 1:] * x[:, :, :-1] - x[:, :, 1:] * y[:, :, :-1]
-        bend = cosine[:, :, 1:] * cosine[:, :, :-1] + sine[:, :, 1:] * sine[:, :, :-1]
-        lean = cosine[:, 1:] * cosine[:, :-1] + sine[:, 1:] * sine[:, :-1]
+        cosine = x[:, 1:] * x[:, :-1] + y[:, 1:] * y[:, :-1]
+        sine = y[:, 1:] * x[:, :-1] - x[:, 1:] * y[:, :-1]
+        bend = cosine[:, 1:] * cosine[:, :-1] + sine[:, 1:] * sine[:, :-1]
+        lean = cosine[:, :, 1:] * cosine[:, :, :-1] + sine[:, :, 1:] * sine[:, :, :-1]
         return (
-            torch.matmul(bend.mean(2), self.over_time.T),
-            torch.matmul(lean.mean(2), self.over_bins.T),
+            torch.matmul(bend.mean(1), self.over_time.T),
+            torch.matmul(lean.mean(1), self.over_bins.T),
         )
 
 

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 #: Windows behind the ranges of the activations, by the batch.
 BATCHES, BATCH = 16, 8
+#: Operators of ONNX; from 20 on, a GELU is one of them.
+OPSET = 20
 
 
 class Encoder8:
@@ -71,7 +73,8 @@ def quantise(front_end: FrontEnd, clips: Clips, path: Path) -> Encoder8:
 
     Convolutions and linear layers have weights of 7 bits, one scale a channel, so that processors
     without VNNI, whose sums of products saturate, come to the same figures; ranges of activations
-    are percentiles over windows of all copies. Spectra and attention stay in 32 bits.
+    are percentiles over windows of all copies. Spectra, attention, and what comes out of linear
+    layers stay in 32 bits.
 
     Args:
         front_end: The encoder.
@@ -89,7 +92,7 @@ def quantise(front_end: FrontEnd, clips: Clips, path: Path) -> Encoder8:
         input_names=["samples"],
         output_names=["halves"],
         dynamic_axes=axes,
-        opset_version=17,
+        opset_version=OPSET,
         dynamo=False,
     )
     quantization.quantize_static(
@@ -104,6 +107,7 @@ def quantise(front_end: FrontEnd, clips: Clips, path: Path) -> Encoder8:
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
         calibrate_method=quantization.CalibrationMethod.Percentile,
+        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
     )
     return Encoder8(path)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
 from training.video_crops import Crop
 from training.video_data import SIDE_PX, frame_face
 from training.video_loop import device_of, to_tensor
-from training.video_net import FaceNet
+from training.video_net import FaceNet, same_pads
 
 #: Principal directions of the training faces that distance is measured along.
 DIRECTIONS = 32
@@ -87,12 +88,45 @@ def export(model: Shipped, path: Path) -> None:
         opset_version=17,
         dynamo=False,
     )
+    graph = onnx.load(path)
+    absorb_pads(graph.graph)
+    onnx.save(graph, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     score, _ = session.run(None, {"faces": example.numpy()})
     with torch.no_grad():
         expected = model(example)[0].numpy()
     if not np.allclose(score, expected, atol=1e-3):
         raise SystemExit(f"the exported model differs: {score} instead of {expected}")
+
+
+def absorb_pads(graph: onnx.GraphProto) -> None:
+    """Let convolutions pad by themselves, as `same_pads` has it, and drop the nodes that did.
+
+    Beside a node that pads, ONNX Runtime turns the layout of the values round and back.
+    """
+    padded = {node.output[0]: node for node in graph.node if node.op_type == "Pad"}
+    for conv in graph.node:
+        pad = padded.get(conv.input[0]) if conv.op_type == "Conv" else None
+        if pad is None:
+            continue
+        sizes = {item.name: item.ints for item in conv.attribute}
+        before, after = same_pads(sizes["kernel_shape"][0], sizes["strides"][0])
+        sizes["pads"][:] = [before, before, after, after]
+        conv.input[0] = pad.input[0]
+        graph.node.remove(pad)
+    _drop_unused(graph)
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Drop nodes whose outputs nothing takes, until none is left."""
+    while True:
+        taken = {name for node in graph.node for name in node.input}
+        taken |= {value.name for value in graph.output}
+        idle = [node for node in graph.node if not taken.intersection(node.output)]
+        if not idle:
+            return
+        for node in idle:
+            graph.node.remove(node)
 
 
 def average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:

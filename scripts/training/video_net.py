@@ -21,14 +21,18 @@ STEM, HEAD = 32, 1280
 NORM_EPSILON = 1e-3
 
 
+def same_pads(kernel: int, stride: int) -> tuple[int, int]:
+    """Return zeros before and after, as TensorFlow lays them: the odd one goes behind."""
+    total = kernel - stride
+    return total // 2, total - total // 2
+
+
 class _Same(nn.Module):
-    """Zero padding as TensorFlow lays it: the odd pixel goes to the right and the bottom."""
+    """Zero padding of `same_pads` on both axes."""
 
     def __init__(self, kernel: int, stride: int) -> None:
         super().__init__()
-        total = kernel - stride
-        before = total // 2
-        self.pads = (before, total - before, before, total - before)
+        self.pads = same_pads(kernel, stride) * 2
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.pad(x, self.pads)
