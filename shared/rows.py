@@ -71,9 +71,13 @@ def text(record: BaseModel) -> str | bytes:
 
 
 def _record(kind: type[_Kind], stored: str | bytes | Binary) -> _Kind:
+    """Build a record of what is stored; fields that a later release added are left out.
+
+    In the middle of a rollout, workers of two releases write halves of the same job.
+    """
     if not isinstance(stored, str):
         stored = zlib.decompress(bytes(stored))  # type: ignore[arg-type]  # not in the stubs
-    return kind.model_validate_json(stored)
+    return kind.model_validate_json(stored, extra="ignore")
 
 
 def iso(moment: datetime) -> str:
