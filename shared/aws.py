@@ -34,7 +34,6 @@ _THROTTLED = frozenset(
         "ProvisionedThroughputExceededException",
         "TransactionConflictException",
         "KMS.ThrottlingException",
-        "KmsThrottled",
         "SlowDown",
         "InternalError",
         "InternalServerError",
