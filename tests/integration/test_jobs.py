@@ -1,5 +1,6 @@
 """The jobs table: conditional writes, the fan-in, and lists from indexes."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -99,6 +100,20 @@ def test_a_half_is_stored_once_but_a_score_replaces_a_failure(store, aws_setting
 
     assert [failed.applied, scored.applied, late.applied] == [True, True, False]
     assert late.job.audio.llr == 1.5
+
+
+def test_a_half_of_a_later_release_is_read_without_its_new_fields(store, aws_settings):
+    job_id = store.create(upload(aws_settings), NOW).job.job_id
+    later = json.loads(half("audio").model_dump_json())
+    later["laughter"] = later["coverage"]["laughter_s"] = 1.5
+    store._table.update(
+        job_id, "SET audio = :half, updated = :now", {":half": json.dumps(later)}, NOW
+    )
+
+    seen = store.save_partial(job_id, half("video"), NOW)
+
+    assert seen.both_halves
+    assert seen.job.audio == half("audio")
 
 
 def test_of_two_halves_at_once_the_pair_is_seen_and_claimed_once(store, aws_settings):
