@@ -41,7 +41,7 @@ SHOWINFO = re.compile(
 #: A line of the log that tells of an error.
 _ERROR = re.compile(rb"^(?:\[[^\]]* @ \w+\] )*\[(?:error|fatal|panic)\] ")
 #: The names of further outputs in a command; see `Child.beside`.
-BESIDE_PIPES = ("pipe:second", "pipe:third")
+BESIDE_PIPES = tuple(f"pipe:{name}" for name in ("second", "third", "fourth", "fifth"))
 #: Room in a child's pipe (16 s of sound), so that it decodes on while we work on what is there.
 _PIPE_BYTES = 1024 * 1024
 #: Demuxers for which ffmpeg counts from the first packet of the tracks that are decoded, not of

@@ -26,23 +26,31 @@ from shared.errors import Undecodable
 from shared.records import Media, Track
 
 __all__ = [
+    "BLOCK_S",
     "DEFAULT_LIMITS",
     "FULL_DECODE_FRAMES",
     "MAX_DECODED_S",
     "MAX_SIDE_PX",
+    "PCM",
     "PCM_RATE",
     "DecodeLimits",
     "Frame",
     "FrameReader",
     "PcmReader",
     "Sampling",
+    "as_samples",
     "breaks_off",
+    "open_sound",
     "plan_sampling",
     "scaled_size",
 ]
 
 #: Samples a second of all PCM handed to analyses.
 PCM_RATE = 16_000
+#: How children write it: mono, 32-bit floats.
+PCM = {"format": "f32le", "acodec": "pcm_f32le", "ac": 1, "ar": PCM_RATE}
+#: Seconds of sound that are handed on at once.
+BLOCK_S = 10.0
 #: Pictures are scaled down so that the longer side is at most this.
 MAX_SIDE_PX = 1280
 _QUARTER_TURN_DEG = 90
@@ -55,6 +63,20 @@ MAX_DECODED_S = 4 * 3600
 _MOST_OF = 0.9
 #: Videos with more frames than this are sampled at key frames only (5 min at 30/s).
 FULL_DECODE_FRAMES = 9_000
+
+
+def open_sound(path: Path, media: Media, track: Track, channel: int | None = None) -> Any:
+    """Return a sound track as an ffmpeg-python stream at `PCM_RATE` that begins at 0."""
+    sound = open_input(path, media, track)
+    if channel is not None:
+        sound = sound.filter("channelmap", map=channel, channel_layout="mono")
+    return sound.filter("aresample", PCM_RATE, **{"async": 1, "first_pts": 0})
+
+
+def as_samples(data: bytes) -> NDArray[np.float32]:
+    """Return what a child wrote as `PCM`, finite and bounded."""
+    block = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4")
+    return np.asarray(np.clip(np.nan_to_num(block), -_LOUDEST, _LOUDEST), dtype=np.float32)
 
 
 class PcmReader:
@@ -71,7 +93,7 @@ class PcmReader:
         track: Track,
         *,
         channel: int | None = None,
-        block_s: float = 10.0,
+        block_s: float = BLOCK_S,
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare the reader; nothing runs before the first block is asked for.
@@ -84,19 +106,8 @@ class PcmReader:
             block_s: Length of a block in seconds.
             limits: What the decoder may use.
         """
-        sound = open_input(path, media, track)
-        if channel is not None:
-            sound = sound.filter("channelmap", map=channel, channel_layout="mono")
-        self._command = compile_quiet(
-            sound.filter("aresample", PCM_RATE, **{"async": 1, "first_pts": 0}),
-            media,
-            track,
-            format="f32le",
-            acodec="pcm_f32le",
-            ac=1,
-            ar=PCM_RATE,
-            t=MAX_DECODED_S,
-        )
+        sound = open_sound(path, media, track, channel)
+        self._command = compile_quiet(sound, media, track, t=MAX_DECODED_S, **PCM)
         self._block_bytes = 4 * max(1, round(block_s * PCM_RATE))
         self._limits = limits
         self.decode_errors = 0
@@ -111,9 +122,9 @@ class PcmReader:
         samples = 0
         with Child(self._command, self._limits) as child:
             while data := child.stdout.read(self._block_bytes):
-                block = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4")
+                block = as_samples(data)
                 samples += block.size
-                yield np.clip(np.nan_to_num(block), -_LOUDEST, _LOUDEST)
+                yield block
             child.finish()
             self.decode_errors = child.errors
             if samples == 0:

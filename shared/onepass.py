@@ -189,7 +189,7 @@ class OnePassReader:
         small = parts[1].filter("scale", *self._grey_size, flags="area").filter("format", "gray")
         length_s = sampling.length_s or MAX_DECODED_S
         raw: dict[str, Any] = {"format": "rawvideo", "fps_mode": "passthrough", "t": length_s}
-        greys, close = BESIDE_PIPES
+        greys, close, *_ = BESIDE_PIPES
         beside = [ffmpeg.output(small, greys, **raw, pix_fmt="gray", **{"frames:v": max_greys})]
         if bursts:
             dense = parts[2].filter("select", bursts.condition).filter("scale", *self._burst_size)

@@ -6,17 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shared.containers import AUDIO_CONTAINERS, sniff_file
+from shared.clips import TOGETHER, Clip, decode, sound_alone
 from shared.errors import SetupError, UndecodableAudio
 from shared.models import Registry
 from shared.probing import probe
-from shared.records import Media, Outcome, PartialResult, Track
+from shared.records import Outcome, PartialResult
 from workers import evaluation, many
 from workers import manifest as manifests
 from workers.audio import pipeline as audio
@@ -110,8 +110,14 @@ def evaluate_audio(
     threshold = Calibration.from_params(registry.entry(audio.MODEL).params).threshold
     started = time.perf_counter()
     paths = [row.line.path for row in rows]
+    parts = [paths[first : first + TOGETHER] for first in range(0, len(paths), TOGETHER)]
     begin = (_open_audio, models_dir)
-    scored = many.each(_score_audio, paths, processes, told=told, begin=begin)
+
+    def told_files(done: int, _: int) -> None:
+        told(min(done * TOGETHER, len(paths)), len(paths))
+
+    found = many.each(_score_audio, parts, processes, told=told_files, begin=begin)
+    scored = [one for part in found for one in part]
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
     return report(rows, scored, threshold, columns, wall_s)
@@ -133,7 +139,6 @@ def _write(scores: Path | None, rows: Sequence[Row], scored: Sequence[Scored]) -
 
 
 _registry_dir: list[Path | None] = [None]
-_FIRST_TRACK = Track(index=0, kind="audio", codec="unknown")
 
 
 def _open_audio(models_dir: Path | None) -> None:
@@ -146,20 +151,20 @@ def _audio_detector() -> audio.AudioDetector:
     return audio.load(Registry(_registry_dir[0], device="cpu", threads=1))
 
 
-def _hear(path: Path) -> PartialResult:
+def _hear(path: Path, clip: Clip | None) -> PartialResult:
     """Score one recording; plain sound files are decoded without a probe, which costs as much."""
-    container = sniff_file(path)
-    if container in AUDIO_CONTAINERS:
-        media = Media(container=container, tracks=(_FIRST_TRACK,))
+    media = clip.media if clip else sound_alone(path)
+    if media:
         try:
-            return audio.analyze(path, media, _audio_detector(), stability=False)
+            return audio.analyze(path, media, _audio_detector(), stability=False, decoded=clip)
         except UndecodableAudio:
             pass  # the sound is not the first track, or the probe has the better reason
     return audio.analyze(path, probe(path), _audio_detector(), stability=False)
 
 
-def _score_audio(path: Path) -> Scored:
-    return _said(lambda: _hear(path))
+def _score_audio(paths: Sequence[Path]) -> list[Scored]:
+    clips = decode(paths)
+    return [_said(partial(_hear, path, clips.get(path))) for path in paths]
 
 
 def _said(analyze: Callable[[], PartialResult]) -> Scored:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shared.agreement import SPEECH, Projection, stretches
 from shared.agreement import load as load_projection
+from shared.clips import Clip
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
 from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader, breaks_off
 from shared.models import ModelEntry, Registry
@@ -99,6 +100,7 @@ def analyze(
     clock: Clock = lambda: 0.0,
     stability: bool = True,
     spectrum: Spectrogram | None = None,
+    decoded: Clip | None = None,
 ) -> PartialResult:
     """Score the voices of one recording in one streaming pass.
 
@@ -110,6 +112,7 @@ def analyze(
         clock: Seconds for the timings; the default leaves them at zero.
         stability: Score some windows again after slight degradation for the interval.
         spectrum: Takes the picture of the sound that is heard.
+        decoded: The sound of the only track, where it is there already.
 
     Returns:
         A scored half, or a typed non-answer with its figures: silence and other sound without
@@ -123,7 +126,7 @@ def analyze(
     tracks = media.of_kind("audio")
     if not tracks:
         raise NoAudioTrack
-    heard = _hear_first(path, media, tracks, detector, limits, clock, spectrum)
+    heard = _hear_first(path, media, tracks, detector, limits, clock, spectrum, decoded)
     coverage = _coverage(heard, media, tracks)
     common: dict[str, Any] = {
         "modality": "audio",
@@ -179,12 +182,13 @@ def _hear_first(
     limits: DecodeLimits,
     clock: Clock,
     spectrum: Spectrogram | None,
+    decoded: Clip | None,
 ) -> _Heard:
     """Hear the first track that can be decoded."""
     compared, reason = stretches(media.duration_s), ""
 
     def hear(track: Track, channel: int | None = None) -> _Heard:
-        reader = PcmReader(path, media, track, channel=channel, limits=limits)
+        reader = decoded or PcmReader(path, media, track, channel=channel, limits=limits)
         return _hear(reader, detector, _Heard(Listener(compared), spectrum), clock)
 
     for track in tracks:
@@ -203,7 +207,7 @@ def _hear_first(
     raise UndecodableAudio(f"No sound track could be decoded: {reason}")
 
 
-def _hear(reader: PcmReader, detector: AudioDetector, heard: _Heard, clock: Clock) -> _Heard:
+def _hear(reader: PcmReader | Clip, detector: AudioDetector, heard: _Heard, clock: Clock) -> _Heard:
     """Stream one track through speech detection and scoring; memory stays flat."""
     stream = speech.SpeechStream(detector.voice_activity)
     with Scoring(detector.network, clock) as scoring:
