@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Column, Table
@@ -25,6 +26,9 @@ _COLOURS = {
     Label.NOT_APPLICABLE: "cyan",
     Label.FAILED: "red",
 }
+#: Lines that a narrow terminal breaks and a pipe keeps whole; what may be long comes last.
+_JOB = "{:32}  {:8}  {:23}  {:11}  {}"
+_LETTER = "{:36}  {:19}  {:>8}  {:32}  {}"
 
 
 def job(console: Console, item: Job) -> None:
@@ -113,33 +117,45 @@ def _half(half: PartialResult) -> str:
 
 def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
     """Print a job list, newest first."""
-    table = Table(Column("job", no_wrap=True), "status", "verdict", "created", "key")
+    _line(console, _JOB.format("job", "status", "verdict", "created", "key"), "bold")
     for row in rows:
         verdict = row.label or (row.error.code if row.error else "")
         if row.probability is not None:
             verdict += f" {row.probability:.2f}"
         created = f"{row.created_at:%m-%d %H:%M}"
-        table.add_row(row.job_id, row.status, verdict, created, plain(row.key))
-    console.print(table)
+        _line(console, _JOB.format(row.job_id, row.status, verdict, created, row.key))
+
+
+def _line(console: Console, text: str, style: str | None = None) -> None:
+    console.print(plain(text), style=style, soft_wrap=True, highlight=False)
 
 
 def queues(overview: Overview) -> Group:
     """Make the table of the queues, with the figures of the console's page."""
     heads = ("waiting", "in work", "delayed", "dead", "oldest", "done/min", "backlog", "empty in")
-    table = Table("queue", *(Column(head, justify="right") for head in heads))
+    table = _table(
+        Column("queue", no_wrap=True), *(Column(head, justify="right") for head in heads)
+    )
     for row in overview.queues:
         rate = "–" if row.done_per_min is None else f"{row.done_per_min:g}"
         times = (_span(row.oldest_s), rate, _span(row.backlog_media_s), _span(row.eta_s))
         dead = f"[red]{row.dead}[/red]" if row.dead else "0"
-        paused = " [yellow]paused[/yellow]" if row.paused else ""
+        paused = "\n[yellow]paused[/yellow]" if row.paused else ""
         counts = (str(row.visible), str(row.in_flight), str(row.delayed), dead)
-        table.add_row(row.name + paused, *counts, *times)
+        table.add_row(row.queue + paused, *counts, *times)
     usual = _span(overview.mean_media_s)
     line = f"arriving {overview.arrivals_per_min:g}/min, usual length {usual}"
     workers = Counter(worker.role for worker in overview.workers)
     alive = ", ".join(f"{count} {role}" for role, count in sorted(workers.items())) or "none"
     probes = "".join(f", {one.clip} clip {one.outcome}" for one in overview.probes)
     return Group(table, f"{line}; workers alive: {alive}{probes}")
+
+
+def _table(*columns: Column) -> Table:
+    """Make a table with little frame, whose words are broken and not cut off."""
+    for column in columns:
+        column.overflow = "fold"
+    return Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
 
 
 def _span(seconds: float | None) -> str:
@@ -155,23 +171,19 @@ def _span(seconds: float | None) -> str:
 def letters(console: Console, rows: Iterable[Letter]) -> None:
     """Print dead letters, oldest first, and how many there are of each cause."""
     rows = list(rows)
-    table = Table("message", "sent (UTC)", "receives", "cause", "job")
+    _line(console, _LETTER.format("message", "sent (UTC)", "receives", "job", "cause"), "bold")
     for row in rows:
-        table.add_row(
-            plain(row.message_id),
-            f"{row.sent_at:%Y-%m-%d %H:%M:%S}",
-            str(row.receives),
-            plain(f"{row.code}: {row.cause}"),
-            plain(row.job_id or ""),
-        )
-    console.print(table)
+        sent, cause = f"{row.sent_at:%Y-%m-%d %H:%M:%S}", f"{row.code}: {row.cause}"
+        line = _LETTER.format(row.message_id, sent, row.receives, row.job_id or "", cause)
+        _line(console, line)
     for code, count in by_cause(rows).items():
         console.print(f"{count:>5}  {plain(code)}")
 
 
 def models(console: Console, registry: Registry) -> None:
     """Print the models of a registry."""
-    table = Table("model", "version", "half", "sha256", "licence", "measured")
+    names = Column("model", no_wrap=True)
+    table = _table(names, *map(Column, ("version", "half", "sha256", "licence", "measured")))
     for entry in registry.entries.values():
         measured = ", ".join(f"{name} {value}" for name, value in entry.measured.items())
         table.add_row(

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from shared.letters import Letter
+from shared.models import Registry
 from shared.records import Coverage, Job, JobError, JobStatus, Outcome, PartialResult
 from shared.rows import JobSummary
 from workers import show, terminal
@@ -20,10 +21,10 @@ HOSTILE = "[/bold] [link=http://x.test]x[/link] \x1b]0;title\x07\x1b[31m \x9b31m
 SHOWN = "[/bold] [link=http://x.test]x[/link] �]0;title��[31m �31m �mp4.exe"
 
 
-def shown(draw, *what):
-    """What a terminal of 250 columns gets, without the colours and frames that are ours."""
+def shown(draw, *what, width=250):
+    """What a terminal of so many columns gets, without the colours and frames that are ours."""
     out = io.StringIO()
-    console = Console(file=out, width=250, force_terminal=False)
+    console = Console(file=out, width=width, force_terminal=False)
     draw(console, *what)
     return out.getvalue()
 
@@ -107,24 +108,71 @@ def test_dead_letters_are_counted_by_cause():
     assert "2  service_unavailable" in text
 
 
-def test_queues_are_shown_with_times_in_their_largest_unit():
-    queue = QueueView(
-        queue="video",
-        name="guardian-video",
-        visible=1200,
-        in_flight=3,
-        delayed=0,
-        dead=2,
-        paused=None,
-        oldest_s=75,
-        done_per_min=None,
-        eta_s=5400,
-        backlog_media_s=59,
-        history=[],
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_and_a_pipe_lose_nothing_of_lists(width):
+    done = summary(status=JobStatus.COMPLETE, label="likely_manipulated", probability=0.98)
+    letter = Letter(
+        message_id="317e7f1b-8bfc-436f-8b89-5103f22a15ac",
+        queue="audio",
+        sent_at=NOW,
+        receives=5,
+        cause="AWS answered InternalError while reading the object.",
+        code="service_unavailable",
+        body="{}",
+        job_id="f0" * 16,
     )
-    overview = Overview(at=NOW, queues=[queue], arrivals_per_min=2, mean_media_s=None, workers=[])
+
+    row = shown(show.jobs, [done], width=width).splitlines()[-1]
+    assert row.split("  ")[:4] == ["f0" * 16, "complete", "likely_manipulated 0.98", "11-26 02:00"]
+    assert row.endswith(f"uploads/{SHOWN}")
+
+    row = shown(show.letters, [letter], width=width).splitlines()[1]
+    assert letter.message_id in row
+    assert letter.job_id in row
+    assert row.endswith(f"service_unavailable: {letter.cause}")
+
+
+@pytest.mark.parametrize("name", ["uploads", "audio", "video", "aggregate"])
+def test_each_queue_has_its_name_on_a_narrow_terminal(name):
+    overview = Overview(
+        at=NOW, queues=[queue(queue=name)], arrivals_per_min=2, mean_media_s=None, workers=[]
+    )
+    text = shown(lambda console: console.print(show.queues(overview)), width=60)
+
+    assert name in text
+    assert "…" not in text
+
+
+def test_the_models_are_named_in_full_on_a_narrow_terminal():
+    registry = Registry(None)
+    text = shown(show.models, registry, width=80)
+
+    assert all(name in text for name in registry.entries)
+    assert "…" not in text
+
+
+def queue(**more):
+    fields = {
+        "queue": "video",
+        "name": "guardian-video",
+        "visible": 1200,
+        "in_flight": 3,
+        "delayed": 0,
+        "dead": 2,
+        "paused": None,
+        "oldest_s": 75,
+        "done_per_min": None,
+        "eta_s": 5400,
+        "backlog_media_s": 59,
+        "history": [],
+    }
+    return QueueView(**fields | more)
+
+
+def test_queues_are_shown_with_times_in_their_largest_unit():
+    overview = Overview(at=NOW, queues=[queue()], arrivals_per_min=2, mean_media_s=None, workers=[])
     text = shown(lambda console: console.print(show.queues(overview)))
 
-    for figure in ("guardian-video", "1200", "1.2 min", "–", "59 s", "1.5 h"):
+    for figure in ("video", "1200", "1.2 min", "–", "59 s", "1.5 h"):
         assert figure in text
     assert "workers alive: none" in text
