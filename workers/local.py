@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -86,9 +87,17 @@ def running(
         console_port: Port of the console, or another where it is taken; None starts none.
 
     Raises:
-        SetupError: A process did not start; the message ends with its last lines.
+        SetupError: Another system runs or has the port, or a process did not start; then the
+            message ends with its last lines.
     """
+    if found := find(settings):
+        raise SetupError(
+            f"A local system runs already, at {found.endpoint_url}. End it first, or set "
+            "GUARDIAN_STATE_DIR to another directory for a second one."
+        )
     port = port or _free_port()
+    if not _is_free(port):
+        raise SetupError(f"Port {port} is taken or not to be had; give another with --port.")
     endpoint = f"http://{HOST}:{port}"
     for name, value in _CREDENTIALS.items():
         os.environ.setdefault(name, value)
@@ -235,6 +244,8 @@ def find(settings: Settings) -> Settings | None:
         with (settings.state_dir / _NOTE).open() as note:
             found = json.load(note)
         os.kill(found["pid"], 0)
+        if _is_free(urlsplit(found["endpoint_url"]).port or 0):  # the id is another program's now
+            return None
     except (OSError, ValueError, KeyError):
         return None
     for name, value in _CREDENTIALS.items():

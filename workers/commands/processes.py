@@ -106,8 +106,11 @@ def demo(as_json: bool) -> None:
     from workers.samples import SAMPLES
 
     console = Console(stderr=as_json)
+    settings = get_settings()
+    # beside `guardian local`, whose note and logs stay as they are
+    settings = settings.model_copy(update={"state_dir": settings.state_dir / "demo"})
     with NOTES.status("starting S3, SQS, DynamoDB and the workers on this machine …"):
-        context = system.running(get_settings())
+        context = system.running(settings)
         here = context.__enter__()
     try:
         uploads = [submit.put(here.settings, path, lambda _: None) for path in SAMPLES]
