@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import boto3
 import structlog
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from shared.errors import GuardianError, ServiceUnavailable, SetupError
 from shared.settings import Settings
@@ -152,5 +152,10 @@ def translated(what: str, codes: dict[str, type[GuardianError]] | None = None) -
         if is_passing(error):
             raise ServiceUnavailable(f"AWS answered {code} while {what}.") from error
         raise SetupError(f"AWS refused {what}: {error}.") from error
+    except NoCredentialsError as error:
+        raise ServiceUnavailable(
+            f"AWS could not be asked while {what}: there are no credentials. Set them, or start "
+            "`guardian local`, which needs none."
+        ) from error
     except BotoCoreError as error:
         raise ServiceUnavailable(f"AWS could not be reached while {what}: {error}.") from error

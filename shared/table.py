@@ -110,6 +110,8 @@ class Table:
         Raises:
             UnknownJob: There is none.
         """
+        if not job_id:  # which DynamoDB refuses to look for
+            raise UnknownJob("The id of the job is empty.")
         answer = self._call("get_item", Key=rows.encode({"pk": job_id}), ConsistentRead=True)
         if "Item" not in answer:
             raise UnknownJob(f"There is no job {job_id!r}.")

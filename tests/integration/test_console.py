@@ -245,6 +245,12 @@ def test_a_job_is_repeated_and_erased_by_hand(page, system, done, console):
     assert httpx.get(f"{console}/api/jobs/{done}").json()["code"] == "unknown_job"
 
 
+def test_an_address_with_half_an_id_is_told_in_words(page, console):
+    page.goto(f"{console}/#/jobs/dbde5bfb")
+
+    page.get_by_role("alert").get_by_text("There is no such job.").wait_for()
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("language", ["en", "ko"])
 @pytest.mark.parametrize("theme", ["light", "dark"])

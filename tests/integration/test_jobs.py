@@ -76,6 +76,8 @@ def test_a_rejected_upload_is_a_job_with_a_reason(store, aws_settings):
 def test_an_unknown_job_is_a_typed_error(store):
     with pytest.raises(UnknownJob, match="nothing"):
         store.get("nothing")
+    with pytest.raises(UnknownJob, match="empty"):
+        store.get("")
     with pytest.raises(UnknownJob):
         store.begin("nothing", "audio", NOW)
 

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import get_session
 
 from shared import aws, web
@@ -52,3 +52,11 @@ def test_being_throttled_is_a_passing_fault(code):
 
     with pytest.raises(ServiceUnavailable), aws.translated("sending a task"):
         raise error
+
+
+def test_without_credentials_the_way_without_aws_is_named():
+    with (
+        pytest.raises(ServiceUnavailable, match="start `guardian local`"),
+        aws.translated("listing jobs"),
+    ):
+        raise NoCredentialsError

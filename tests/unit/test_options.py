@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from shared import feedback
 from workers.cli import main
 from workers.commands.options import Moment, NewFile
 from workers.samples import SAMPLES
@@ -71,6 +72,23 @@ def test_a_time_is_in_utc(text, hour):
     assert (moment.hour, moment.tzinfo) == (hour, UTC)
     with pytest.raises(click.BadParameter, match="no time"):
         Moment().convert("yesterday", None, None)
+
+
+@pytest.mark.parametrize("speed", ["0", "-1"])
+def test_a_speed_is_more_than_0_as_the_help_says(speed):
+    load = ["plan", "--uploads-per-hour", "1", "--minutes", "1"]
+
+    assert CliRunner().invoke(main, [*load, "--audio-speed", speed]).exit_code == 2
+    assert "None]" not in CliRunner().invoke(main, ["plan", "--help"]).stdout
+
+
+def test_what_cannot_be_written_in_the_end_is_said_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(feedback, "every", lambda _: [])
+
+    done = CliRunner().invoke(main, ["feedback", "--csv", "/dev/full"])
+
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert (done.exit_code, "No space left on device" in done.stderr) == (1, True)
 
 
 def test_the_help_tells_what_every_command_does_to_the_end():

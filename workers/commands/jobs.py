@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,12 +168,13 @@ def feedback_summary(path: Path | None, as_json: bool) -> None:
 
     rows = list(feedback.every(installation()))
     if path:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["job_id", "label", "llr", "said", "model"])
-            for row in rows:
-                model = f"{row.model.name} {row.model.version}"
-                writer.writerow([row.job_id, row.truth, row.llr, row.label, model])
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(["job_id", "label", "llr", "said", "model"])
+        for row in rows:
+            model = f"{row.model.name} {row.model.version}"
+            writer.writerow([row.job_id, row.truth, row.llr, row.label, model])
+        write(path, table.getvalue())
     counted = feedback.counts(rows)
     if as_json:
         emit(counted)

@@ -21,6 +21,7 @@ _JOBS = 50_000
 _NOT_MEASURED = "default, not measured: give --bench or --audio-speed and --video-speed"
 _DEFAULT_SPEED: dict[Modality, float] = {"audio": 60.0, "video": 8.0}
 _DEFAULT_OVERHEAD_S = 2.0
+_SPEED = Finite(0, min_open=True)
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -37,8 +38,8 @@ _BARS = " ▁▂▃▄▅▆▇█"
     show_default=True,
     help="p95 of the wait, seconds.",
 )
-@click.option("--audio-speed", type=Finite(), help="Seconds of media a second, one audio pod.")
-@click.option("--video-speed", type=Finite(), help="Seconds of media a second, one video pod.")
+@click.option("--audio-speed", type=_SPEED, help="Seconds of media a second, one audio pod.")
+@click.option("--video-speed", type=_SPEED, help="Seconds of media a second, one video pod.")
 @click.option(
     "--overhead",
     default=_DEFAULT_OVERHEAD_S,
@@ -120,7 +121,9 @@ def _rates(
         try:
             document = dict(json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1]))
         except (ValueError, TypeError, IndexError) as error:
-            raise click.BadParameter(f"{path} is no output.", param_hint="--bench") from error
+            raise click.BadParameter(
+                f"{path} is no output of scripts/bench.", param_hint="--bench"
+            ) from error
         name = str(document.get("bench", path.stem))
         factor = document.get("realtime_factor")
         if not isinstance(factor, int | float) or not 0 < factor < math.inf:
@@ -129,8 +132,6 @@ def _rates(
     rates: dict[Modality, Rate] = {}
     for name in MODALITIES:
         speed = given[name]
-        if speed is not None and speed <= 0:
-            raise click.BadParameter("A speed is more than 0.", param_hint=f"--{name}-speed")
         if speed is not None:
             rates[name] = Rate(speed, overhead_s, f"--{name}-speed")
         elif found := next((row for key, row in measured.items() if name in key), None):

@@ -27,6 +27,7 @@ export async function show(main, state, [id], shown) {
   }
 
   async function load() {
+    if (!/^[0-9a-f]{32}$/.test(id)) throw new api.Problem(404, { code: "unknown_job" });
     let job;
     try {
       job = await api.get(`/jobs/${id}`);
