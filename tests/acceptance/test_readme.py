@@ -68,7 +68,12 @@ def test_the_demo_ends_in_a_verdict_on_each_sample(tmp_path):
 def test_one_file_alone():
     done = run(".venv/bin/guardian analyze workers/samples/manipulated.mp4 --json")
 
-    assert set(last_line(done)) >= {"audio", "video", "verdict"}
+    document = last_line(done)
+    assert set(document) >= {"audio", "video", "verdict"}
+    shown = json.loads(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])
+    assert document["verdict"]["label"] == shown["label"]
+    for name in ("probability", "audio_probability", "video_probability"):
+        assert document["verdict"][name] == pytest.approx(shown[name], abs=0.01), name
 
 
 def test_the_local_system_until_ctrl_c(tmp_path):
