@@ -95,6 +95,8 @@ def test_voices_are_scored_and_what_is_not_is_counted_by_reason(tmp_path):
         "not_media",
     ]
     assert rows["silent.flac"]["llr"] == ""
+    for name in ("a.wav", "b.mp3"):  # these shared a decoder
+        assert float(rows[name]["llr"]) == analyzed(tmp_path / name)["audio"]["llr"]
     assert float(rows[str(FAKE)]["llr"]) == analyzed(FAKE)["audio"]["llr"]
 
 
