@@ -111,6 +111,26 @@ def test_a_small_face_is_no_answer(tmp_path, detector):
     assert (half.outcome, half.reason) == (Outcome.NOT_APPLICABLE, "face_too_small")
 
 
+def test_of_the_faces_beyond_the_largest_those_that_could_be_scored_are_counted(tmp_path, detector):
+    small = "scale=100:-2,pad=320:240:110:60[small]"
+    large = ";".join(
+        f"[{n}]scale=320:240:force_original_aspect_ratio=increase,crop=320:240[{n}l]"
+        for n in "abcde"
+    )
+    tiles = "[al][bl][cl][dl][el][small]xstack=inputs=6:grid=3x2"
+    clip = make(
+        tmp_path / "six.mp4",
+        *("-t", "2", "-i", SAMPLES / "bona_fide.mp4", "-an", "-crf", "18"),
+        *("-filter_complex", f"[0:v]split=6[a][b][c][d][e][f];{large};[f]{small};{tiles}"),
+    )
+
+    cover = look(clip, detector, sync=False, sequence=False).result.coverage
+
+    assert cover.faces == 4 * cover.frames_sampled
+    assert cover.dropped["too_many_faces"] == cover.frames_sampled
+    assert cover.dropped["face_too_small"] == cover.frames_sampled
+
+
 def test_a_blurred_face_is_no_answer(tmp_path, detector):
     path = make(
         tmp_path / "b.mp4", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", "1",

@@ -102,6 +102,8 @@ _UNREADABLE = (UndecodableAudio.code, UndecodableVideo.code)
 #: What was left out of a half that is otherwise scored, from how much on it matters: faces of
 #: further persons, and the rest of a file that ends before its time.
 _MUCH = {"too_many_persons": 3, "broken_off": 1}
+#: Faces beyond the largest of their pictures, for each that was scored, that may be left out.
+_MOST_BESIDE = 0.25
 _ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
@@ -223,4 +225,7 @@ def _is_unexamined(half: PartialResult | None) -> bool:
     """Tell whether nobody could look at a half, or at much of it, though a player may show it."""
     if half is None or half.outcome is Outcome.FAILED or half.reason in _UNREADABLE:
         return True
-    return any(half.coverage.dropped.get(cause, 0) >= least for cause, least in _MUCH.items())
+    dropped, faces = half.coverage.dropped, half.coverage.faces or 0
+    if dropped.get("too_many_faces", 0) > _MOST_BESIDE * faces:
+        return True
+    return any(dropped.get(cause, 0) >= least for cause, least in _MUCH.items())

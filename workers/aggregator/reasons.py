@@ -225,7 +225,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     "half_unexamined": (
         "Because part of the recording could not be examined, nothing reassuring is said about it.",
         "일부를 분석하지 못했으므로 문제가 없다고 말씀드릴 수 없습니다.",
-        "One half failed or could not be decoded, and the other shows no signs.",
+        "A half failed, could not be decoded or left much out, and nothing shows signs.",
     ),
     # --- provenance ------------------------------------------------------------------------------
     "declared_ai": (

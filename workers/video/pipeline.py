@@ -43,7 +43,7 @@ from workers.video.tracks import Tracker, likeness_vector
 
 #: Names in the registry.
 FINDER, SCORER = "face-finder", "face-detector"
-#: Faces of one frame that are looked at, largest first.
+#: Faces of one frame that are scored, largest first; those beyond that could be are counted.
 MAX_FACES_A_FRAME = 4
 #: Faces scored in one run of the network; bounds memory.
 BATCH = 8
@@ -293,11 +293,11 @@ def _gather(seen: _Seen, frame: Frame, faces: list[Face], scorer: FaceScorer) ->
     """Track the faces of one frame, and keep those that are good enough until they are scored."""
     if not faces:
         seen.dropped["no_face"] += 1
-    if len(faces) > MAX_FACES_A_FRAME:
-        seen.dropped["too_many_faces"] += len(faces) - MAX_FACES_A_FRAME
     good = []
-    for face in faces[:MAX_FACES_A_FRAME]:
+    for face in faces:
         fault = unfit(frame.image, face)
+        if not fault and len(good) == MAX_FACES_A_FRAME:
+            fault = "too_many_faces"
         if fault:
             seen.dropped[fault] += 1
         else:
