@@ -293,7 +293,7 @@ def _gather(seen: _Seen, frame: Frame, faces: list[Face], scorer: FaceScorer) ->
     """Track the faces of one frame, and keep those that are good enough until they are scored."""
     if not faces:
         seen.dropped["no_face"] += 1
-    good = []
+    good: list[Face] = []
     for face in faces:
         fault = unfit(frame.image, face)
         if not fault and len(good) == MAX_FACES_A_FRAME:
