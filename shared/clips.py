@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,14 +72,15 @@ def decode(paths: Sequence[Path], limits: DecodeLimits = DEFAULT_LIMITS) -> dict
     for first in range(0, len(short), TOGETHER):
         part = dict(list(short.items())[first : first + TOGETHER])
         if len(part) > 1:
-            found |= _together(part, limits)
+            with suppress(GuardianError, OSError):  # who reads them alone says what is wrong
+                found |= _together(part, limits)
     return found
 
 
 def _short(path: Path) -> Media | None:
     try:
         return sound_alone(path) if path.stat().st_size <= MOST_BYTES else None
-    except (GuardianError, OSError):  # who reads it alone says what is wrong
+    except (GuardianError, OSError):  # here too
         return None
 
 
@@ -93,10 +95,7 @@ def _together(part: dict[Path, Media], limits: DecodeLimits) -> dict[Path, Clip]
     with Child(command, limits) as child, ThreadPoolExecutor(len(part)) as readers:
         # ffmpeg writes to all in turn, and waits where nobody reads
         read = list(readers.map(lambda pipe: pipe.read(), (child.stdout, *child.beside)))
-        try:
-            well = child.finish() == 0 and not child.errors
-        except GuardianError:
-            return {}
+        well = child.finish() == 0 and not child.errors
     sounds = [as_samples(data) for data in read]
     if not well or not all(0 < sound.size < MOST_S * PCM_RATE for sound in sounds):
         return {}

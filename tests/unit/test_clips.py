@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared import clips
-from shared.media import PCM_RATE, PcmReader
+from shared.media import PCM_RATE, DecodeLimits, PcmReader
 
 pytestmark = pytest.mark.unit
 
@@ -62,6 +62,16 @@ def test_a_recording_longer_than_the_limit_is_not_cut(recordings, tmp_path):
     endless = _record(tmp_path / "endless.mp3", clips.MOST_S + 5, **{"b:a": "32k"})
     assert endless.stat().st_size < clips.MOST_BYTES
     assert clips.decode([recordings[0], endless]) == {}
+
+
+def test_what_keeps_a_child_from_its_work_is_left_to_those_alone(recordings):
+    limits = DecodeLimits(memory_bytes=1_000_000)
+    assert clips.decode(recordings, limits) == {}
+
+
+def test_no_child_is_no_end(recordings, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert clips.decode(recordings) == {}
 
 
 def test_whoever_shared_a_child_with_a_damaged_recording_is_read_alone(recordings):
