@@ -8,11 +8,8 @@ they are: the fixed input size is made free and unused entries are removed.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import onnx
-from training.packaged import compare, packaged_file
+from training.packaged import export, packaged_file
 
 from workers.video.pipeline import FINDER
 
@@ -25,18 +22,12 @@ CHANNELS = (1, 2, 2, 10)
 
 def main() -> None:
     """Export, and compare with the digest in the registry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    out: Path = parser.parse_args().out
-    model = onnx.load(packaged_file(PACKAGE, FILE, ORIGIN_SHA256))
-    free_size(model.graph)
-    model.ir_version = max(model.ir_version, 4)
-    onnx.save(model, out)
-    compare(out, FINDER)
+    export(__doc__, packaged_file(PACKAGE, FILE, ORIGIN_SHA256), free_size, FINDER)
 
 
-def free_size(graph: onnx.GraphProto) -> None:
+def free_size(model: onnx.ModelProto) -> None:
     """Let the model take any height and width, and drop inputs that are constants."""
+    graph, model.ir_version = model.graph, max(model.ir_version, 4)
     kept = [value for value in graph.input if value.name == "input.1"]
     del graph.input[:]
     graph.input.extend(kept)

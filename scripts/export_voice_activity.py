@@ -10,15 +10,13 @@ products of matrices over all frames of a block, they take a fraction of the tim
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from training.packaged import compare, packaged_file
+from training.packaged import export, packaged_file
 
 from workers.audio.speech import CONTEXT, FRAME, MODEL
 
@@ -33,18 +31,12 @@ HANDED_ON = "/Transpose_output_0"
 
 def main() -> None:
     """Export, and compare with the digest in the registry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    out: Path = parser.parse_args().out
-    model = onnx.load(packaged_file(PACKAGE, FILE, ORIGIN_SHA256))
-    rewrite(model.graph)
-    onnx.checker.check_model(model)
-    onnx.save(model, out)
-    compare(out, MODEL)
+    export(__doc__, packaged_file(PACKAGE, FILE, ORIGIN_SHA256), rewrite, MODEL)
 
 
-def rewrite(graph: onnx.GraphProto) -> None:
+def rewrite(model: onnx.ModelProto) -> None:
     """Compute what the recurrent layer takes by products of matrices."""
+    graph = model.graph
     weights = {stored.name: numpy_helper.to_array(stored) for stored in graph.initializer}
     front = Front(weights)
     front.build()

@@ -33,13 +33,14 @@ from audio_fit import (
     cross_grow,
     logistic,
 )
-from audio_nets import FrontEnd, Statistics
+from audio_nets import FrontEnd
 from audio_pool import LEAST_SPEECH_S, Clips, Figures, figures, prepare
 from audio_published import published
 from audio_quantize import Encoder8, quantise
 from audio_robust import Condition, Folds, under_conditions
 from audio_shortcuts import shortcuts
 from audio_splices import pooling, put_together, splices
+from audio_statistics import Statistics
 from audio_weights import whisper
 
 from workers import evaluation

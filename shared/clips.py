@@ -61,20 +61,17 @@ def sound_alone(path: Path) -> Media | None:
 
 
 def decode(paths: Sequence[Path], limits: DecodeLimits = DEFAULT_LIMITS) -> dict[Path, Clip]:
-    """Decode short recordings, `TOGETHER` at a time; what is not in the answer is to be read alone.
+    """Decode short recordings by one child; what is not in the answer is to be read alone.
 
     Args:
-        paths: Any files.
-        limits: What each child may use.
+        paths: Any files, `TOGETHER` at most.
+        limits: What the child may use.
     """
     short = {path: media for path in paths if (media := _short(path))}
-    found: dict[Path, Clip] = {}
-    for first in range(0, len(short), TOGETHER):
-        part = dict(list(short.items())[first : first + TOGETHER])
-        if len(part) > 1:
-            with suppress(GuardianError, OSError):  # who reads them alone says what is wrong
-                found |= _together(part, limits)
-    return found
+    if len(short) > 1:
+        with suppress(GuardianError, OSError):  # who reads them alone says what is wrong
+            return _together(short, limits)
+    return {}
 
 
 def _short(path: Path) -> Media | None:
@@ -88,7 +85,7 @@ def _together(part: dict[Path, Media], limits: DecodeLimits) -> dict[Path, Clip]
     first, *others = (open_sound(path, media, _FIRST_TRACK) for path, media in part.items())
     beside = [
         ffmpeg.output(sound, pipe, t=MOST_S, **PCM)
-        for sound, pipe in zip(others, BESIDE_PIPES, strict=False)
+        for sound, pipe in zip(others, BESIDE_PIPES[: len(others)], strict=True)
     ]
     media = next(iter(part.values()))
     command = compile_quiet(first, media, _FIRST_TRACK, beside=beside, t=MOST_S, **PCM)

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import torch
 from audio_fit import CLIP, Head
-from audio_nets import WINDOW, Statistics
+from audio_nets import WINDOW
 from audio_quantize import OPSET, Encoder8
+from audio_statistics import Statistics
 from audio_trees import LIMIT, tree_node
 from onnx import TensorProto, compose, helper, numpy_helper
 from torch import Tensor, nn

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from audio_augment import Samples, add_noise, add_room, coarse, gate, transcode
 from audio_fit import Head, fold_of, score
-from audio_nets import Statistics
 from audio_pool import LEAST_SPEECH_S, Clips, windows
 from audio_quantize import Encoder8
+from audio_statistics import Statistics
 from audio_trees import log_odds
 from numpy.typing import NDArray
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from audio_fit import Head, fold_of
-from audio_nets import WINDOW, Statistics
+from audio_nets import WINDOW
 from audio_pool import LEAST_SPEECH_S, RATE, Clips
 from audio_quantize import Encoder8
 from audio_robust import Folds
+from audio_statistics import Statistics
 from audio_trees import log_odds
 from numpy.typing import NDArray
 

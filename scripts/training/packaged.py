@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+
+import onnx
 
 from shared.models import Registry
 
@@ -25,7 +29,28 @@ def packaged_file(package: str, file: str, sha256: str) -> Path:
     return path
 
 
-def compare(made: Path, name: str) -> None:
+def export(
+    description: str | None, origin: Path, change: Callable[[onnx.ModelProto], None], name: str
+) -> None:
+    """Write a changed model where the command line says, and compare its digest.
+
+    Args:
+        description: What the program is for.
+        origin: The file of the package.
+        change: Changes the model.
+        name: What the registry calls it.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("out", type=Path)
+    out: Path = parser.parse_args().out
+    model = onnx.load(origin)
+    change(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+    _compare(out, name)
+
+
+def _compare(made: Path, name: str) -> None:
     """Print the digest of a file that was made.
 
     Raises:
