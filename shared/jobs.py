@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -284,14 +285,19 @@ class JobStore:
 
     def _pending(self, limit: int, before: int, part: str = "pending") -> Iterator[Job]:
         for shard in range(SHARDS):
-            for job_id in self._table.due(f"{part}#{shard}", before, limit):
-                try:
-                    yield self.get(job_id)
-                except UnknownJob:  # erased meanwhile
-                    continue
-                except ValueError as error:  # by another release: the other jobs must go on
-                    UNREADABLE.labels("job").inc()
-                    _log.error("job_unreadable", job_id=job_id, error=str(error)[:300])
+            due = self._table.due(f"{part}#{shard}", before, limit)
+            yield from islice(self._readable(due), limit)
+
+    def _readable(self, job_ids: Iterable[str]) -> Iterator[Job]:
+        """Yield the jobs that can be read; the others take no place from them."""
+        for job_id in job_ids:
+            try:
+                yield self.get(job_id)
+            except UnknownJob:  # erased meanwhile
+                continue
+            except ValueError as error:  # by another release: the other jobs must go on
+                UNREADABLE.labels("job").inc()
+                _log.error("job_unreadable", job_id=job_id, error=str(error)[:300])
 
     def postpone(self, job: Job, now: datetime, sweeps: int | None = None) -> Written:
         """Give an unfinished job another stretch of patience.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,22 +122,26 @@ class Table:
         """Remove a row, if it is there."""
         self._call("delete_item", Key=rows.encode({"pk": job_id}))
 
-    def due(self, part: str, before: int, limit: int) -> list[str]:
-        """List jobs of one partition of the index `pending`, oldest first.
+    def due(self, part: str, before: int, page: int) -> Iterator[str]:
+        """Yield jobs of one partition of the index `pending`, oldest first.
 
         Args:
             part: The partition.
             before: Seconds since 1970 before which they are due.
-            limit: How many at most.
+            page: How many are read at a time.
         """
-        answer = self._call(
-            "query",
-            IndexName="pending",
-            KeyConditionExpression="pending = :part AND due < :before",
-            ExpressionAttributeValues=rows.encode({":part": part, ":before": before}),
-            Limit=limit,
-        )
-        return [rows.decode(row)["pk"] for row in answer["Items"]]
+        request: dict[str, Any] = {
+            "IndexName": "pending",
+            "KeyConditionExpression": "pending = :part AND due < :before",
+            "ExpressionAttributeValues": rows.encode({":part": part, ":before": before}),
+            "Limit": page,
+        }
+        while True:
+            answer = self._call("query", **request)
+            yield from (rows.decode(row)["pk"] for row in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _call(self, operation: str, **request: Any) -> dict[str, Any]:
         with aws.translated("using the jobs table"):

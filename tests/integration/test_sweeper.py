@@ -74,6 +74,30 @@ def test_rows_of_another_release_are_passed_over_and_counted(store, aws_settings
         assert UNREADABLE.labels(kind)._value.get() == before + 1
 
 
+def test_rows_that_cannot_be_read_take_no_place_from_others(store, aws_settings):
+    names = [f"n{number}" for number in range(40)]
+    made = {name: new_job(store, aws_settings, name) for name in names}
+    for name in names[:32]:
+        with pytest.raises(ValueError):
+            store._table.update(made[name], "SET verdict = :v, updated = :now", {":v": "{}"}, NOW)
+
+    found = {job.job_id for job in store.overdue(LATER, limit=8)}
+
+    assert found == {made[name] for name in names[32:]}
+
+
+def test_a_job_that_is_erased_in_the_middle_of_a_sweep_stops_nothing(store, aws_settings):
+    gone, there = (new_job(store, aws_settings, name) for name in "ab")
+
+    class Late(JobStore):
+        def overdue(self, now, limit=100):
+            found = [self.get(job_id) for job_id in (gone, there)]
+            self.erase(gone)
+            return iter(found)
+
+    assert sweeper.sweep(aws_settings, Late(aws_settings), LATER) == {"never_started": 1}
+
+
 def test_a_verdict_without_a_report_gets_it(store, aws_settings, model):
     job_id = decided(store, aws_settings, model)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from shared import outbox, queues
-from shared.errors import GuardianError, NoVerdict
+from shared.errors import GuardianError, NoVerdict, UnknownJob
 from shared.halves import last_attempts, pass_on
 from shared.jobs import JobStore
 from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
@@ -65,30 +66,29 @@ def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:
         halves = [modality for modality in MODALITIES if getattr(job, modality) is None]
         lost = [one for one in halves if not lines[one].excuses(job, now, margin)]
         at_last = any(job.job_id in lines[one].doing for one in last_attempts(job))
-        if at_last or (not lost and (halves or lines[_AGGREGATE].excuses(job, now, margin))):
-            store.postpone(job, now)
-            continue
-        in_vain = job.sweeps >= settings.max_receive_count
-        # what is given up is over; what else the job needs is asked for as often again
-        if not store.postpone(job, now, 0 if in_vain else job.sweeps + 1).applied:
-            continue
-        kind = _mend(settings, store, job, lost, now, in_vain=in_vain)
-        SWEEPER_REPAIRS.labels(kind).inc()
-        repairs[kind] += 1
-        _log.warning("job_mended", job_id=job.job_id, kind=kind, sweeps=job.sweeps + 1)
+        has_turn = at_last or (not lost and (halves or lines[_AGGREGATE].excuses(job, now, margin)))
+        with suppress(UnknownJob):  # erased meanwhile
+            if has_turn:
+                store.postpone(job, now)
+            elif kind := _mend(settings, store, job, lost, now):
+                SWEEPER_REPAIRS.labels(kind).inc()
+                repairs[kind] += 1
+                _log.warning("job_mended", job_id=job.job_id, kind=kind, sweeps=job.sweeps + 1)
     return repairs
 
 
 def _mend(
-    settings: Settings,
-    store: JobStore,
-    job: Job,
-    missing: list[Modality],
-    now: datetime,
-    *,
-    in_vain: bool,
-) -> str:
-    """Ask again for what is missing, or end what was asked for in vain too often."""
+    settings: Settings, store: JobStore, job: Job, missing: list[Modality], now: datetime
+) -> str | None:
+    """Ask again for what is missing, or end what was asked for in vain too often.
+
+    Returns:
+        What was done, of `KINDS`; None where another sweeper does it.
+    """
+    in_vain = job.sweeps >= settings.max_receive_count
+    # what is given up is over; what else the job needs is asked for as often again
+    if not store.postpone(job, now, 0 if in_vain else job.sweeps + 1).applied:
+        return None
     if not missing:
         return _decide_again(settings, store, job, now, in_vain=in_vain)
     if in_vain:

@@ -17,8 +17,6 @@ Floats = NDArray[np.float64]
 
 #: Points of a timeline; longer recordings get coarser ones.
 MAX_POINTS = 240
-#: Findings of one recording; the strongest are kept.
-MAX_FINDINGS = 20
 #: A located finding needs this probability at even prior, smoothed over neighbouring windows.
 FINDING_PROBABILITY = 0.9
 #: Weights of a window's neighbours in the timeline.
@@ -176,7 +174,7 @@ def _end_s(scored: Sequence[Scored], index: int) -> float:
 
 
 def findings(scored: Sequence[Scored], calibration: Calibration) -> tuple[Finding, ...]:
-    """Locate stretches whose smoothed probability is high, strongest first, in order of time."""
+    """Locate stretches whose smoothed probability is high, in order of time."""
     llr = smooth(calibration.of_windows(np.array([item.score for item in scored])))
     limit = math.log(FINDING_PROBABILITY / (1 - FINDING_PROBABILITY))
     found: list[Finding] = []
@@ -188,8 +186,7 @@ def findings(scored: Sequence[Scored], calibration: Calibration) -> tuple[Findin
         elif not high and first is not None:
             found.append(_finding(scored, llr, first, index - 1))
             first = None
-    strongest = sorted(found, key=lambda item: -item.strength)[:MAX_FINDINGS]
-    return tuple(sorted(strongest, key=lambda item: item.start_s))
+    return tuple(found)
 
 
 def _finding(scored: Sequence[Scored], llr: Floats, first: int, last: int) -> Finding:
