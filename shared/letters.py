@@ -21,8 +21,9 @@ from shared.settings import Settings
 
 #: SQS hands out at most ten messages a receive.
 _BATCH = 10
-#: Receives of one look that bring nothing new before the queue counts as read.
-_EMPTY_LOOKS = 2
+#: A receive that waits asks all servers of SQS, one that does not asks some: only of the first kind
+#: does an empty answer mean an empty queue. In seconds.
+_WAIT_S = 1
 #: How long a look keeps messages from other readers, in seconds.
 _LOOK_S = 30
 #: Most letters that one look reads.
@@ -153,19 +154,18 @@ def _hold(settings: Settings, queue: str, limit: int) -> Iterator[_Held]:
     sqs = aws.client(settings, "sqs")
     url = _dead_url(settings, queue)
     seen: set[str] = set()
-    empty = 0
-    while len(seen) < limit and empty < _EMPTY_LOOKS:
+    fresh: list[Any] | None = None
+    while len(seen) < limit and fresh != []:
         with aws.translated("reading dead letters"):
             answer = sqs.receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=min(_BATCH, limit - len(seen)),
                 VisibilityTimeout=_LOOK_S,
-                WaitTimeSeconds=0,
+                WaitTimeSeconds=_WAIT_S,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
         fresh = [raw for raw in answer.get("Messages", []) if raw["MessageId"] not in seen]
-        empty = 0 if fresh else empty + 1
         for raw in fresh:
             seen.add(raw["MessageId"])
             letter = _with_cause(settings, _letter(queue, raw))

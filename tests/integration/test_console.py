@@ -254,17 +254,16 @@ def test_an_address_with_half_an_id_is_told_in_words(page, console):
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("language", ["en", "ko"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_fits_and_is_accessible(browser, console, system, width, language, theme):
+def test_every_page_fits_and_is_accessible(browser, console, done, width, language, theme):
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415  # slow
 
-    newest = JobStore(system.settings).newest(1)[0].job_id
     context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
     context.add_init_script(
         f"localStorage.setItem('guardian-language', '{language}');"
         f"localStorage.setItem('guardian-theme', '{theme}')"
     )
     page = context.new_page()
-    for name in ("queues", "jobs", f"jobs/{newest}", "submit", "letters/aggregate"):
+    for name in ("queues", "jobs", f"jobs/{done}", "submit", "letters/aggregate"):
         page.goto(f"{console}/#/{name}")
         page.locator("main h1").wait_for()
         page.wait_for_timeout(400)

@@ -79,10 +79,7 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render
     def dead_letters(queue: QueueName) -> Letters:
         """List the dead letters of a queue, oldest first."""
         rows = letters.read(settings, queue)
-        causes: dict[str, int] = {}
-        for row in rows:
-            causes[row.code] = causes.get(row.code, 0) + 1
-        return Letters(letters=rows, causes=causes)
+        return Letters(letters=rows, causes=letters.by_cause(rows))
 
     _add_jobs(api, settings, board, read)
     _add_report(api, settings, read, render)
