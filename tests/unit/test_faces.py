@@ -12,7 +12,7 @@ from shared.models import Registry
 from shared.probing import probe
 from workers.video import faces, quality
 from workers.video.faces import Face, FaceFinder
-from workers.video.tracks import Tracker, align, likeness_vector
+from workers.video.tracks import MAX_TRACKS, Tracker, align, likeness_vector
 
 SAMPLE = Path(workers.samples.__file__).with_name("bona_fide.mp4")
 FIVE = np.array([[35, 40], [65, 40], [50, 58], [38, 75], [62, 75]], dtype=np.float32)
@@ -134,8 +134,13 @@ def test_two_people_stay_two_through_frames_and_a_gap():
     assert tracker.assign([(face_at(150, 90), looks(3))], 61.0) == [2]
 
 
-def test_persons_are_bounded():
+def test_who_comes_after_a_crowd_is_a_person_too():
     tracker = Tracker()
-    persons = [tracker.assign([(face_at(0, 0), looks(n))], 100.0 * n)[0] for n in range(20)]
-    assert persons[:8] == list(range(8))
-    assert persons[8:] == [None] * 12
+    host = (face_at(0, 0), looks(1000))
+    assert [tracker.assign([host], float(n))[0] for n in range(3)] == [0, 0, 0]
+    crowd = [tracker.assign([(face_at(0, 0), looks(n))], 100.0 * n)[0] for n in range(1, 100)]
+    assert crowd == list(range(1, 100))
+    guest = (face_at(0, 0), looks(2000))
+    assert [tracker.assign([guest], 20_000.0 + n)[0] for n in range(3)] == [100, 100, 100]
+    assert tracker.assign([host], 30_000.0) == [0]
+    assert len(tracker.tracks) == MAX_TRACKS

@@ -22,6 +22,7 @@ from shared.records import (
     ModelRef,
     Outcome,
     PartialResult,
+    Person,
     TimelinePoint,
     Track,
 )
@@ -198,6 +199,18 @@ def test_pictures_are_embedded_and_counted():
     assert len(fetched) == report.MAX_PICTURES
     assert page.tags.count("img") == report.MAX_PICTURES
     assert f"({report.MAX_PICTURES} / 15)" in page.text
+
+
+def test_of_many_people_those_seen_longest_are_listed():
+    crowd = tuple(
+        Person(person=n, start_s=n, end_s=n + 1, frames=1 + n % 10, llr=0, probability=0.5)
+        for n in range(50)
+    )
+    page = report.render_html(job_of(half("audio"), half("video", persons=crowd)), "en", {})
+
+    assert "Those that are seen longest. (8 / 50)" in page
+    listed = [int(number) for number in re.findall(r"<li>Face (\d+) ", page)]
+    assert listed == [9, 10, 19, 20, 29, 30, 40, 50]
 
 
 def test_pictures_that_are_gone_are_left_out_and_counted():

@@ -99,9 +99,6 @@ def decide(
 
 _HALVES: tuple[Source, ...] = ("audio", "video")
 _UNREADABLE = (UndecodableAudio.code, UndecodableVideo.code)
-#: What was left out of a half that is otherwise scored, from how much on it matters: faces of
-#: further persons, and the rest of a file that ends before its time.
-_MUCH = {"too_many_persons": 3, "broken_off": 1}
 #: Faces beyond the largest of their pictures, for each that was scored, that may be left out.
 _MOST_BESIDE = 0.25
 _ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
@@ -226,6 +223,5 @@ def _is_unexamined(half: PartialResult | None) -> bool:
     if half is None or half.outcome is Outcome.FAILED or half.reason in _UNREADABLE:
         return True
     dropped, faces = half.coverage.dropped, half.coverage.faces or 0
-    if dropped.get("too_many_faces", 0) > _MOST_BESIDE * faces:
-        return True
-    return any(dropped.get(cause, 0) >= least for cause, least in _MUCH.items())
+    many_beside = dropped.get("too_many_faces", 0) > _MOST_BESIDE * faces
+    return many_beside or "broken_off" in dropped

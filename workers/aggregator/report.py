@@ -20,6 +20,7 @@ from shared.records import (
     Media,
     ModelRef,
     PartialResult,
+    Person,
     Record,
     Superseded,
     Verdict,
@@ -36,6 +37,8 @@ SCHEMA = "silver-guardian:report"
 SCHEMA_VERSION = 1
 #: Pictures on a page; more would make it too large to send.
 MAX_PICTURES = 12
+#: Persons on a page; those seen longest.
+_PERSONS_SHOWN = 8
 _TEMPLATE = "report.html.j2"
 _LIMITS = ("limit_statistics", "limit_new", "limit_quality", "limit_use")
 _OMITTED = ("omitted_words", "omitted_parts", "omitted_between")
@@ -204,6 +207,7 @@ def render_html(
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
         "pictures": pictures.shown(job, evidence),
         "pictures_in_all": len(pictures.evidence_of(job)),
+        "persons": _main_persons(verdict),
         "analysed_before": _analysed_before(job, language),
         "earlier": [(row, HEADLINES[row.label][language]) for row in reversed(job.superseded)],
         "coverage": _coverage(job, language),
@@ -235,6 +239,12 @@ def _verdict(job: Job) -> Verdict:
     if job.verdict is None:
         raise NotDecided(f"The job {job.job_id} has no verdict to report.")
     return job.verdict
+
+
+def _main_persons(verdict: Verdict) -> list[Person]:
+    """Return those who are seen longest, in the order in which they come."""
+    longest = sorted(verdict.persons, key=lambda person: -person.frames)[:_PERSONS_SHOWN]
+    return sorted(longest, key=lambda person: person.person)
 
 
 def _analysed_before(job: Job, language: Language) -> str | None:

@@ -307,9 +307,6 @@ def _gather(seen: _Seen, frame: Frame, faces: list[Face], scorer: FaceScorer) ->
     looks = [(face, likeness_vector(frame.image, face)) for face in good]
     persons = seen.tracker.assign(looks, frame.pts_s)
     for face, person in zip(good, persons, strict=True):
-        if person is None:
-            seen.dropped["too_many_persons"] += 1
-            continue
         if not seen.waiting and not seen.scored:
             seen.any_face.put(True)
         crop, shown = scorer.cut(frame.image, face), show(frame.image, face)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import cv2
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from workers.video.faces import Face, Image, overlap
 
-#: Persons kept apart; further faces are counted as dropped.
-MAX_PERSONS = 8
+#: Persons looked out for at a time; whoever was seen least makes room for another.
+MAX_TRACKS = 32
 #: Sampled frames further apart than this are not compared by position, in seconds.
 MAX_GAP_S = 3.0
 #: Boxes that overlap at least this much are one person, if they look alike.
@@ -94,27 +95,35 @@ class Track:
 
 @dataclass
 class Tracker:
-    """All persons of one recording, in memory that does not grow with its length."""
+    """The persons of one recording, in memory that does not grow with its length."""
 
-    tracks: list[Track] = field(default_factory=list)
+    tracks: dict[int, Track] = field(default_factory=dict)
+    _persons: itertools.count[int] = field(default_factory=itertools.count)
 
-    def assign(self, faces: list[tuple[Face, Floats]], time_s: float) -> list[int | None]:
-        """Give every face of one frame its person, best fits first; None where there is no room."""
+    def assign(self, faces: list[tuple[Face, Floats]], time_s: float) -> list[int]:
+        """Give every face of one frame its person, best fits first, or begin a new one."""
         fits = sorted(
             (
                 (-fit, number, track.person)
                 for number, (face, looks) in enumerate(faces)
-                for track in self.tracks
+                for track in self.tracks.values()
                 if (fit := track.fit(face, looks, time_s)) > 0
             ),
         )
-        persons: list[int | None] = [None] * len(faces)
+        persons: dict[int, int] = {}
         for _, number, person in fits:
-            if persons[number] is None and person not in persons:
+            if number not in persons and person not in persons.values():
                 persons[number] = person
                 self.tracks[person].add(*faces[number], time_s)
         for number, (face, looks) in enumerate(faces):
-            if persons[number] is None and len(self.tracks) < MAX_PERSONS:
-                persons[number] = len(self.tracks)
-                self.tracks.append(Track(len(self.tracks), face, time_s, looks))
-        return persons
+            if number not in persons:
+                persons[number] = self._begin(face, looks, time_s)
+        return [persons[number] for number in range(len(faces))]
+
+    def _begin(self, face: Face, looks: Floats, time_s: float) -> int:
+        if len(self.tracks) == MAX_TRACKS:
+            least = min(self.tracks.values(), key=lambda track: (track.seen, track.last_s))
+            del self.tracks[least.person]
+        person = next(self._persons)
+        self.tracks[person] = Track(person, face, time_s, looks)
+        return person
