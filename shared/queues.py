@@ -14,7 +14,6 @@ from typing import Any, Literal
 from celery import Celery
 from celery.signals import setup_logging
 from kombu import Queue
-from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
 from shared import aws, sqs_transport, tracing
@@ -32,6 +31,7 @@ DECIDE_TASK = "aggregator.decide"
 Role = Literal["audio", "video", "aggregator"]
 #: Which queue each kind of Celery worker consumes.
 ROLE_QUEUES: dict[Role, str] = {"audio": "audio", "video": "video", "aggregator": "aggregate"}
+_TASK_OF: dict[Modality, str] = {"audio": AUDIO_TASK, "video": VIDEO_TASK}
 _TASK_QUEUES = {AUDIO_TASK: "audio", VIDEO_TASK: "video", DECIDE_TASK: "aggregate"}
 _TASK_MODULES: dict[Role, str] = {role: f"workers.{role}.task" for role in ROLE_QUEUES}
 #: Pause after an empty or full look at the queue; kombu's default of 1 s caps a worker at 1 task/s.
@@ -140,7 +140,7 @@ def send_analysis(settings: Settings, modality: Modality, job_id: str) -> None:
     Raises:
         ServiceUnavailable: SQS did not take the message; send it again later.
     """
-    _send(settings, AUDIO_TASK if modality == "audio" else VIDEO_TASK, job_id)
+    _send(settings, _TASK_OF[modality], job_id)
 
 
 def send_analyses(
@@ -154,14 +154,13 @@ def send_analyses(
     Raises:
         ServiceUnavailable: SQS took none of them.
     """
-    with sqs_transport.collected() as requests:
-        for job_id in job_ids:
-            send_analysis(settings, modality, job_id)
+    task = _TASK_OF[modality]
+    requests = [_request(settings, task, job_id) for job_id in job_ids]
     entries = [
         {"Id": str(at), "MessageBody": request["MessageBody"]}
         for at, request in enumerate(requests)
     ]
-    with aws.translated(f"sending {modality}.analyze"):
+    with aws.translated(f"sending {task}"):
         answer = aws.client(settings, "sqs").send_message_batch(
             QueueUrl=requests[0]["QueueUrl"], Entries=entries
         )
@@ -181,13 +180,18 @@ def send_decision(settings: Settings, job_id: str) -> None:
 
 
 def _send(settings: Settings, task: str, job_id: str) -> None:
+    request = _request(settings, task, job_id)
+    with aws.translated(f"sending {task}"):
+        aws.client(settings, "sqs").send_message(**request)
+
+
+def _request(settings: Settings, task: str, job_id: str) -> dict[str, Any]:
+    """Let Celery write a task's message, and return it as a request of SendMessage."""
     _configured(settings)
     message: dict[str, Any] = {"job_id": job_id, "schema_version": SCHEMA_VERSION}
-    try:
-        with aws.translated(f"sending {task}"):
-            app.send_task(task, kwargs=message, retry=False)
-    except OperationalError as error:
-        raise ServiceUnavailable(f"SQS did not take {task}: {error}.") from error
+    with sqs_transport.collected() as requests:
+        app.send_task(task, kwargs=message, retry=False)
+    return requests[0]
 
 
 @lru_cache(maxsize=1)

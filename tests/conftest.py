@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import queues, sqs_transport
+from shared import queues
 from shared.models import PACKAGED, Registry
 from shared.settings import Settings
 from workers.provision import provision
@@ -73,7 +73,7 @@ def aws_settings(endpoint_url, tmp_path):
 
 
 @pytest.fixture
-def sending(aws_settings, monkeypatch):
+def sending(aws_settings):
     """Let this process send to the installation of the test, as one of its processes would."""
 
     def forget():
@@ -81,7 +81,6 @@ def sending(aws_settings, monkeypatch):
         queues.app.__dict__.pop("amqp", None)
         queues._configured.cache_clear()
 
-    monkeypatch.setattr(sqs_transport, "get_settings", lambda: aws_settings)
     forget()
     queues.configure(aws_settings)
     yield

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.stub import Stubber
 
-from shared import aws, deletion, erasure, items, listing, queues, sqs_transport
+from shared import aws, deletion, erasure, items, listing, queues
 from shared.errors import ServiceUnavailable
 from shared.settings import Settings
 from shared.visibility import Receipt
@@ -134,10 +134,10 @@ def failed(request):
 
 
 def test_a_task_that_sqs_does_not_take_is_told_to_its_job_alone(answer, monkeypatch):
-    def ask(_settings, _modality, job_id):
-        sqs_transport._collector.get().send_message(QueueUrl="q", MessageBody=job_id)
+    def ask(_settings, _task, job_id):
+        return {"QueueUrl": "q", "MessageBody": job_id}
 
-    monkeypatch.setattr(queues, "send_analysis", ask)
+    monkeypatch.setattr(queues, "_request", ask)
     answer(send_message_batch=lambda **request: failed(request))
 
     refused = queues.send_analyses(SETTINGS, "audio", ["a", "b", "c"])
