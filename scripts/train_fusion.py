@@ -34,7 +34,7 @@ from training.fusion_card import PLAIN, TUNED, shipped, write
 from shared.models import Registry
 from shared.records import Coverage, Label, Outcome, PartialResult
 from workers import evaluation
-from workers.aggregator import fusion
+from workers.aggregator import evidence, fusion
 
 FOLDS = 5
 #: Pairs drawn for each video clip and kind of voice.
@@ -269,7 +269,11 @@ def decide(audio: float, video: float, model: fusion.FusionModel) -> Label:
             modality="audio", outcome=Outcome.SCORED, llr=audio, coverage=Coverage(speech_s=10)
         ),
         PartialResult(
-            modality="video", outcome=Outcome.SCORED, llr=video, coverage=Coverage(faces=24)
+            modality="video",
+            outcome=Outcome.SCORED,
+            llr=video,
+            coverage=Coverage(faces=24),
+            signals={evidence.LOOKED_AT: 1.0},
         ),
     ]
     now = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,11 +18,12 @@ from shared.records import (
     Person,
     TimelinePoint,
 )
-from workers.aggregator import crossmodal, fusion
+from workers.aggregator import crossmodal, evidence, fusion
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MODEL = fusion.load(Registry())
 NATS = st.floats(-12, 12)
+FROZEN = Finding(type="frozen_run", start_s=1, end_s=2, detail="", strength=1.0)
 
 
 def half(modality, llr, **more):
@@ -206,8 +207,7 @@ def test_a_clear_offset_counts_whoever_else_is_seen(monkeypatch):
 
 
 def test_a_frozen_picture_is_not_told_as_a_changed_order():
-    frozen = Finding(type="frozen_run", start_s=1, end_s=2, detail="", strength=1.0)
-    verdict = decide(half("audio", -1), half("video", -1, findings=(frozen,)))
+    verdict = decide(half("audio", -1), half("video", -1, findings=(FROZEN,)))
 
     assert "sequence_frozen" in codes(verdict)
     assert "sequence_findings" not in codes(verdict)
@@ -251,6 +251,35 @@ def test_thin_or_unfamiliar_evidence_alone_is_inconclusive(audio, code):
     assert Label.INCONCLUSIVE is verdict.label
     assert "evidence_weak" in codes(verdict)
     assert code in codes(verdict)
+
+
+@pytest.mark.parametrize("reason", ["no_video_track", "no_face"])
+def test_an_order_of_frames_that_nobody_looked_at_takes_nothing_from_a_voice(reason):
+    voice = half("audio", 0.2)
+    alone = decide(voice, None).probability
+
+    assert decide(voice, unexamined("video", reason)).probability == alone
+    looked = PartialResult(
+        modality="video",
+        outcome=Outcome.NOT_APPLICABLE,
+        reason=reason,
+        signals={evidence.LOOKED_AT: 1.0},
+    )
+    assert decide(voice, looked).probability < alone
+
+
+@pytest.mark.parametrize(
+    ("audio", "video"),
+    [
+        (half("audio", 3, llr_interval=(2.2, 3.4), coverage=Coverage(speech_s=1.0)), NO_FACE),
+        (half("audio", -3), half("video", 0, findings=(FROZEN,))),
+    ],
+)
+def test_an_estimate_lies_inside_its_interval(audio, video):
+    verdict = decide(audio, video)
+    low, high = verdict.interval
+
+    assert low + 0.02 < verdict.probability < high - 0.02
 
 
 def shown(llr, *spans):

@@ -1,6 +1,7 @@
 """The video half end to end, on packaged samples and clips that the real ffmpeg makes here."""
 
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from shared.models import Registry
 from shared.probing import probe
 from shared.records import Media, Outcome, Track
 from workers.video import pipeline, source
+from workers.video.between import LONGEST_S
 
 SAMPLES = Path(workers.samples.__file__).parent
 
@@ -185,6 +187,22 @@ def test_of_a_long_recording_stretches_are_examined_and_faces_are_looked_for_in_
     assert min(times) < 5
     assert max(times) > 50
     assert half.llr == pytest.approx(whole.llr, abs=0.3)
+
+
+def test_in_long_groups_of_pictures_faces_are_looked_for_between_the_key_pictures(
+    tmp_path, detector
+):
+    path = make(
+        tmp_path / "a.mp4",
+        *("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4"), "-t", "49", "-an"),
+        *("-vf", "scale=320:-2", "-preset", "ultrafast", "-g", "250", "-sc_threshold", "0"),
+    )
+
+    half = look(path, detector, sync=False).result
+
+    assert half.coverage.dropped["pictures_not_examined"] > 500
+    ends = [0.0, *(point.start_s for point in half.timeline), 49.0]
+    assert max(b - a for a, b in pairwise(ends)) <= LONGEST_S + 0.1
 
 
 #: The sample, over and over, and a dark mouth that goes up and down in it, at [v].

@@ -24,6 +24,8 @@ _TAKES_PART = 0.25
 #: Faces within a shorter span are nearly the same picture again and again, in seconds: they are
 #: thin evidence, and never reassure.
 BRIEF_S = 1.0
+#: The signal that tells that the order of frames was looked at.
+LOOKED_AT = "typical_step"
 #: Which sources speak for each kind of manipulation.
 SPEAKS_FOR: dict[Kind, tuple[Source, ...]] = {
     "voice": ("audio",),
@@ -243,11 +245,11 @@ def _half_piece(half: PartialResult, calibration: Calibration, gates: Gates) -> 
     low = min(calibration.apply(low), llr) - (0 if half.llr_interval else calibration.spread)
     high = max(calibration.apply(high), llr) + (0 if half.llr_interval else calibration.spread)
     weak = _weakness(half, gates)
+    kept = llr
     if weak:
         least = 0.0 if _is_brief(half) else -gates.weak_limit
-        llr = max(least, min(gates.weak_limit, llr))
-        low, high = min(low, llr), max(high, llr)
-    return Piece(llr=llr, low=low, high=high, weak=weak)
+        kept = max(least, min(gates.weak_limit, llr))
+    return Piece(llr=kept, low=low + kept - llr, high=high + kept - llr, weak=weak)
 
 
 def _weakness(half: PartialResult, gates: Gates) -> str | None:
@@ -299,10 +301,11 @@ def _sequence_piece(
         weights.weights.get(finding.type, 0.0) * finding.strength for finding in video.findings
     )
     if not found:
-        return None if alone else Piece(llr=weights.none, low=weights.none, high=weights.none)
+        is_calm = LOOKED_AT in video.signals and not alone
+        return Piece(llr=weights.none, low=weights.none, high=weights.none) if is_calm else None
     limit = weights.limit_alone if alone else weights.limit
     llr = min(limit, weights.none + found)
-    return Piece(llr=llr, low=max(weights.none, llr - 1), high=min(limit, llr + 1))
+    return Piece(llr=llr, low=max(weights.none, llr - 1), high=llr + 1)
 
 
 def _log_sum_exp(terms: tuple[float, ...]) -> float:

@@ -16,6 +16,7 @@ from shared.media import DecodeLimits, Frame, FrameReader, Sampling, plan_sampli
 from shared.onepass import OnePassReader
 from shared.records import Media, Track
 from workers.video import lips, stretches
+from workers.video.between import Looks, looks
 from workers.video.consistency import MAX_PICTURES
 from workers.video.motion import SIDE_PX
 
@@ -80,6 +81,7 @@ class Source:
         self.bursts: list[Span] = []
         self.stretches: list[OnePassReader] = []
         self._keys: FrameReader | None = None
+        self._between: list[FrameReader] = []
         if chosen.sequence_s:
             with suppress(Undecodable):  # faces may be seen all the same; `examine` will count it
                 self.packets = read_packets(path, media, track, limits=limits)
@@ -87,7 +89,11 @@ class Source:
         if chosen.bursts:
             self.bursts = lips.bursts_on_the_way(self._length_s, self._spans)
         if self._spans:
-            self._keys = self._reader(self._key_sampling(chosen))
+            gap_s = self._key_gap_s(chosen)
+            keys = Sampling(every=1, keyframes_only=True, min_gap_s=0.999 * gap_s)
+            self._keys = self._reader(keys)
+            unseen = looks(self.keys_s, self._spans, self._length_s, gap_s)
+            self._between = [self._reader(self._looking(place)) for place in unseen]
             every = Sampling(every=self._sampling.every)
             self.stretches = [self._one_pass(every, span) for span in self._spans]
         elif self._sampling.keyframes_only or not chosen.sequence_s:
@@ -121,6 +127,7 @@ class Source:
         parts = [self._decoded(*self.stretches)]
         if self._keys:
             parts.append(f for f in self._decoded(self._keys) if not self._inside(f.pts_s))
+            parts.append(self._decoded(*self._between))
         count = 0
         for frame in heapq.merge(*parts, key=lambda frame: frame.pts_s):
             yield frame
@@ -144,10 +151,14 @@ class Source:
     def _budget_s(self, least_s: float) -> float:
         return max(least_s, min(SEQUENCE_SHARE * self._length_s, MAX_PICTURES / self._fps))
 
-    def _key_sampling(self, chosen: Choice) -> Sampling:
-        """Sample key pictures more thinly than pictures in stretches."""
-        gap_s = max(_THINNER * self._sampling.every / self._fps, self._length_s / chosen.most)
-        return Sampling(every=1, keyframes_only=True, min_gap_s=0.999 * gap_s)
+    def _key_gap_s(self, chosen: Choice) -> float:
+        """Return how far key pictures are apart: they are sampled more thinly than stretches."""
+        return max(_THINNER * self._sampling.every / self._fps, self._length_s / chosen.most)
+
+    def _looking(self, place: Looks) -> Sampling:
+        every = max(1, round(place.gap_s * self._fps))
+        length_s = (place.count - 0.75) * place.gap_s  # little is decoded beyond the last look
+        return Sampling(every=every, start_s=place.start_s, length_s=length_s)
 
     def _reader(self, sampling: Sampling) -> FrameReader:
         return FrameReader(*self._open, sampling, max_frames=self._most, limits=self._limits)
