@@ -264,6 +264,8 @@ class Reason(Record):
     start_s: Seconds | None = None
     end_s: Seconds | None = None
     offset_s: float | None = None
+    places_s: tuple[Seconds, ...] = ()
+    """Where it is more than one place: all of them, in order."""
 
 
 class ShadowVerdict(Record):

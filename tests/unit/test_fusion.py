@@ -18,7 +18,7 @@ from shared.records import (
     Person,
     TimelinePoint,
 )
-from workers.aggregator import crossmodal, evidence, fusion
+from workers.aggregator import crossmodal, evidence, fusion, reasons
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MODEL = fusion.load(Registry())
@@ -211,6 +211,32 @@ def test_a_frozen_picture_is_not_told_as_a_changed_order():
 
     assert "sequence_frozen" in codes(verdict)
     assert "sequence_findings" not in codes(verdict)
+
+
+@pytest.mark.parametrize(
+    ("at_s", "en", "ko"),
+    [
+        ([2], ", at 0:02", "(0:02 부근)"),
+        ([2, 7], ", at 0:02, 0:07", "(0:02, 0:07 부근)"),
+        (
+            [2, 2.4, 7, 9, 64, 70],
+            ", at 0:02, 0:07, 0:09 and 2 more",
+            "(0:02, 0:07, 0:09 등 5곳)",
+        ),
+    ],
+)
+def test_missing_pictures_are_told_with_their_places_and_an_everyday_cause(at_s, en, ko):
+    cuts = tuple(
+        Finding(type="deleted_frames", start_s=at - 0.2, end_s=at + 0.2, detail="", strength=1.0)
+        for at in at_s
+    )
+    verdict = decide(half("audio", -1), half("video", -1, findings=cuts))
+
+    (reason,) = [one for one in verdict.reasons if one.code.startswith("sequence")]
+    assert reason.code == "sequence_removed"
+    assert f"{en}, as where" in reason.text
+    assert "ordinary editing does that, too" in reason.text
+    assert ko in reasons.text(reason, "ko")
 
 
 def test_nothing_reassuring_is_said_when_a_part_of_the_speech_stands_out():

@@ -79,6 +79,10 @@ def sequence_reasons(
     weights = model.sequence.weights
     strongest = max(video.findings, key=lambda f: weights.get(f.type, 0.0) * f.strength)
     llr = pieces["sequence"].llr
+    if strongest.type == "deleted_frames":
+        cuts = [f for f in video.findings if f.type == strongest.type]
+        places_s = tuple(round((cut.start_s + cut.end_s) / 2, 2) for cut in cuts)
+        return (registry.make("sequence_removed", llr, places_s=places_s),)
     code = "sequence_frozen" if strongest.type == "frozen_run" else "sequence_findings"
     return (registry.make(code, llr, strongest.start_s, strongest.end_s),)
 

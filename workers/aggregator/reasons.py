@@ -23,6 +23,9 @@ class Entry:
     when: str
 
 
+#: Places that a reason names; of the others it gives the number.
+_PLACES_NAMED = 3
+
 _ENTRIES: dict[str, tuple[str, str, str]] = {
     # --- the voice -------------------------------------------------------------------------------
     "voice_strong_signs": (
@@ -187,6 +190,17 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "화면이 멈춘 부분이 있습니다{at}. 연결이 나쁠 때도 그럴 수 있습니다.",
         "As `sequence_findings`, where the strongest finding is a frozen picture.",
     ),
+    "sequence_removed": (
+        (
+            "Pictures seem to be missing inside a shot{at}, as where somebody cut a piece out; "
+            "ordinary editing does that, too."
+        ),
+        (
+            "이어지는 장면에서 일부를 잘라 낸 것처럼 화면이 건너뛰는 곳이 있습니다{at}. 평범한 "
+            "편집에서도 흔히 그렇습니다."
+        ),
+        "As `sequence_findings`, where the strongest finding is of missing pictures.",
+    ),
     "sync_mismatch": (
         "The sound does not fit the mouth that is seen; a narrator or translator does that, too.",
         "들리는 소리가 화면 속 입 모양과 맞지 않습니다. 해설이나 더빙일 때도 그럴 수 있습니다.",
@@ -266,6 +280,7 @@ def make(
     start_s: float | None = None,
     end_s: float | None = None,
     offset_s: float | None = None,
+    places_s: tuple[float, ...] = (),
 ) -> Reason:
     """Build a reason with its English text.
 
@@ -275,6 +290,7 @@ def make(
         start_s: Where in the recording it begins, in seconds.
         end_s: Where it ends.
         offset_s: By how much the sound is late, in seconds; negative where it is early.
+        places_s: All places, where it is not one span.
 
     Raises:
         KeyError: The registry has no such code.
@@ -287,6 +303,7 @@ def make(
         start_s=start_s,
         end_s=end_s,
         offset_s=offset_s,
+        places_s=places_s,
     )
     return bare.model_copy(update={"text": text(bare, "en")})
 
@@ -310,9 +327,18 @@ def clock(seconds: float) -> str:
 
 
 def _at(reason: Reason, language: Language) -> str:
+    if reason.places_s:
+        return _at_places(list(dict.fromkeys(map(clock, reason.places_s))), language)
     if reason.start_s is None or reason.end_s is None:
         return ""
     start, end = clock(reason.start_s), clock(reason.end_s)
     if start == end:
         return f", at {start}" if language == "en" else f"({start} 부근)"
     return f", from {start} to {end}" if language == "en" else f"({start}~{end})"
+
+
+def _at_places(times: list[str], language: Language) -> str:
+    named, more = ", ".join(times[:_PLACES_NAMED]), max(0, len(times) - _PLACES_NAMED)
+    if language == "en":
+        return f", at {named}" + (f" and {more} more" if more else "")
+    return f"({named} 등 {len(times)}곳)" if more else f"({named} 부근)"
