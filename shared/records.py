@@ -189,6 +189,7 @@ class EvidenceRef(Record):
     start_s: Seconds
     end_s: Seconds | None = None
     probability: Probability | None = None
+    person: int | None = Field(default=None, ge=0)
     key: str | None = None
 
 
@@ -266,6 +267,8 @@ class Reason(Record):
     offset_s: float | None = None
     places_s: tuple[Seconds, ...] = ()
     """Where it is more than one place: all of them, in order."""
+    person: int | None = Field(default=None, ge=0)
+    """Whose face it is about, where several were scored."""
 
 
 class ShadowVerdict(Record):

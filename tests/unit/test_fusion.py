@@ -213,6 +213,18 @@ def test_a_frozen_picture_is_not_told_as_a_changed_order():
     assert "sequence_findings" not in codes(verdict)
 
 
+def test_of_several_faces_the_one_with_signs_is_named():
+    one, other, passer = seen((0, 12, 30), (0, 12, 20), (3, 4, 2))
+    other, passer = other.model_copy(update={"llr": 5}), passer.model_copy(update={"llr": 9})
+    alone = decide(NO_SOUND, half("video", 5, persons=(other,))).reasons[0]
+    named = decide(NO_SOUND, half("video", 5, persons=(one, other, passer))).reasons[0]
+
+    assert alone.text.startswith("The face has strong signs")
+    assert named.text.startswith("Face 2 has strong signs")
+    assert reasons.text(alone, "ko").startswith("얼굴을 컴퓨터로")
+    assert reasons.text(named, "ko").startswith("2번 얼굴을 컴퓨터로")
+
+
 @pytest.mark.parametrize(
     ("at_s", "en", "ko"),
     [

@@ -209,8 +209,21 @@ def test_of_many_people_those_seen_longest_are_listed():
     page = report.render_html(job_of(half("audio"), half("video", persons=crowd)), "en", {})
 
     assert "Those that are seen longest. (8 / 50)" in page
-    listed = [int(number) for number in re.findall(r"<li>Face (\d+) ", page)]
+    listed = [int(number) for number in re.findall(r"<li>Face (\d+) \(", page)]
     assert listed == [9, 10, 19, 20, 29, 30, 40, 50]
+
+
+@pytest.mark.parametrize(("language", "told"), [("en", "Face 2 · 0:00"), ("ko", "2번 얼굴 · 0:00")])
+@pytest.mark.parametrize("count", [1, 2])
+def test_pictures_say_whose_face_they_show_where_there_are_several(count, language, told):
+    persons = tuple(
+        Person(person=n, start_s=0, end_s=9, frames=9, llr=0, probability=0.5) for n in range(count)
+    )
+    pictures = tuple(ref.model_copy(update={"person": 1}) for ref in evidence(1))
+    job = job_of(half("audio"), half("video", persons=persons, evidence=pictures))
+    page = report.render_html(job, language, report.gather_evidence(job, lambda _: JPEG))
+
+    assert (f"<figcaption>{told}" in page) is (count > 1)
 
 
 def test_pictures_that_are_gone_are_left_out_and_counted():

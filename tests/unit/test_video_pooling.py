@@ -127,9 +127,10 @@ def test_the_album_keeps_the_most_and_least_suspicious_in_bounded_memory():
 def test_evidence_is_a_picture_with_time_and_probability():
     album = Album()
     picture = np.full((64, 64, 3), 128, np.uint8)
-    album.add(Shot(Scored(0, 1.25, 2.0, 1.0), picture, show(picture, FACE)))
+    album.add(Shot(Scored(3, 1.25, 2.0, 1.0), picture, show(picture, FACE)))
     (item,) = album.evidence(CALIBRATION)
     decoded = cv2.imdecode(np.frombuffer(item.content, np.uint8), cv2.IMREAD_COLOR)
     assert decoded.shape == (256, 256, 3)
     assert item.ref.start_s == 1.25
+    assert item.ref.person == 3
     assert item.ref.probability == pytest.approx(1 / (1 + math.exp(-1.2)), abs=1e-3)

@@ -183,6 +183,12 @@ def collect(
     return pieces
 
 
+def taking_part(half: PartialResult) -> list[Person]:
+    """Return who is seen in many of the frames of whoever is seen most."""
+    most = max((one.frames for one in half.persons), default=0)
+    return [one for one in half.persons if one.frames >= _TAKES_PART * most]
+
+
 def scored(half: PartialResult) -> bool:
     """Tell whether a half has a score."""
     return half.outcome is Outcome.SCORED and half.llr is not None
@@ -275,10 +281,8 @@ def _is_conversation(half: PartialResult | None) -> bool:
 
     One person whose track is lost and begins again is two persons, one after the other.
     """
-    persons = half.persons if half else ()
-    most = max((one.frames for one in persons), default=0)
-    taking_part = [one for one in persons if one.frames >= _TAKES_PART * most]
-    return any(_share_time(*pair) for pair in itertools.combinations(taking_part, 2))
+    persons = taking_part(half) if half else ()
+    return any(_share_time(*pair) for pair in itertools.combinations(persons, 2))
 
 
 def _share_time(one: Person, other: Person) -> bool:

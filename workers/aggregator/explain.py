@@ -15,6 +15,7 @@ from workers.aggregator.evidence import (
     Source,
     declared_llr,
     kind_terms,
+    taking_part,
     to_probability,
 )
 
@@ -185,22 +186,30 @@ def _half_reasons(
     probability = to_probability(piece.llr, prior)
     bands = model.bands
     span: tuple[float, float] | None = None
+    person: int | None = None
     has_signs = is_accused or probability >= bands.half
     if has_signs:
         strong = probability >= bands.manipulated
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
         span = peak(half.timeline)
+        person = _accused_person(half)
     elif probability <= bands.authentic:
         code = f"{side}_no_signs"
     else:
         code = f"{side}_unclear"
     start_s, end_s = span or (None, None)
-    found = [registry.make(code, piece.llr, start_s, end_s)]
+    found = [registry.make(code, piece.llr, start_s, end_s, person=person)]
     if source == "audio" and half.findings and not has_signs:
         found = [local_signs(half)]
     if piece.weak:
         found.append(registry.make(f"{side}_{piece.weak}", piece.llr))
     return found
+
+
+def _accused_person(half: PartialResult) -> int | None:
+    """Return whose face looks most manipulated; None where there is only one, or a voice."""
+    several = len(half.persons) > 1
+    return max(taking_part(half), key=lambda one: one.llr).person if several else None
 
 
 def _unexamined_code(side: Side, half: PartialResult | None) -> str:

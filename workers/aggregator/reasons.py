@@ -13,7 +13,8 @@ class Entry:
     """One reason code.
 
     Attributes:
-        en: English text; `{at}` becomes the time span, or nothing; `{offset}` seconds.
+        en: English text; `{at}` becomes the time span, or nothing; `{offset}` seconds; `{face}`
+            whose face it is, where there are several.
         ko: Korean text, alike.
         when: The condition under which a verdict carries the code.
     """
@@ -105,13 +106,13 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
     ),
     # --- the picture -----------------------------------------------------------------------------
     "picture_strong_signs": (
-        "The face has strong signs of having been made or changed by a computer{at}.",
-        "얼굴을 컴퓨터로 만들었거나 바꾼 흔적이 뚜렷합니다{at}.",
+        "{face} has strong signs of having been made or changed by a computer{at}.",
+        "{face}을 컴퓨터로 만들었거나 바꾼 흔적이 뚜렷합니다{at}.",
         "The faces alone reach the band `likely_manipulated`.",
     ),
     "picture_signs": (
-        "The face has some signs of having been made or changed by a computer{at}.",
-        "얼굴을 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
+        "{face} has some signs of having been made or changed by a computer{at}.",
+        "{face}을 컴퓨터로 만들었거나 바꾼 것으로 의심되는 점이 있습니다{at}.",
         "The faces reach the band `half`, or with the voice `suspicious`.",
     ),
     "picture_no_signs": (
@@ -281,6 +282,7 @@ def make(
     end_s: float | None = None,
     offset_s: float | None = None,
     places_s: tuple[float, ...] = (),
+    person: int | None = None,
 ) -> Reason:
     """Build a reason with its English text.
 
@@ -291,6 +293,7 @@ def make(
         end_s: Where it ends.
         offset_s: By how much the sound is late, in seconds; negative where it is early.
         places_s: All places, where it is not one span.
+        person: Whose face it is about, where several were scored.
 
     Raises:
         KeyError: The registry has no such code.
@@ -304,6 +307,7 @@ def make(
         end_s=end_s,
         offset_s=offset_s,
         places_s=places_s,
+        person=person,
     )
     return bare.model_copy(update={"text": text(bare, "en")})
 
@@ -315,7 +319,8 @@ def text(reason: Reason, language: Language) -> str:
         return reason.text
     template = entry.en if language == "en" else entry.ko
     offset = "" if reason.offset_s is None else f"{abs(reason.offset_s):.1f}"
-    return template.replace("{at}", _at(reason, language)).replace("{offset}", offset)
+    values = {"at": _at(reason, language), "offset": offset, "face": _face(reason, language)}
+    return template.format(**values)
 
 
 def clock(seconds: float) -> str:
@@ -324,6 +329,13 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _face(reason: Reason, language: Language) -> str:
+    if reason.person is None:
+        return "The face" if language == "en" else "얼굴"
+    number = reason.person + 1
+    return f"Face {number}" if language == "en" else f"{number}번 얼굴"
 
 
 def _at(reason: Reason, language: Language) -> str:

@@ -80,5 +80,6 @@ def _encode(number: int, shot: Shot, calibration: Calibration) -> Evidence:
         kind="face",
         start_s=round(shot.scored.time_s, 3),
         probability=round(probability, 4),
+        person=shot.scored.person,
     )
     return Evidence(ref, code.tobytes())
