@@ -144,6 +144,7 @@ def test_nothing_reassuring_is_said_when_much_was_left_out(left_out, label):
 
     assert verdict.label is label
     assert (codes(verdict)[0] == "half_unexamined") is (label is Label.INCONCLUSIVE)
+    assert ("ends_early" in codes(verdict)) is ("broken_off" in left_out)
 
 
 def test_a_file_that_is_damaged_is_not_called_a_technical_problem():

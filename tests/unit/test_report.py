@@ -333,6 +333,33 @@ def test_every_phrase_is_in_both_languages_with_the_same_blanks(name, text):
     assert HANGUL.search(text["ko"])
 
 
+LEFT_OUT = {"broken_off": 1, "other_tracks": 1, "other_pictures": 2, "too_many_faces": 50}
+
+
+@pytest.mark.parametrize("language", report.LANGUAGES)
+def test_what_was_not_examined_fits_the_recording(language):
+    words = page_words.words(language)
+    sound = job_of(half("audio"), unexamined("video", "no_video_track"))
+    cover = Coverage(frames_sampled=25, dropped=LEFT_OUT)
+    cut = half("video").model_copy(update={"coverage": cover})
+    silent = job_of(unexamined("audio", "no_audio_track"), cut)
+
+    def told(job):
+        listed = report.render_json(job)["text"][language]["not_examined"]
+        return [next(name for name, text in words.items() if text == item) for item in listed]
+
+    assert told(sound) == ["omitted_heard", "omitted_words"]
+    left_out = [f"omitted_{cause}" for cause in LEFT_OUT]
+    assert told(silent) == [*left_out, "omitted_between", "omitted_seen", "omitted_words"]
+
+
+def test_of_a_recording_without_a_picture_no_length_of_it_was_examined():
+    job = job_of(half("audio"), unexamined("video", "no_video_track"))
+    page = Page(report.render_html(job, "en", {}))
+
+    assert " 0.0 s of" not in page.text
+
+
 def test_what_analyses_leave_out_has_a_phrase():
     named = re.compile(r'dropped\["(\w+)"\]')
     sources = [*Path(audio.__path__[0]).glob("*.py"), *Path(video.__path__[0]).glob("*.py")]

@@ -119,13 +119,15 @@ def sync_reasons(llr: float, found: crossmodal.Agreement | None) -> tuple[Reason
 
 
 def unexamined(audio: PartialResult | None, video: PartialResult | None) -> tuple[Reason, ...]:
-    """Return why each half without a score has none."""
+    """Return why each half without a score has none, and whether the file breaks off."""
     sides: tuple[tuple[Side, PartialResult | None], ...] = (("voice", audio), ("picture", video))
-    return tuple(
+    found = tuple(
         registry.make(_unexamined_code(side, half))
         for side, half in sides
         if half is None or half.outcome is not Outcome.SCORED
     )
+    broken_off = any(half and "broken_off" in half.coverage.dropped for _, half in sides)
+    return (*found, registry.make("ends_early")) if broken_off else found
 
 
 def provenance_reasons(

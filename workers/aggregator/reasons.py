@@ -104,6 +104,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "파일이 온전하지 않거나 손상되어 전부 분석하지 못했습니다.",
         "The container, or all that is in it, could not be read: the same at every try.",
     ),
+    "ends_early": (
+        "The file ends before its time: the rest could not be examined.",
+        "파일이 중간에 끊겨 있어 나머지 부분은 분석하지 못했습니다.",
+        "A half of it breaks off, by what the file states of its length.",
+    ),
     # --- the picture -----------------------------------------------------------------------------
     "picture_strong_signs": (
         "{face} has strong signs of having been made or changed by a computer{at}.",

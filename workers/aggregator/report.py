@@ -15,6 +15,7 @@ from shared import signing
 from shared.errors import NotDecided, Permanent
 from shared.models import Registry
 from shared.records import (
+    Coverage,
     Job,
     Label,
     Media,
@@ -41,7 +42,8 @@ MAX_PICTURES = 12
 _PERSONS_SHOWN = 8
 _TEMPLATE = "report.html.j2"
 _LIMITS = ("limit_statistics", "limit_new", "limit_quality", "limit_use")
-_OMITTED = ("omitted_words", "omitted_parts", "omitted_between")
+#: What a half left out of which people are told in words; the rest is in numbers alone.
+_LEFT_OUT = ("broken_off", "other_tracks", "other_pictures", "too_many_faces")
 #: Each label's mark: a shape for those who do not see the colour.
 _MARKS = {
     Label.LIKELY_AUTHENTIC: "○",
@@ -264,14 +266,28 @@ def _duration_s(job: Job) -> float | None:
 
 def _wording(job: Job, verdict: Verdict, language: Language) -> Wording:
     words = page_words.words(language)
-    seen = job.video is not None and bool(job.video.coverage.frames_sampled)
     return Wording(
         headline=HEADLINES[verdict.label][language],
         next_step=NEXT_STEPS[verdict.label][language],
         reasons=tuple(reasons.text(reason, language) for reason in verdict.reasons),
-        not_examined=tuple(words[name] for name in _OMITTED if seen or name != "omitted_between"),
+        not_examined=tuple(words[name] for name in _omitted(job)),
         limits=tuple(words[name] for name in _LIMITS),
     )
+
+
+def _omitted(job: Job) -> list[str]:
+    """Name what of this recording was not examined: first what is its own, then what never is."""
+    halves = [half for half in (job.audio, job.video) if half]
+    dropped = {cause for half in halves for cause in half.coverage.dropped}
+    absent = {half.reason for half in halves}
+    names = [f"omitted_{cause}" for cause in _LEFT_OUT if cause in dropped]
+    if any(half.coverage.frames_sampled for half in halves):
+        names.append("omitted_between")
+    if "no_video_track" not in absent:
+        names.append("omitted_seen")
+    if "no_audio_track" not in absent:
+        names.append("omitted_heard")
+    return [*names, "omitted_words"]
 
 
 def _models(job: Job, registry: Registry) -> tuple[ReportedModel, ...]:
@@ -309,7 +325,7 @@ def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:
     rows = []
     for title, half in ((words["voice"], job.audio), (words["picture"], job.video)):
         facts: list[tuple[str, str]] = []
-        if half is not None:
+        if half is not None and half.coverage != Coverage():
             cover = half.coverage
             facts.append((words["analysed_s"], _length(cover.analysed_s, _duration_s(job), words)))
             if cover.speech_s is not None:
