@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import sys
 from typing import Any
@@ -27,6 +28,13 @@ _SECTIONS = {
 
 class _Group(click.Group):
     """A group with sections, whose errors are one sentence, or one JSON document with --json."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run; what the terminal's encoding lacks is replaced and ends no command."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **options)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for."""

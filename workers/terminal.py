@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from rich.markup import escape
@@ -16,6 +17,10 @@ def plain(text: object) -> str:
 
 
 def document(data: Any) -> str:
-    """Return plain data as one line of JSON, with escapes for all that `visible` replaces."""
-    text = json.dumps(data, ensure_ascii=False)
+    """Return plain data as one line of JSON.
+
+    Escapes stand for all that `visible` replaces, and for what is not ASCII where standard output
+    may lack it.
+    """
+    text = json.dumps(data, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
     return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
