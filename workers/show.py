@@ -14,8 +14,10 @@ from shared.letters import Letter, by_cause
 from shared.models import Registry
 from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, Superseded
 from shared.rows import JobSummary
-from workers.aggregator.wording import HEADLINES
+from workers.aggregator import reasons
+from workers.aggregator.wording import HEADLINES, NEXT_STEPS
 from workers.console.board import Overview
+from workers.phrases import Language, Text
 from workers.terminal import plain
 
 _COLOURS = {
@@ -26,13 +28,17 @@ _COLOURS = {
     Label.NOT_APPLICABLE: "cyan",
     Label.FAILED: "red",
 }
+_WORDS: dict[str, Text] = {
+    "verdict": {"en": "Verdict", "ko": "판정"},
+    "next": {"en": "What to do:", "ko": "이렇게 하세요:"},
+}
 #: Lines that a narrow terminal breaks and a pipe keeps whole; what may be long comes last.
 _JOB = "{:32}  {:8}  {:23}  {:11}  {}"
 _LETTER = "{:36}  {:19}  {:>8}  {:32}  {}"
 
 
-def job(console: Console, item: Job) -> None:
-    """Print one job: verdict, halves, reasons, next step."""
+def job(console: Console, item: Job, language: Language = "en") -> None:
+    """Print one job: verdict, halves, reasons, next step; what people are told in a language."""
     console.print(
         f"[bold]Job {item.job_id}[/bold]  {item.status}  {plain(item.key)}", highlight=False
     )
@@ -43,12 +49,14 @@ def job(console: Console, item: Job) -> None:
             console.print(f"  {half.modality}: {_half(half)}", highlight=False)
     if not item.verdict:
         return
-    words, colour = HEADLINES[item.verdict.label]["en"], _COLOURS[item.verdict.label]
-    lines = [f"[bold {colour}]{words}[/]  ({item.verdict.label}{_sure(item)})"]
-    lines += [f"• {plain(reason.text)}" for reason in item.verdict.reasons]
-    if item.verdict.next_step:
-        lines += ["", f"[bold]What to do:[/bold] {plain(item.verdict.next_step)}"]
-    console.print(Panel("\n".join(lines), title="Verdict", border_style=colour), highlight=False)
+    verdict, colour = item.verdict, _COLOURS[item.verdict.label]
+    words = {name: text[language] for name, text in _WORDS.items()}
+    headline = HEADLINES[verdict.label][language]
+    lines = [f"[bold {colour}]{headline}[/]  ({verdict.label}{_sure(item)})"]
+    lines += [f"• {plain(reasons.text(reason, language))}" for reason in verdict.reasons]
+    lines += ["", f"[bold]{words['next']}[/bold] {NEXT_STEPS[verdict.label][language]}"]
+    panel = Panel("\n".join(lines), title=words["verdict"], border_style=colour)
+    console.print(panel, highlight=False)
     for line in (*_second_opinion(item.verdict.shadow), *_history(item)):
         console.print(f"  {line}", highlight=False, markup=False)
 

@@ -5,13 +5,26 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from shared.letters import Letter
 from shared.models import Registry
-from shared.records import Coverage, Job, JobError, JobStatus, Outcome, PartialResult
+from shared.records import (
+    Coverage,
+    Job,
+    JobError,
+    JobStatus,
+    ModelRef,
+    Outcome,
+    PartialResult,
+    Reason,
+    Verdict,
+)
 from shared.rows import JobSummary
-from workers import show, terminal
+from workers import onefile, show, terminal
+from workers.aggregator import reasons
+from workers.cli import main
 from workers.console.board import Overview, QueueView
 
 pytestmark = pytest.mark.unit
@@ -78,6 +91,35 @@ def test_the_halves_of_a_job_are_shown_with_probability_and_ratio():
     )
 
     assert "video: scored, probability 0.18, LLR -1.50" in shown(show.job, job(video=scored))
+
+
+def verdict(**more):
+    model = ModelRef(name="fusion", version="1", sha256="0" * 64)
+    reason = Reason(code="voice_signs", text="The voice may be synthetic.")
+    fields = {"label": "suspicious", "prior": 0.1, "reasons": (reason,), "model": model}
+    return Verdict(decided_at=NOW, **fields | more)
+
+
+def test_a_verdict_is_told_in_the_language_asked_for():
+    english = shown(show.job, job(verdict=verdict()), "en")
+    korean = shown(show.job, job(verdict=verdict()), "ko")
+
+    assert "What to do: Do not act on this recording yet." in english
+    assert "조작이 의심되는 점이 있습니다" in korean
+    assert reasons.REGISTRY["voice_signs"].ko.split("{")[0] in korean
+    assert "이렇게 하세요: 아직은 이 영상만 믿고 행동하지 마세요." in korean
+
+
+@pytest.mark.parametrize("options", [["--language", "ko"], ["--json"]])
+def test_a_terminal_that_is_not_utf_8_loses_signs_and_no_verdict(monkeypatch, options):
+    decided = job(verdict=verdict(), key="uploads/목.mp4")
+    monkeypatch.setattr(onefile, "analyze_file", lambda *_: (decided, {}))
+
+    done = CliRunner(charset="ascii").invoke(main, ["analyze", "목.mp4", *options])
+
+    assert (done.exit_code, "suspicious" in done.stdout) == (0, True), done.exception
+    if "--json" in options:
+        assert json.loads(done.stdout)["file"] == "목.mp4"
 
 
 def test_a_list_names_the_verdict_or_why_there_is_none():

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from shared.settings import get_settings
 from workers.commands.basics import emit, file_argument
-from workers.commands.options import NewFile, json_option, write
+from workers.commands.options import NewFile, json_option, language_option, write
 
 
 @click.command()
@@ -18,7 +18,7 @@ from workers.commands.options import NewFile, json_option, write
 @json_option
 @click.option("--html", type=NewFile(), help="Write the report as a page.")
 @click.option("--report", "json_path", type=NewFile(), help="Write report.json.")
-@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+@language_option
 def analyze(
     file: Path, as_json: bool, html: Path | None, json_path: Path | None, language: Any
 ) -> None:
@@ -46,7 +46,7 @@ def analyze(
         parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
         emit({"file": str(file), "sha256": job.sha256, **parts})
     else:
-        show.job(Console(), job)
+        show.job(Console(), job, language)
     if job.verdict and job.verdict.label == "failed":
         raise SystemExit(1)
 

@@ -24,7 +24,7 @@ from workers.commands.basics import (
     note_act,
     yes_option,
 )
-from workers.commands.options import Moment, NewFile, json_option, write
+from workers.commands.options import Moment, NewFile, json_option, language_option, write
 
 
 @click.command("submit")
@@ -85,7 +85,7 @@ def jobs_list(limit: int, before: datetime | None, as_json: bool) -> None:
 @click.argument("job_id")
 @json_option
 @click.option("--html", type=NewFile(), help="Write its report as a page.")
-@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+@language_option
 def jobs_show(job_id: str, as_json: bool, html: Path | None, language: Any) -> None:
     """Show one job with its verdict."""
     from shared.jobs import JobStore
@@ -98,7 +98,7 @@ def jobs_show(job_id: str, as_json: bool, html: Path | None, language: Any) -> N
     if as_json:
         emit(job.model_dump(mode="json"))
     else:
-        show.job(Console(), job)
+        show.job(Console(), job, language)
 
 
 @jobs.command("retry")

@@ -14,7 +14,13 @@ from shared.containers import sniff_file
 from shared.errors import GuardianError, SetupError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-
+language_option = click.option(
+    "--language",
+    type=click.Choice(["en", "ko"]),
+    default="en",
+    show_default=True,
+    help="Language of the verdict and of the page.",
+)
 
 PORT = click.IntRange(0, 65_535)
 
