@@ -3,6 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared import aws, erasure, objects, queues, repeat
 from shared.errors import ServiceUnavailable, UnknownJob
@@ -13,6 +16,8 @@ from shared.records import JobStatus, Outcome, PartialResult, Upload
 from shared.telemetry import DEAD_LETTERS
 from shared.visibility import Receipt
 from workers.aggregator import fusion, report, service
+from workers.cli import main
+from workers.commands import jobs as commands
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -64,6 +69,28 @@ def test_verdict_and_end_of_the_work_are_one_write_after_the_report(
     assert calls == ["GetItem", "UpdateItem"]
     assert open_jobs(store) == []
     assert stored(aws_settings, job_id).verdict == job.verdict == store.get(job_id).verdict
+
+
+def test_the_signed_report_is_handed_out_as_it_was_stored(
+    store, aws_settings, model, job_id, monkeypatch, tmp_path
+):
+    key, saved = tmp_path / "key.pem", tmp_path / "report.json"
+    key.write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+    )
+    signing = aws_settings.model_copy(update={"signing_key_file": key})
+    monkeypatch.setattr(commands, "installation", lambda: signing)
+    show = ["jobs", "show", job_id, "--report", str(saved)]
+
+    early = CliRunner().invoke(main, show)
+    assert (early.exit_code, "not_decided" in early.stderr, saved.exists()) == (1, True, False)
+    service.conclude(signing, store, job_id, model, NOW)
+
+    assert CliRunner().invoke(main, show).exit_code == 0
+    assert saved.read_bytes() == objects.get_report(signing, service.report_key(job_id))
+    assert CliRunner().invoke(main, ["verify", str(saved)]).exit_code == 0
 
 
 def test_a_verdict_does_not_wait_for_its_report(store, aws_settings, model, job_id, monkeypatch):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from shared.settings import get_settings
 from workers.commands.basics import emit, file_argument
-from workers.commands.options import NewFile, json_option, language_option, write
+from workers.commands.options import NewFile, json_option, language_option, not_the_same, write
 
 
 @click.command()
@@ -28,8 +28,7 @@ def analyze(
     from workers.aggregator import report
     from workers.onefile import analyze_file
 
-    if html and json_path and html.absolute() == json_path.absolute():
-        raise click.UsageError("--html and --report name the same file.")
+    not_the_same(html, json_path)
     key = signing.key_file(get_settings().signing_key_file)
     job, analyses = analyze_file(get_settings(), file)
     if json_path:

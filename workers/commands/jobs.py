@@ -24,7 +24,14 @@ from workers.commands.basics import (
     note_act,
     yes_option,
 )
-from workers.commands.options import Moment, NewFile, json_option, language_option, write
+from workers.commands.options import (
+    Moment,
+    NewFile,
+    json_option,
+    language_option,
+    not_the_same,
+    write,
+)
 
 
 @click.command("submit")
@@ -85,14 +92,20 @@ def jobs_list(limit: int, before: datetime | None, as_json: bool) -> None:
 @click.argument("job_id")
 @json_option
 @click.option("--html", type=NewFile(), help="Write its report as a page.")
+@click.option("--report", type=NewFile(), help="Save its report.json as stored and signed.")
 @language_option
-def jobs_show(job_id: str, as_json: bool, html: Path | None, language: Any) -> None:
+def jobs_show(
+    job_id: str, as_json: bool, html: Path | None, report: Path | None, language: Any
+) -> None:
     """Show one job with its verdict."""
     from shared.jobs import JobStore
     from workers import show, stored_page
 
+    not_the_same(html, report)
     settings = installation()
     job = JobStore(settings).get(job_id)
+    if report:
+        write(report, stored_page.document(settings, job))
     if html:
         write(html, stored_page.render(settings, job_id, language))
     if as_json:

@@ -45,6 +45,16 @@ class NewFile(click.Path):
         return path
 
 
+def not_the_same(html: Path | None, report: Path | None) -> None:
+    """Refuse to write page and report to one file.
+
+    Raises:
+        click.UsageError: They are one file.
+    """
+    if html and report and html.absolute() == report.absolute():
+        raise click.UsageError("--html and --report name the same file.")
+
+
 def _is_recording(path: Path) -> bool:
     try:
         sniff_file(path)
