@@ -98,6 +98,8 @@ def load_public_key(pem: bytes) -> Ed25519PublicKey:
     Raises:
         SetupError: It is no Ed25519 public key in PEM.
     """
+    if b"PRIVATE KEY-----" in pem:
+        raise SetupError("This is a private key; its public one is needed (openssl pkey -pubout).")
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -120,7 +122,9 @@ def sign(body: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
     return {**unsigned, FIELD: signature.model_dump()}
 
 
-def verify(document: bytes, trusted: Ed25519PublicKey | None = None) -> Signature:
+def verify(
+    document: bytes, trusted: Ed25519PublicKey | None = None
+) -> tuple[Signature, dict[str, Any]]:
     """Check that a document is as it was signed.
 
     Args:
@@ -129,7 +133,8 @@ def verify(document: bytes, trusted: Ed25519PublicKey | None = None) -> Signatur
             used: this finds any later change, but not a document signed anew by somebody else.
 
     Returns:
-        The signature; its `key_id` is to be compared where no trusted key was given.
+        The signature, whose `key_id` is to be compared where no trusted key was given, and what
+        was signed.
 
     Raises:
         NotVerified: There is no signature, it is of another key, or the content was changed.
@@ -151,7 +156,7 @@ def verify(document: bytes, trusted: Ed25519PublicKey | None = None) -> Signatur
         public.verify(value, _CONTEXT + canonical(body))
     except (InvalidSignature, ValueError, RecursionError) as error:  # what JSON cannot hold, too
         raise NotVerified("The document was changed after it was signed.") from error
-    return signature
+    return signature, body
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -163,9 +168,9 @@ def _parse(document: bytes) -> dict[str, Any]:
     try:
         body = json.loads(document, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise NotVerified(f"The document is not JSON: {error}.") from error
+        raise NotVerified("This is no report and no receipt: it is not JSON.") from error
     if not isinstance(body, dict):
-        raise NotVerified("The document is not a JSON object.")
+        raise NotVerified("This is no report and no receipt: it is not a JSON object.")
     return body
 
 
@@ -173,7 +178,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a name given twice: two readers could see different content under one signature."""
     names = dict(pairs)
     if len(names) != len(pairs):
-        raise ValueError("a name appears twice in one object")
+        raise NotVerified("A name appears twice in one object of the document.")
     return names
 
 

@@ -1,6 +1,7 @@
 """Signatures: any change is found, formatting is none, and foreign keys are refused."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -42,8 +43,9 @@ def pem(key):
 
 
 def test_a_signed_document_verifies_and_names_its_key():
-    signature = signing.verify(signed(), KEY.public_key())
+    signature, body = signing.verify(signed(), KEY.public_key())
 
+    assert body == BODY
     assert signature.key_id == signing.key_id(KEY.public_key())
 
 
@@ -101,6 +103,8 @@ def test_another_key_is_refused():
         (b"[]", "not a JSON object"),
         (b"no json", "not JSON"),
         (b'{"a":1,"a":2}', "twice"),
+        (b"<!doctype html>", "no report and no receipt: it is not JSON.$"),
+        (b"\0\0\0\x20ftypisom\xff", "no report and no receipt: it is not JSON.$"),
         (b'{"signature":1}', "cannot be read"),
         (b"[" * 100_000, "not JSON"),
     ],
@@ -184,3 +188,55 @@ def test_the_command_tells_changed_from_unchanged(tmp_path):
     assert (wrong.exit_code, "another key" in wrong.output) == (1, True)
     document.write_text(json.dumps(signing.sign(BODY, KEY) | {"label": "likely_authentic"}))
     assert (run().exit_code, "changed" in run().output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            {
+                "schema_name": "silver-guardian:report",
+                "job_id": "f0" * 16,
+                "file": {"name": "목.mp4", "sha256": "5" * 64},
+                "verdict": {"label": "suspicious", "decided_at": "2026-03-01T12:00:00Z"},
+            },
+            {
+                "file": "목.mp4",
+                "sha256": "5" * 64,
+                "label": "suspicious",
+                "decided_at": "2026-03-01T12:00:00Z",
+                "job_id": "f0" * 16,
+            },
+        ),
+        (
+            {"kind": "erasure", "job_id": "f0" * 16, "erased_at": "2026-03-01T12:00:00Z"},
+            {"erased_job_id": "f0" * 16, "erased_at": "2026-03-01T12:00:00Z"},
+        ),
+        ({"kind": [1], "job_id": 1}, {}),
+        ({"schema_name": "silver-guardian:report", "file": 1, "job_id": "\x1b[31m"}, {}),
+    ],
+)
+def test_the_command_says_what_was_verified(tmp_path, body, told):
+    path = tmp_path / "document.json"
+    path.write_bytes(signed(body))
+
+    plain = CliRunner().invoke(main, ["verify", str(path)])
+    as_json = CliRunner().invoke(main, ["verify", str(path), "--json"])
+
+    assert (plain.exit_code, "\x1b" in plain.stdout) == (0, False)
+    assert all(value in plain.stdout for value in told.values())
+    assert told.items() <= json.loads(as_json.stdout).items()
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    for path in (fifo, tmp_path):
+        done = CliRunner().invoke(main, ["verify", str(path)])
+        assert (done.exit_code, "is no plain file" in " ".join(done.stderr.split())) == (1, True)
+
+
+def test_a_private_key_is_not_taken_for_the_public_one():
+    with pytest.raises(SetupError, match="private key"):
+        signing.load_public_key(pem(KEY))

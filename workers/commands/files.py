@@ -8,9 +8,22 @@ from typing import Any
 import click
 from rich.console import Console
 
+from shared.errors import SetupError
 from shared.settings import get_settings
 from workers.commands.basics import emit, file_argument
 from workers.commands.options import NewFile, json_option, language_option, not_the_same, write
+
+#: What is told of each kind of signed document, and where it stands in there.
+_FACTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "silver-guardian:report": {
+        "file": ("file", "name"),
+        "sha256": ("file", "sha256"),
+        "label": ("verdict", "label"),
+        "decided_at": ("verdict", "decided_at"),
+        "job_id": ("job_id",),
+    },
+    "erasure": {"erased_job_id": ("job_id",), "erased_at": ("erased_at",)},
+}
 
 
 @click.command()
@@ -51,10 +64,10 @@ def analyze(
 
 
 @click.command()
-@click.argument("document", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("document", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, exists=True),
     help="Public key (PEM) it must be of.",
 )
 @json_option
@@ -65,11 +78,42 @@ def verify(document: Path, key: Path | None, as_json: bool) -> None:
     compare the key it names.
     """
     from shared import signing
+    from shared.visible import visible
 
-    trusted = signing.load_public_key(key.read_bytes()) if key else None
-    signature = signing.verify(document.read_bytes(), trusted)
+    trusted = signing.load_public_key(_content(key)) if key else None
+    signature, body = signing.verify(_content(document), trusted)
+    facts = _facts(body)
     if as_json:
-        emit({"verified": True, "key_id": signature.key_id, "trusted": trusted is not None})
+        known = {"key_id": signature.key_id, "trusted": trusted is not None}
+        emit({"verified": True, **known, **facts})
         return
     whose = "the key given" if trusted else "a key that the document itself names: compare it"
     click.echo(f"unchanged since it was signed by {signature.key_id}, {whose}")
+    for name, value in facts.items():
+        click.echo(f"  {name.replace('_', ' ')}: {visible(str(value))}")
+
+
+def _content(path: Path) -> bytes:
+    """Read a file; one that never ends, or is none, is refused.
+
+    Raises:
+        SetupError: It is no plain file, or cannot be read.
+    """
+    if not path.is_file():
+        raise SetupError(f"{path} is no plain file.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _facts(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a signed document is about; nothing of one of another kind."""
+    kind = str(body.get("kind", body.get("schema_name")))
+    return {name: _at(body, path) for name, path in _FACTS.get(kind, {}).items()}
+
+
+def _at(body: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
