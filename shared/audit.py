@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import structlog
 
 from shared import items
+from shared.errors import GuardianError
 from shared.records import Record
 from shared.settings import Settings
 
@@ -18,28 +21,43 @@ _log = structlog.get_logger()
 
 
 class Entry(Record):
-    """One thing that a person did."""
+    """One thing that a person did, or `failed` to do: the code of what stood in the way."""
 
     at: datetime
     who: str
     action: str
     target: str
     detail: str = ""
+    failed: str | None = None
 
 
-def record(
+@contextmanager
+def noted(
     settings: Settings, who: str, action: str, target: str, now: datetime, detail: str = ""
-) -> Entry:
-    """Write down what somebody is about to do; what cannot be written down is not done.
+) -> Iterator[None]:
+    """Write down what somebody does in the block; what cannot be written down is not done.
+
+    It is written before, so that nothing is done unseen, and once more where it failed.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     entry = Entry(at=now, who=who, action=action, target=target, detail=detail)
     name = f"{now.timestamp():.6f}-{uuid.uuid4().hex[:8]}"
-    items.put(settings, _KIND, name, entry.model_dump(mode="json"), now, KEEP_S)
-    _log.info("audit", who=who, action=action, target=target, detail=detail)
-    return entry
+    _write(settings, name, entry)
+    try:
+        yield
+    except Exception as error:
+        code = error.code if isinstance(error, GuardianError) else "internal_error"
+        with suppress(GuardianError):  # then it reads as done; why it failed is told anyway
+            _write(settings, name, entry.model_copy(update={"failed": code}))
+        raise
+
+
+def _write(settings: Settings, name: str, entry: Entry) -> None:
+    body = entry.model_dump(mode="json", exclude_none=True)
+    items.put(settings, _KIND, name, body, entry.at, KEEP_S)
+    _log.info("audit", **entry.model_dump(exclude={"at"}, exclude_none=True))
 
 
 def newest(settings: Settings, limit: int = 50) -> list[Entry]:

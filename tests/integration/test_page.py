@@ -129,6 +129,16 @@ def test_a_broken_connection_is_told_in_the_reader_s_language(opened):
     visit.page.get_by_text("콘솔에 연결할 수 없습니다").wait_for()
 
 
+def test_what_people_did_is_told_in_the_reader_s_language(opened):
+    visit = opened("ko-KR")
+    act = {"at": "2026-11-23T00:00:00Z", "who": "cli:kim", "detail": "all", "failed": "busy"}
+    visit.answers["/api/audit"] = [{**act, "action": "redrive", "target": "audio"}]
+    visit.open("queues")
+
+    visit.page.get_by_role("cell", name="음성 전체", exact=True).wait_for()
+    assert visit.page.locator("tbody tr").inner_text().split("\t")[2] == "다시 보냄 완료되지 않음"
+
+
 def test_the_list_of_jobs_is_that_of_its_filters(visit):
     page = visit.page
     held = []

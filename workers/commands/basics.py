@@ -1,8 +1,9 @@
-"""What several commands do alike: find the installation, print, and note what was done."""
+"""What several commands do alike: find the installation, print, and note what is done."""
 
 from __future__ import annotations
 
 import getpass
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,13 @@ def caller() -> str:
     return f"cli:{getpass.getuser()}"
 
 
-def note_act(settings: Settings, action: str, target: str, detail: str = "") -> None:
-    """Write down in the audit list what somebody is about to do by a command."""
+def noted(
+    settings: Settings, action: str, target: str, detail: str = ""
+) -> AbstractContextManager[None]:
+    """Write down in the audit list what somebody does by a command, in a block."""
     from shared import audit
 
-    audit.record(settings, caller(), action, target, datetime.now(UTC), detail)
+    return audit.noted(settings, caller(), action, target, datetime.now(UTC), detail)
 
 
 def set_up_logs(settings: Settings) -> None:

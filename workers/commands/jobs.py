@@ -21,7 +21,7 @@ from workers.commands.basics import (
     emit,
     file_argument,
     installation,
-    note_act,
+    noted,
     yes_option,
 )
 from workers.commands.options import (
@@ -122,8 +122,8 @@ def jobs_retry(job_id: str, as_json: bool) -> None:
     from shared import repeat
 
     settings = installation()
-    note_act(settings, "retry", job_id)
-    job = repeat.retry(settings, job_id)
+    with noted(settings, "retry", job_id):
+        job = repeat.retry(settings, job_id)
     if as_json:
         emit(job.model_dump(mode="json"))
     else:
@@ -142,8 +142,8 @@ def jobs_erase(job_id: str, yes: bool, receipt: Path | None, as_json: bool) -> N
     settings = installation()
     if not yes and click.prompt("Type the first eight digits of the id", err=True) != job_id[:8]:
         raise click.Abort
-    note_act(settings, "erase", job_id)
-    document = erasure.erase(settings, job_id, caller(), datetime.now(UTC))
+    with noted(settings, "erase", job_id):
+        document = erasure.erase(settings, job_id, caller(), datetime.now(UTC))
     if receipt:
         write(receipt, json.dumps(document, ensure_ascii=False))
     if as_json:
@@ -164,8 +164,8 @@ def jobs_feedback(job_id: str, truth: Any, note: str, as_json: bool) -> None:
     from shared import feedback
 
     settings = installation()
-    note_act(settings, "feedback", job_id, truth)
-    given = feedback.give(settings, job_id, truth, datetime.now(UTC), note)
+    with noted(settings, "feedback", job_id, truth):
+        given = feedback.give(settings, job_id, truth, datetime.now(UTC), note)
     if as_json:
         emit(given.model_dump(mode="json"))
     else:

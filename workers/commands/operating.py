@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from shared.settings import QUEUES, get_settings
-from workers.commands.basics import caller, emit, installation, note_act, yes_option
+from workers.commands.basics import caller, emit, installation, noted, yes_option
 from workers.commands.options import json_option
 
 _WATCH_S = 2.0
@@ -41,8 +41,8 @@ def pause(queue: str, as_json: bool) -> None:
     from shared import flags
 
     settings = installation()
-    note_act(settings, "pause", queue)
-    flags.pause(settings, queue, caller(), datetime.now(UTC))
+    with noted(settings, "pause", queue):
+        flags.pause(settings, queue, caller(), datetime.now(UTC))
     if as_json:
         emit({"queue": queue, "paused": True})
     else:
@@ -57,8 +57,8 @@ def resume(queue: str, as_json: bool) -> None:
     from shared import flags
 
     settings = installation()
-    note_act(settings, "resume", queue)
-    flags.resume(settings, queue)
+    with noted(settings, "resume", queue):
+        flags.resume(settings, queue)
     if as_json:
         emit({"queue": queue, "paused": False})
     else:
@@ -96,8 +96,9 @@ def dlq_redrive(queue: str, message_id: str | None, cause: str | None, as_json: 
     from shared import letters
 
     settings = installation()
-    note_act(settings, "redrive", queue, message_id or cause or "all")
-    _tell(letters.redrive(settings, queue, message_id, cause), "redriven", as_json)
+    with noted(settings, "redrive", queue, message_id or cause or "all"):
+        done = letters.redrive(settings, queue, message_id, cause)
+    _tell(done, "redriven", as_json)
 
 
 @dlq.command("discard")
@@ -115,8 +116,9 @@ def dlq_discard(
     settings = installation()
     if not yes and click.prompt(f"Type {queue} to discard its dead letters", err=True) != queue:
         raise click.Abort
-    note_act(settings, "discard", queue, message_id or cause or "all")
-    _tell(letters.discard(settings, queue, message_id, cause), "discarded", as_json)
+    with noted(settings, "discard", queue, message_id or cause or "all"):
+        done = letters.discard(settings, queue, message_id, cause)
+    _tell(done, "discarded", as_json)
 
 
 def _tell(done: list[Any], word: str, as_json: bool) -> None:

@@ -1,8 +1,9 @@
-"""What operators do by hand in the console; each act is in the audit log before it happens."""
+"""What operators do by hand in the console; each act is in the audit log."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,18 +45,21 @@ class Done(BaseModel):
 
 
 class _Log:
-    """Writes down who does what before it is done."""
+    """Writes down who does what; what is done in the block may know who it is."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def __call__(self, request: Request, action: str, target: str, detail: str = "") -> str:
+    @contextmanager
+    def __call__(
+        self, request: Request, action: str, target: str, detail: str = ""
+    ) -> Iterator[str]:
         if INTENT_HEADER not in request.headers:
             raise HTTPException(403, f"A change needs the header {INTENT_HEADER}.")
         who = f"console:{request.client.host if request.client else 'unknown'}"
-        audit.record(self._settings, who, action, target, datetime.now(UTC), detail)
+        with audit.noted(self._settings, who, action, target, datetime.now(UTC), detail):
+            yield who
         CONSOLE_ACTIONS.labels(action).inc()
-        return who
 
 
 def add(api: APIRouter, settings: Settings, board: Board, operate: web.Door) -> None:
@@ -73,21 +77,21 @@ def _add_queues(
     @api.post("/queues/{queue}/pause", dependencies=door)
     def pause(queue: QueueName, request: Request) -> Pause:
         """Ask the workers of a queue to take no new work; they finish what they have."""
-        who = log(request, "pause", queue)
-        return flags.pause(settings, queue, who, datetime.now(UTC))
+        with log(request, "pause", queue) as who:
+            return flags.pause(settings, queue, who, datetime.now(UTC))
 
     @api.post("/queues/{queue}/resume", dependencies=door)
     def resume(queue: QueueName, request: Request) -> dict[str, str]:
         """Let the workers of a queue take work again."""
-        log(request, "resume", queue)
-        flags.resume(settings, queue)
+        with log(request, "resume", queue):
+            flags.resume(settings, queue)
         return {"queue": queue}
 
     @api.post("/letters/{queue}/redrive", dependencies=door)
     def redrive(queue: QueueName, chosen: Chosen, request: Request) -> Done:
         """Send dead letters back to their queue: all, or one."""
-        log(request, "redrive", queue, chosen.message_id or "all")
-        done = letters.redrive(settings, queue, chosen.message_id)
+        with log(request, "redrive", queue, chosen.message_id or "all"):
+            done = letters.redrive(settings, queue, chosen.message_id)
         return Done(message_ids=[letter.message_id for letter in done])
 
     @api.post("/letters/{queue}/discard", dependencies=door, responses=web.problems(409))
@@ -95,8 +99,8 @@ def _add_queues(
         """Remove dead letters for good; `confirm` repeats the queue's name."""
         if chosen.confirm != queue:
             raise NotConfirmed(f"To discard, confirm with the name of the queue: {queue}.")
-        log(request, "discard", queue, chosen.message_id or "all")
-        done = letters.discard(settings, queue, chosen.message_id)
+        with log(request, "discard", queue, chosen.message_id or "all"):
+            done = letters.discard(settings, queue, chosen.message_id)
         return Done(message_ids=[letter.message_id for letter in done])
 
 
@@ -106,8 +110,8 @@ def _add_jobs(
     @api.post("/jobs/{job_id}/retry", dependencies=door, responses=web.problems(409))
     def retry(job_id: JobId, request: Request) -> Job:
         """Analyse a finished job again: its failed halves, or both where none failed."""
-        log(request, "retry", job_id)
-        job = repeat.retry(settings, job_id)
+        with log(request, "retry", job_id):
+            job = repeat.retry(settings, job_id)
         board.tail.expire(job_id)
         return job
 
@@ -116,8 +120,8 @@ def _add_jobs(
         """Remove a job and all that belongs to it, for a receipt; `confirm` is the id's start."""
         if asked.confirm != job_id[:8]:
             raise NotConfirmed("To erase, confirm with the first eight digits of the id.")
-        who = log(request, "erase", job_id)
-        receipt = erasure.erase(settings, job_id, who, datetime.now(UTC))
+        with log(request, "erase", job_id) as who:
+            receipt = erasure.erase(settings, job_id, who, datetime.now(UTC))
         board.tail.expire(job_id)
         return receipt
 
@@ -131,8 +135,9 @@ def _add_uploads(
     def begin(new: uploads.NewUpload, request: Request) -> uploads.Parts:
         """Open an upload; its parts go straight to S3, at the addresses in the answer."""
         key = uploads.new_key(new)
-        log(request, "upload", f"key:{key_digest(key)}")  # the log outlives an erased file's name
-        return uploads.begin(settings, new, key)
+        named = f"key:{key_digest(key)}"  # the log outlives an erased file's name
+        with log(request, "upload", named):
+            return uploads.begin(settings, new, key)
 
     @api.post("/uploads/complete", dependencies=door, responses=refusals)
     def complete(uploading: uploads.Uploading) -> uploads.Uploaded:

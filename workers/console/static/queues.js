@@ -165,8 +165,8 @@ function auditTable(entries) {
       {},
       h("td", { "data-label": word("time") }, shortTime(entry.at)),
       h("td", { "data-label": word("who") }, entry.who),
-      h("td", { "data-label": word("action") }, word(`action_${entry.action}`, {}, entry.action)),
-      h("td", { "data-label": word("target"), class: "mono" }, `${entry.target} ${entry.detail}`.trim()),
+      h("td", { "data-label": word("action") }, word(`action_${entry.action}`, {}, entry.action), entry.failed ? [" ", badge("state-failed", word("act_failed"))] : null),
+      h("td", { "data-label": word("target"), class: "mono" }, `${word(`queue_${entry.target}`, {}, entry.target)} ${word(`detail_${entry.detail}`, {}, entry.detail)}`.trim()),
     );
   const heads = ["time", "who", "action", "target"].map((name) => h("th", { scope: "col" }, word(name)));
   return h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, entries.slice(0, 15).map(row)));

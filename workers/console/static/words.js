@@ -26,6 +26,7 @@ const WORDS = {
   time: ["Time", "시각"], who: ["Who", "누가"], action: ["Action", "한 일"], target: ["Target", "대상"],
   action_pause: ["paused", "일시 중지"], action_resume: ["resumed", "다시 시작"], action_redrive: ["redrove", "다시 보냄"], action_discard: ["discarded", "버림"],
   action_retry: ["repeated", "다시 분석"], action_erase: ["erased", "지움"], action_upload: ["uploaded", "올림"], action_feedback: ["labelled", "실제 여부 기록"],
+  act_failed: ["not completed", "완료되지 않음"], detail_all: ["all", "전체"], detail_genuine: ["genuine", "조작 아님"], detail_manipulated: ["manipulated", "조작됨"],
 
   state_queued: ["waiting", "대기 중"], state_running: ["being analysed", "분석 중"], state_complete: ["complete", "완료"], state_rejected: ["rejected", "거절됨"], state_failed: ["failed", "실패"],
   label_likely_authentic: ["no signs found", "조작 흔적 없음"], label_suspicious: ["some signs", "의심스러움"], label_likely_manipulated: ["probably manipulated", "조작 가능성 높음"],

@@ -1,0 +1,71 @@
+"""The audit list says what people did, and what they only tried."""
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from shared import audit, flags, items
+from shared.errors import ServiceUnavailable
+from workers.cli import main
+from workers.commands import operating
+from workers.console import actions, app
+
+pytestmark = pytest.mark.integration
+NOW = datetime.now(UTC)
+
+
+def outcomes(settings):
+    return [(entry.action, entry.failed) for entry in audit.newest(settings)]
+
+
+@pytest.fixture
+def command(aws_settings, monkeypatch):
+    monkeypatch.setattr(operating, "installation", lambda: aws_settings)
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def test_a_command_that_was_refused_or_failed_is_not_told_as_done(
+    aws_settings, command, monkeypatch
+):
+    assert command("pause", "audio").exit_code == 0
+    assert command("dlq", "redrive", "audio", "--id", "none").exit_code == 1
+    monkeypatch.setattr(flags, "resume", lambda *_: 1 / 0)
+    assert isinstance(command("resume", "audio").exception, ZeroDivisionError)
+
+    assert outcomes(aws_settings) == [
+        ("resume", "internal_error"),
+        ("redrive", "unknown_letter"),
+        ("pause", None),
+    ]
+
+
+async def test_nor_is_what_the_console_refuses(aws_settings):
+    console = httpx.ASGITransport(app.create(aws_settings, lambda *_: ""))
+    large = {"name": "a.mp4", "size_bytes": aws_settings.max_upload_bytes + 1}
+
+    async with httpx.AsyncClient(transport=console, base_url="http://127.0.0.1") as client:
+        client.headers[actions.INTENT_HEADER] = "1"
+        await client.post(f"/api/jobs/{'f0' * 16}/retry")
+        await client.post("/api/queues/audio/pause")
+        await client.post("/api/uploads", json=large)
+
+    assert outcomes(aws_settings) == [
+        ("upload", "too_large"),
+        ("pause", None),
+        ("retry", "unknown_job"),
+    ]
+
+
+def test_what_cannot_be_written_down_is_not_done(aws_settings, monkeypatch):
+    def fail(*_):
+        raise ServiceUnavailable
+
+    monkeypatch.setattr(items, "put", fail)
+
+    with (
+        pytest.raises(ServiceUnavailable),
+        audit.noted(aws_settings, "somebody", "pause", "audio", NOW),
+    ):
+        pytest.fail("was done")
