@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     sequence_s: float = Field(
         24.0,
         ge=0,
-        description="Seconds of a video whose every picture is examined; longer ones in stretches.",
+        description="Seconds of a video whose every picture is examined; longer ones in stretches; "
+        "0 is none.",
     )
     prior: float = Field(
         0.5, gt=0, lt=1, description="Probability of manipulation before looking at the recording."

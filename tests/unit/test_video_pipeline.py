@@ -11,8 +11,10 @@ from shared.errors import NoVideoTrack, UndecodableVideo
 from shared.models import Registry
 from shared.probing import probe
 from shared.records import Media, Outcome, Track
-from workers.video import pipeline, source
+from shared.settings import Settings
+from workers.video import consistency, pipeline, source
 from workers.video.between import LONGEST_S
+from workers.video.bound import bind
 
 SAMPLES = Path(workers.samples.__file__).parent
 
@@ -161,6 +163,17 @@ def test_a_track_of_garbage_is_a_typed_error(tmp_path, detector):
     )
     with pytest.raises(UndecodableVideo):
         pipeline.analyze(path, media, detector, sequence=False)
+
+
+def test_no_second_of_the_sequence_is_examined_where_none_is_wanted(monkeypatch, scored, detector):
+    path = SAMPLES / "bona_fide.mp4"
+    monkeypatch.setattr(consistency, "GreyReader", None)  # nothing decodes a second time
+
+    half = bind(Settings(sequence_s=0), detector, sync=False)(path, probe(path)).result
+
+    assert half.llr == scored.result.llr
+    assert "typical_step" not in half.signals
+    assert half.signals.keys() < scored.result.signals.keys()
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def analyze(
         clock: Seconds for the timings; the default leaves them at zero.
         sync: Follow the mouth through dense bursts too.
         sequence: Examine the sequence of frames too.
-        sequence_s: Seconds that are examined picture by picture, about; see `Choice`.
+        sequence_s: Seconds that are examined picture by picture, about; see `Choice`. 0 for none.
 
     Returns:
         A scored half with the crops behind it, or a typed non-answer with its coverage: no face,
@@ -159,7 +159,8 @@ def analyze(
             source.close()
             seen.any_face.put(False)  # whoever waits for a first face waits no longer
         looked = clock()
-        order = _sequence(path, media, track, limits, source) if sequence else Consistency()
+        examined = sequence and sequence_s > 0
+        order = _sequence(path, media, track, limits, source) if examined else Consistency()
         series = pending.result() if pending else ()
     if sync and not series:
         series = mouths.follow_where([item.time_s for item in seen.scored], source.keys_s)
