@@ -14,9 +14,11 @@ import numpy as np
 
 from shared.clips import TOGETHER, Clip, decode, sound_alone
 from shared.errors import SetupError, UndecodableAudio
+from shared.halves import decode_limits
 from shared.models import Registry
 from shared.probing import probe
 from shared.records import Outcome, PartialResult
+from shared.settings import Settings
 from workers import evaluation, many
 from workers import manifest as manifests
 from workers.audio import pipeline as audio
@@ -80,8 +82,8 @@ def read_manifest(manifest: Path) -> list[Row]:
 
 def evaluate_audio(
     manifest: Path,
+    settings: Settings,
     *,
-    models_dir: Path | None = None,
     columns: Sequence[str] = (),
     processes: int | None = None,
     scores: Path | None = None,
@@ -91,7 +93,7 @@ def evaluate_audio(
 
     Args:
         manifest: CSV with `file`, `label` (bonafide or spoof), `group` and any other columns.
-        models_dir: Directory of models; None for the packaged ones.
+        settings: The models, and what the decoder may use.
         columns: Columns whose values are reported apart.
         processes: Worker processes; None for one a core.
         scores: Where to write the score of each file, as CSV.
@@ -106,17 +108,17 @@ def evaluate_audio(
     """
     rows = read_manifest(manifest)
     manifests.check(manifest, [row.line.path for row in rows], scores)
-    registry = Registry(models_dir)
+    registry = Registry(settings.models_dir)
     threshold = Calibration.from_params(registry.entry(audio.MODEL).params).threshold
     started = time.perf_counter()
     paths = [row.line.path for row in rows]
     parts = [paths[first : first + TOGETHER] for first in range(0, len(paths), TOGETHER)]
-    begin = (_open_audio, models_dir)
 
     def told_files(done: int, _: int) -> None:
         told(min(done * TOGETHER, len(paths)), len(paths))
 
-    found = many.each(_score_audio, parts, processes, told=told_files, begin=begin)
+    score, begin = partial(_score_audio, settings), (_audio_detector, settings)
+    found = many.each(score, parts, processes, told=told_files, begin=begin)
     scored = [one for part in found for one in part]
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
@@ -138,33 +140,29 @@ def _write(scores: Path | None, rows: Sequence[Row], scored: Sequence[Scored]) -
     )
 
 
-_registry_dir: list[Path | None] = [None]
-
-
-def _open_audio(models_dir: Path | None) -> None:
-    _registry_dir[0] = models_dir
-    _audio_detector()
-
-
 @lru_cache(maxsize=1)
-def _audio_detector() -> audio.AudioDetector:
-    return audio.load(Registry(_registry_dir[0], device="cpu", threads=1))
+def _audio_detector(settings: Settings) -> audio.AudioDetector:
+    return audio.load(Registry(settings.models_dir, device="cpu", threads=1))
 
 
-def _hear(path: Path, clip: Clip | None) -> PartialResult:
+def _hear(settings: Settings, path: Path, clip: Clip | None) -> PartialResult:
     """Score one recording; plain sound files are decoded without a probe, which costs as much."""
+    limits = decode_limits(settings)
+    hear = partial(
+        audio.analyze, path, detector=_audio_detector(settings), limits=limits, stability=False
+    )
     media = clip.media if clip else sound_alone(path)
     if media:
         try:
-            return audio.analyze(path, media, _audio_detector(), stability=False, decoded=clip)
+            return hear(media, decoded=clip)
         except UndecodableAudio:
             pass  # the sound is not the first track, or the probe has the better reason
-    return audio.analyze(path, probe(path), _audio_detector(), stability=False)
+    return hear(probe(path, limits))
 
 
-def _score_audio(paths: Sequence[Path]) -> list[Scored]:
-    clips = decode(paths)
-    return [_said(partial(_hear, path, clips.get(path))) for path in paths]
+def _score_audio(settings: Settings, paths: Sequence[Path]) -> list[Scored]:
+    clips = decode(paths, decode_limits(settings))
+    return [_said(partial(_hear, settings, path, clips.get(path))) for path in paths]
 
 
 def _said(analyze: Callable[[], PartialResult]) -> Scored:
@@ -238,11 +236,10 @@ def _apart(
 
 def evaluate_video(
     manifest: Path,
+    settings: Settings,
     *,
-    models_dir: Path | None = None,
     columns: Sequence[str] = (),
     processes: int | None = None,
-    sample_every: int = 30,
     scores: Path | None = None,
     told: many.Told = many.silent,
 ) -> dict[str, Any]:
@@ -250,10 +247,9 @@ def evaluate_video(
 
     Args:
         manifest: CSV with `file`, `label` (real or fake), `group` and any other columns.
-        models_dir: Directory of models; None for the packaged ones.
+        settings: The models, and what the decoder may use.
         columns: Columns whose values are reported apart; fakes of each against all real clips.
         processes: Worker processes; None for one a core.
-        sample_every: Look at every n-th frame.
         scores: Where to write the score of each clip, as CSV.
         told: Is told how many clips are done; see `many.Told`.
 
@@ -266,11 +262,11 @@ def evaluate_video(
     """
     rows = read_manifest(manifest)
     manifests.check(manifest, [row.line.path for row in rows], scores)
-    threshold = video.load(Registry(models_dir, device="cpu", threads=1)).calibration.threshold
+    threshold = _video_detector(settings).calibration.threshold
     started = time.perf_counter()
-    jobs = [(row.line.path, sample_every) for row in rows]
-    begin = (_open_video, models_dir)
-    scored = many.each(_score_video, jobs, processes, told=told, begin=begin)
+    paths = [row.line.path for row in rows]
+    score, begin = partial(_score_video, settings), (_video_detector, settings)
+    scored = many.each(score, paths, processes, told=told, begin=begin)
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
     figures = report(rows, scored, threshold, (), wall_s)
@@ -280,31 +276,27 @@ def evaluate_video(
     return figures
 
 
-def _open_video(models_dir: Path | None) -> None:
-    _registry_dir[0] = models_dir
-    _video_detector()
-
-
 @lru_cache(maxsize=1)
-def _video_detector() -> video.VideoDetector:
-    return video.load(Registry(_registry_dir[0], device="cpu", threads=1))
+def _video_detector(settings: Settings) -> video.VideoDetector:
+    return video.load(Registry(settings.models_dir, device="cpu", threads=1))
 
 
-def _look(job: tuple[Path, int]) -> PartialResult:
+def _look(settings: Settings, path: Path) -> PartialResult:
     """Score the faces of one recording, and nothing else of it."""
-    path, sample_every = job
+    limits = decode_limits(settings)
     return video.analyze(
         path,
-        probe(path),
-        _video_detector(),
-        sample_every=sample_every,
+        probe(path, limits),
+        _video_detector(settings),
+        sample_every=settings.sample_rate,
+        limits=limits,
         sync=False,
         sequence=False,
     ).result
 
 
-def _score_video(job: tuple[Path, int]) -> Scored:
-    return _said(lambda: _look(job))
+def _score_video(settings: Settings, path: Path) -> Scored:
+    return _said(partial(_look, settings, path))
 
 
 def _against_real(

@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.errors import SetupError
-from shared.halves import Analyze, examine
-from shared.media import DEFAULT_LIMITS
+from shared.halves import Analyze, decode_limits, examine
+from shared.media import DecodeLimits
 from shared.models import Registry
 from shared.records import (
     Analysis,
@@ -26,6 +26,7 @@ from shared.records import (
     PartialResult,
     Verdict,
 )
+from shared.settings import Settings
 from workers import evaluation, many
 from workers import manifest as manifests
 from workers.aggregator import crossmodal, fusion
@@ -84,9 +85,8 @@ def read_manifest(manifest: Path) -> list[Clip]:
 
 def evaluate_fusion(
     manifest: Path,
+    settings: Settings,
     *,
-    models_dir: Path | None = None,
-    prior: float = 0.5,
     processes: int | None = None,
     scores: Path | None = None,
     told: many.Told = many.silent,
@@ -95,8 +95,7 @@ def evaluate_fusion(
 
     Args:
         manifest: See `read_manifest`.
-        models_dir: Directory of models; None for the packaged ones.
-        prior: Probability of manipulation before looking.
+        settings: The models, what the decoder may use, and the prior.
         processes: Worker processes; None for one a core.
         scores: Where to write the verdict on each clip, as CSV.
         told: Is told how many clips are done; see `many.Told`.
@@ -109,12 +108,12 @@ def evaluate_fusion(
     """
     clips = read_manifest(manifest)
     manifests.check(manifest, [clip.line.path for clip in clips], scores)
-    model = fusion.load(Registry(models_dir))
+    model = fusion.load(Registry(settings.models_dir))
     started = time.perf_counter()
-    tasks = [(clip.line.path, models_dir) for clip in clips]
-    halves = many.each(_score, tasks, processes, told=told)
+    paths = [clip.line.path for clip in clips]
+    halves = many.each(partial(_score, settings), paths, processes, told=told)
     wall_s = time.perf_counter() - started
-    verdicts = decide(halves, model, prior)
+    verdicts = decide(halves, model, settings.prior)
     if scores is not None:
         _write(scores, clips, halves, verdicts)
     return {**report(clips, halves, verdicts), "wall_s": round(wall_s, 1)}
@@ -143,28 +142,29 @@ def _write(
 
 
 @lru_cache(maxsize=1)
-def _detectors(models_dir: Path | None) -> tuple[audio.AudioDetector, video.VideoDetector]:
-    registry = Registry(models_dir, device="cpu", threads=1)
+def _detectors(settings: Settings) -> tuple[audio.AudioDetector, video.VideoDetector]:
+    registry = Registry(settings.models_dir, device="cpu", threads=1)
     return audio.load(registry), video.load(registry)
 
 
-def _score(task: tuple[Path, Path | None]) -> Halves:
-    path, models_dir = task
-    hear, look = _detectors(models_dir)
+def _score(settings: Settings, path: Path) -> Halves:
+    hear, look = _detectors(settings)
+    limits = decode_limits(settings)
 
     def analyze_audio(file: Path, media: Media) -> Analysis:
-        return Analysis(audio.analyze(file, media, hear))
+        return Analysis(audio.analyze(file, media, hear, limits=limits))
 
     def analyze_video(file: Path, media: Media) -> Analysis:
-        return video.analyze(file, media, look, sample_every=SAMPLE_EVERY, max_frames=MAX_FRAMES)
+        every, most = SAMPLE_EVERY, MAX_FRAMES
+        return video.analyze(file, media, look, sample_every=every, max_frames=most, limits=limits)
 
-    return _half(path, "audio", analyze_audio), _half(path, "video", analyze_video)
+    return _half(path, "audio", analyze_audio, limits), _half(path, "video", analyze_video, limits)
 
 
-def _half(path: Path, modality: Modality, analyze: Analyze) -> PartialResult:
+def _half(path: Path, modality: Modality, analyze: Analyze, limits: DecodeLimits) -> PartialResult:
     """Return one half of a clip; one that fails says why."""
     try:
-        return examine(path, modality, analyze, DEFAULT_LIMITS)[0].result
+        return examine(path, modality, analyze, limits)[0].result
     except many.FAULTS as error:
         reason = many.reason(error)
         return PartialResult(modality=modality, outcome=Outcome.FAILED, reason=reason)

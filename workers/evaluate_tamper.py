@@ -6,14 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.errors import NoVideoTrack, SetupError
+from shared.halves import decode_limits
+from shared.media import DecodeLimits
 from shared.probing import probe
 from shared.records import Finding
+from shared.settings import Settings
 from workers import manifest as manifests
 from workers import many
 from workers.video.consistency import TYPES, examine
@@ -87,12 +91,17 @@ def _clip(manifest: Path, line: manifests.Line) -> Clip:
 
 
 def evaluate_tamper(
-    manifest: Path, *, processes: int | None = None, told: many.Told = many.silent
+    manifest: Path,
+    settings: Settings,
+    *,
+    processes: int | None = None,
+    told: many.Told = many.silent,
 ) -> dict[str, Any]:
     """Examine every clip of a manifest and compare what is found with the truth.
 
     Args:
         manifest: CSV as `scripts/tamper.py` writes it.
+        settings: What the decoder may use.
         processes: Worker processes; None for one a core.
         told: Is told how many clips are done; see `many.Told`.
 
@@ -105,22 +114,24 @@ def evaluate_tamper(
         SetupError: The manifest is not usable.
     """
     clips = read_clips(manifest)
-    manifests.check(manifest, [clip.path for clip in clips])
+    paths = [clip.path for clip in clips]
+    manifests.check(manifest, paths)
     started = time.perf_counter()
-    examined = many.each(_examine, [clip.path for clip in clips], processes, told=told)
+    look = partial(_examine, decode_limits(settings))
+    examined = many.each(look, paths, processes, told=told)
     report = count(clips, examined)
     report["seconds"] = round(time.perf_counter() - started, 1)
     return report
 
 
-def _examine(path: Path) -> Examined:
+def _examine(limits: DecodeLimits, path: Path) -> Examined:
     """Examine the first picture track of one clip."""
     try:
-        media = probe(path)
+        media = probe(path, limits)
         tracks = media.of_kind("video")
         if not tracks:
             raise NoVideoTrack
-        found = examine(path, media, tracks[0])
+        found = examine(path, media, tracks[0], limits=limits)
     except many.FAULTS as error:
         return Examined(error=many.reason(error))
     interval_s = found.signals["frame_interval_s"]

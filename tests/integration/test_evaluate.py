@@ -159,6 +159,32 @@ def test_whole_recordings_get_the_verdict_of_the_command_for_one_file(tmp_path):
     assert float(rows[str(FAKE)]["llr"]) == verdict["llr"]
 
 
+NONE = {"undecodable": 2}
+
+
+@pytest.mark.parametrize(
+    ("what", "why", "expected"),
+    [
+        ("audio", "abstained", NONE),
+        ("video", "abstained", NONE),
+        ("tamper", "not_examined", NONE),
+        ("fusion", "abstained", {"audio": NONE, "video": NONE}),
+    ],
+)
+def test_a_decoder_may_use_what_the_settings_say(tmp_path, monkeypatch, what, why, expected):
+    monkeypatch.setenv("GUARDIAN_DECODE_MEMORY_BYTES", "1")
+    make(tmp_path / "a.wav", "-i", str(GENUINE), "-vn")
+    lines = ["file,label,start_s,end_s", f"{GENUINE},real,0,0", "a.wav,real,0,0"]
+    options = ["--json", "--processes", "1"]
+    if what == "tamper":
+        what, lines = "video", [line.replace("real", "none") for line in lines]
+        options.append("--tamper")
+
+    done, _ = evaluate(what, tmp_path, lines, *options)
+
+    assert json.loads(done.stdout)[why] == expected
+
+
 def test_a_person_reads_a_table_and_a_wrong_manifest_is_one_sentence(tmp_path):
     by = ("--by", "codec", "--by", "label")
     shown, _ = evaluate("audio", tmp_path, ["file,label", f"{GENUINE},bonafide"], *by)

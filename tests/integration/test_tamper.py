@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.settings import Settings
 from workers.evaluate_tamper import LABELS, evaluate_tamper
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "tamper.py"
@@ -28,7 +29,7 @@ def test_the_generator_makes_every_type_and_its_clips_can_be_evaluated(tmp_path)
     assert all((out / row["file"]).stat().st_size for row in rows)
     assert all(float(row["start_s"]) <= float(row["end_s"]) for row in rows)
     assert all(18 <= int(row["crf"]) <= 32 for row in rows)
-    report = evaluate_tamper(manifest, processes=1)
+    report = evaluate_tamper(manifest, Settings(), processes=1)
     assert report["clips"] == 19
     assert report["not_examined"] == {}
     json.dumps(report)

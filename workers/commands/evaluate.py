@@ -56,7 +56,7 @@ def evaluate_audio(
     with _progress() as told:
         figures = evaluate(
             manifest,
-            models_dir=get_settings().models_dir,
+            get_settings(),
             columns=columns,
             processes=processes,
             scores=scores,
@@ -89,14 +89,13 @@ def evaluate_video(
     settings = get_settings()
     with _progress() as told:
         figures = (
-            evaluate_tamper(manifest, processes=processes, told=told)
+            evaluate_tamper(manifest, settings, processes=processes, told=told)
             if tamper
             else evaluate(
                 manifest,
-                models_dir=settings.models_dir,
+                settings,
                 columns=columns,
                 processes=processes,
-                sample_every=settings.sample_rate,
                 scores=scores,
                 told=told,
             )
@@ -120,16 +119,8 @@ def evaluate_fusion(
         evaluate_fusion as evaluate,
     )
 
-    settings = get_settings()
     with _progress() as told:
-        figures = evaluate(
-            manifest,
-            models_dir=settings.models_dir,
-            prior=settings.prior,
-            processes=processes,
-            scores=scores,
-            told=told,
-        )
+        figures = evaluate(manifest, get_settings(), processes=processes, scores=scores, told=told)
     _print(figures, as_json)
 
 
