@@ -245,11 +245,20 @@ def test_missing_pictures_are_told_with_their_places_and_an_everyday_cause(at_s,
     )
     verdict = decide(half("audio", -1), half("video", -1, findings=cuts))
 
-    (reason,) = [one for one in verdict.reasons if one.code.startswith("sequence")]
-    assert reason.code == "sequence_removed"
+    assert verdict.label is Label.INCONCLUSIVE
+    assert codes(verdict)[0] == "sequence_removed"
+    reason = verdict.reasons[0]
     assert f"{en}, as where" in reason.text
     assert "ordinary editing does that, too" in reason.text
     assert ko in reasons.text(reason, "ko")
+
+
+def test_a_place_where_pictures_are_hardly_missing_is_no_reason():
+    cut = Finding(type="deleted_frames", start_s=2, end_s=2.1, detail="", strength=0.4)
+    verdict = decide(half("audio", -1), half("video", -1, findings=(cut,)))
+
+    assert verdict.label is Label.LIKELY_AUTHENTIC
+    assert "sequence_removed" not in codes(verdict)
 
 
 def test_nothing_reassuring_is_said_when_a_part_of_the_speech_stands_out():

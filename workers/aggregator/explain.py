@@ -23,6 +23,8 @@ Side = Literal["voice", "picture"]
 _SIDES: dict[Source, Side] = {"audio": "voice", "video": "picture"}
 #: From here on evidence beside the halves' scores is said to speak for something, in nats.
 _CLEAR = 1.0
+#: From this strength on, pictures are taken to be missing.
+_LIKELY = 0.5
 #: Points of a timeline that are further apart are two places, in seconds.
 _APART_S = 5.0
 #: Provenance states that are reasons; `absent` and `unsupported` are only reported.
@@ -74,18 +76,23 @@ def reasons(
 def sequence_reasons(
     pieces: Mapping[Source, Piece], video: PartialResult | None, model: FusionModel
 ) -> tuple[Reason, ...]:
-    """Say where the order of the pictures looks changed, if the findings weigh anything."""
-    if video is None or "sequence" not in pieces or pieces["sequence"].llr <= 0:
+    """Say where the order of the pictures looks changed, if the findings weigh anything.
+
+    Missing pictures accuse nobody, since ordinary editing leaves them out too, but what they showed
+    is not known: no reassuring verdict stands with them.
+    """
+    if video is None:
         return ()
+    cuts = [f for f in video.findings if f.type == "deleted_frames" and f.strength >= _LIKELY]
+    places_s = tuple(round((cut.start_s + cut.end_s) / 2, 2) for cut in cuts)
+    found = (registry.make("sequence_removed", _CLEAR, places_s=places_s),) if cuts else ()
+    if "sequence" not in pieces or pieces["sequence"].llr <= 0:
+        return found
     weights = model.sequence.weights
     strongest = max(video.findings, key=lambda f: weights.get(f.type, 0.0) * f.strength)
-    llr = pieces["sequence"].llr
-    if strongest.type == "deleted_frames":
-        cuts = [f for f in video.findings if f.type == strongest.type]
-        places_s = tuple(round((cut.start_s + cut.end_s) / 2, 2) for cut in cuts)
-        return (registry.make("sequence_removed", llr, places_s=places_s),)
     code = "sequence_frozen" if strongest.type == "frozen_run" else "sequence_findings"
-    return (registry.make(code, llr, strongest.start_s, strongest.end_s),)
+    llr = pieces["sequence"].llr
+    return (registry.make(code, llr, strongest.start_s, strongest.end_s), *found)
 
 
 def beside_scores(

@@ -205,7 +205,7 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
             "이어지는 장면에서 일부를 잘라 낸 것처럼 화면이 건너뛰는 곳이 있습니다{at}. 평범한 "
             "편집에서도 흔히 그렇습니다."
         ),
-        "As `sequence_findings`, where the strongest finding is of missing pictures.",
+        "A finding of missing pictures; never accuses, but nothing reassuring is said beside it.",
     ),
     "sync_mismatch": (
         "The sound does not fit the mouth that is seen; a narrator or translator does that, too.",
