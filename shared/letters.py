@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ _BATCH = 10
 #: A receive that waits asks all servers of SQS, one that does not asks some: only of the first kind
 #: does an empty answer mean an empty queue. In seconds.
 _WAIT_S = 1
-#: How long a look keeps messages from other readers, in seconds.
-_LOOK_S = 30
-#: Most letters that one look reads.
+#: How long a list, and what moves letters, keep messages from other readers, in seconds: what is not
+#: meant comes again only after the look, which puts it back itself.
+_LOOK_S, _MOVE_S = 30, 300
+#: Most letters of a list; what moves letters goes on until the queue is read.
 MAX_LETTERS = 200
 _log = structlog.get_logger()
 
@@ -55,7 +57,7 @@ class _Held:
 
 
 def read(settings: Settings, queue: str, limit: int = MAX_LETTERS) -> list[Letter]:
-    """Return the dead letters of a queue, oldest first, and put them back at once.
+    """Return dead letters of a queue, oldest first, and put them back at once.
 
     Args:
         settings: Which installation.
@@ -66,7 +68,7 @@ def read(settings: Settings, queue: str, limit: int = MAX_LETTERS) -> list[Lette
         SettingsInvalid: There is no such queue.
         ServiceUnavailable: SQS could not be reached.
     """
-    held = list(_hold(settings, queue, limit))
+    held = [one for batch in _hold(settings, queue, _LOOK_S, limit) for one in batch]
     for one in held:
         _release(settings, queue, one)
     return sorted((one.letter for one in held), key=lambda letter: letter.sent_at)
@@ -75,6 +77,11 @@ def read(settings: Settings, queue: str, limit: int = MAX_LETTERS) -> list[Lette
 def by_cause(rows: Iterable[Letter]) -> dict[str, int]:
     """Count letters by the code of their cause, most frequent first."""
     return dict(Counter(row.code for row in rows).most_common())
+
+
+def cut(rows: list[Letter]) -> bool:
+    """Tell whether there may be more letters than those that `read` returned."""
+    return len(rows) >= MAX_LETTERS
 
 
 def redrive(
@@ -127,19 +134,34 @@ def _take_out(
     code: str | None,
     act: Callable[[_Held], None],
 ) -> list[Letter]:
-    """Act on each letter meant and remove it; give the others back."""
+    """Act on each letter meant and remove it, until the queue is read; give the others back.
+
+    Of all letters, those are meant that were sent before: one that goes back may die anew meanwhile.
+    """
     sqs = aws.client(settings, "sqs")
     url = _dead_url(settings, queue)
+    began = datetime.now(UTC)
+    held: dict[str, _Held] = {}
     done: list[Letter] = []
-    for one in list(_hold(settings, queue, MAX_LETTERS)):
-        meant = message_id in (None, one.letter.message_id) and code in (None, one.letter.code)
-        if not meant:
+
+    def meant(letter: Letter) -> bool:
+        named = letter.message_id == message_id if message_id else letter.sent_at <= began
+        return named and code in (None, letter.code)
+
+    try:
+        for batch in _hold(settings, queue, _MOVE_S):
+            held |= {one.letter.message_id: one for one in batch}
+            for one in batch:
+                if meant(one.letter):
+                    with aws.translated("moving a dead letter"):
+                        act(one)
+                        sqs.delete_message(QueueUrl=url, ReceiptHandle=one.handle)
+                    done.append(held.pop(one.letter.message_id).letter)
+            if done if message_id else all(one.letter.sent_at > began for one in batch):
+                break
+    finally:
+        for one in held.values():
             _release(settings, queue, one)
-            continue
-        with aws.translated("moving a dead letter"):
-            act(one)
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=one.handle)
-        done.append(one.letter)
     if message_id and not done:
         raise UnknownLetter(f"There is no dead letter {message_id!r} behind {queue}.")
     return done
@@ -149,27 +171,31 @@ def _dead_url(settings: Settings, queue: str) -> str:
     return queue_url(settings, settings.dead_letter_queue(queue))
 
 
-def _hold(settings: Settings, queue: str, limit: int) -> Iterator[_Held]:
+def _hold(
+    settings: Settings, queue: str, hold_s: int, limit: float = math.inf
+) -> Iterator[list[_Held]]:
     """Receive until nothing new comes; what is held is invisible to others for a while."""
     sqs = aws.client(settings, "sqs")
     url = _dead_url(settings, queue)
     seen: set[str] = set()
-    fresh: list[Any] | None = None
-    while len(seen) < limit and fresh != []:
+    while len(seen) < limit:
         with aws.translated("reading dead letters"):
             answer = sqs.receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=min(_BATCH, limit - len(seen)),
-                VisibilityTimeout=_LOOK_S,
+                VisibilityTimeout=hold_s,
                 WaitTimeSeconds=_WAIT_S,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
         fresh = [raw for raw in answer.get("Messages", []) if raw["MessageId"] not in seen]
-        for raw in fresh:
-            seen.add(raw["MessageId"])
-            letter = _with_cause(settings, _letter(queue, raw))
-            yield _Held(letter, raw["ReceiptHandle"], raw)
+        if not fresh:
+            return
+        seen |= {raw["MessageId"] for raw in fresh}
+        yield [
+            _Held(_with_cause(settings, _letter(queue, raw)), raw["ReceiptHandle"], raw)
+            for raw in fresh
+        ]
 
 
 def _release(settings: Settings, queue: str, one: _Held) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Column, Table
 
-from shared.letters import Letter, by_cause
+from shared.letters import Letter, by_cause, cut
 from shared.models import Registry
 from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, Superseded
 from shared.rows import JobSummary
@@ -186,6 +186,8 @@ def letters(console: Console, rows: Iterable[Letter]) -> None:
         _line(console, line)
     for code, count in by_cause(rows).items():
         console.print(f"{count:>5}  {plain(code)}")
+    if cut(rows):
+        console.print(f"Only {len(rows)} are listed; there may be more.", highlight=False)
 
 
 def models(console: Console, registry: Registry) -> None:

@@ -116,3 +116,43 @@ def test_a_letter_makes_room_for_its_own_half_alone(store, aws_settings):
     assert (job.status, job.audio) == (JobStatus.QUEUED, None)
     assert job.video is not None
     assert job.video.reason == "decoder_timeout"
+
+
+def dead(settings, count):
+    """Bury so many messages that are no notifications; their ids."""
+    sqs = aws.client(settings, "sqs")
+    url = queue_url(settings, settings.dead_letter_queue("uploads"))
+    bodies = (f"letter {number}" for number in range(count))
+    return [sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"] for body in bodies]
+
+
+@pytest.mark.parametrize("move", [letters.redrive, letters.discard])
+def test_all_letters_are_moved_however_many_there_are(aws_settings, move):
+    ids = dead(aws_settings, letters.MAX_LETTERS + 15)
+
+    listed = letters.read(aws_settings, "uploads")
+    assert (len(listed), letters.cut(listed)) == (letters.MAX_LETTERS, True)
+    assert {letter.message_id for letter in move(aws_settings, "uploads")} == set(ids)
+
+    assert letters.read(aws_settings, "uploads") == []
+
+
+def test_a_letter_further_down_is_found_and_the_others_are_put_back(aws_settings):
+    ids = dead(aws_settings, letters.MAX_LETTERS + 15)
+
+    (found,) = letters.discard(aws_settings, "uploads", message_id=ids[-1])
+
+    assert found.message_id == ids[-1]
+    assert letters.discard(aws_settings, "uploads", code="none") == []
+    assert len(letters.redrive(aws_settings, "uploads")) == len(ids) - 1
+
+
+def test_a_letter_that_dies_anew_at_once_goes_back_once(aws_settings, monkeypatch):
+    dead(aws_settings, 3)
+    sqs = aws.client(aws_settings, "sqs")
+    send = sqs.send_message
+    again = queue_url(aws_settings, aws_settings.dead_letter_queue("uploads"))
+    monkeypatch.setattr(sqs, "send_message", lambda **told: send(**told | {"QueueUrl": again}))
+
+    assert len(letters.redrive(aws_settings, "uploads")) == 3
+    assert len(letters.read(aws_settings, "uploads")) == 3

@@ -74,14 +74,15 @@ def dlq() -> None:
 @queue_argument
 @json_option
 def dlq_list(queue: str, as_json: bool) -> None:
-    """List the dead letters of QUEUE, with the cause of each."""
+    """List dead letters of QUEUE, 200 at most, with the cause of each."""
     from shared import letters
     from workers import show
 
     rows = letters.read(installation(), queue)
     if as_json:
         documents = [row.model_dump(mode="json") for row in rows]
-        emit({"letters": documents, "causes": letters.by_cause(rows)})
+        causes = letters.by_cause(rows)
+        emit({"letters": documents, "causes": causes, "cut": letters.cut(rows)})
     else:
         show.letters(Console(), rows)
 

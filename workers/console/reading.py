@@ -37,10 +37,11 @@ class Me(BaseModel):
 
 
 class Letters(BaseModel):
-    """The dead letters of one queue, and how many there are of each cause."""
+    """Dead letters of one queue, how many are of each cause, and whether there may be more."""
 
     letters: list[letters.Letter]
     causes: dict[str, int]
+    cut: bool
 
 
 def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render: Render) -> None:
@@ -77,9 +78,9 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render
 
     @api.get("/letters/{queue}", dependencies=door)
     def dead_letters(queue: QueueName) -> Letters:
-        """List the dead letters of a queue, oldest first."""
+        """List dead letters of a queue, oldest first."""
         rows = letters.read(settings, queue)
-        return Letters(letters=rows, causes=letters.by_cause(rows))
+        return Letters(letters=rows, causes=letters.by_cause(rows), cut=letters.cut(rows))
 
     _add_jobs(api, settings, board, read)
     _add_report(api, settings, read, render)

@@ -70,6 +70,7 @@ function content(queue, found, state, load) {
     );
   const groups = Object.entries(found.causes).sort((a, b) => b[1] - a[1]);
   return [
+    found.cut ? h("p", { class: "notice" }, word("letters_cut", { n: found.letters.length })) : null,
     h(
       "div",
       { class: "row end" },

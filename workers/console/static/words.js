@@ -66,6 +66,7 @@ const WORDS = {
   drop_here: ["Drop recordings here, or choose files", "영상을 여기에 놓거나 파일을 고르세요"], drop_hint: ["Video or sound, up to {n}; sent straight to storage.", "영상이나 소리 파일, 최대 {n}. 저장소로 바로 전송됩니다."],
   read_only: ["This token may look, not change.", "이 토큰으로는 볼 수만 있습니다."], uploading: ["Uploading {n}", "{n} 올리는 중"], see_job: ["See the job", "작업 보기"],
 
+  letters_cut: ["Only {n} are listed; there may be more. What is done to all is done to those, too.", "{n}건까지만 표시합니다. 더 있을 수 있으며, ‘모두’ 처리하면 표시되지 않은 메시지도 함께 처리합니다."],
   no_letters: ["No dead letters here.", "실패한 메시지가 없습니다."], message: ["Message", "메시지"], receives: ["Attempts", "시도 횟수"],
   redrive: ["Send back", "다시 보내기"], redrive_all: ["Send all back", "모두 다시 보내기"], discard: ["Discard", "버리기"], discard_all: ["Discard all", "모두 버리기"], discarded: ["discarded", "버렸습니다"],
   n_redriven: ["{n} sent back", "{n}건을 다시 보냈습니다"], discard_title: ["Discard for good?", "영구히 버릴까요?"], discard_text: ["Discarded messages cannot be brought back.", "버린 메시지는 되돌릴 수 없습니다."],
