@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -13,6 +14,7 @@ from shared import items
 from shared.errors import GuardianError
 from shared.records import Record
 from shared.settings import Settings
+from shared.telemetry import UNREADABLE
 
 #: Entries are kept for a year.
 KEEP_S = 365 * 24 * 3600.0
@@ -66,4 +68,14 @@ def newest(settings: Settings, limit: int = 50) -> list[Entry]:
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
-    return [Entry.model_validate(row) for row in items.newest(settings, _KIND, limit)]
+    return list(_readable(items.newest(settings, _KIND, limit)))
+
+
+def _readable(bodies: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+    """Yield the entries that can be read; the others hide none of them."""
+    for body in bodies:
+        try:
+            yield Entry.model_validate(body)
+        except ValueError as error:  # by another release
+            UNREADABLE.labels(_KIND).inc()
+            _log.error("audit_unreadable", error=str(error)[:300])

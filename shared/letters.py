@@ -19,14 +19,15 @@ from shared.jobs import JobStore
 from shared.queues import AUDIO_TASK, DECIDE_TASK, VIDEO_TASK, queue_url
 from shared.records import Outcome, Record
 from shared.settings import Settings
+from shared.telemetry import UNREADABLE
 
 #: SQS hands out at most ten messages a receive.
 _BATCH = 10
 #: A receive that waits asks all servers of SQS, one that does not asks some: only of the first kind
 #: does an empty answer mean an empty queue. In seconds.
 _WAIT_S = 1
-#: How long a list, and what moves letters, keep messages from other readers, in seconds: what is not
-#: meant comes again only after the look, which puts it back itself.
+#: How long a list, and what moves letters, keep messages from other readers, in seconds: what is
+#: not meant comes again only after the look, which puts it back itself.
 _LOOK_S, _MOVE_S = 30, 300
 #: Most letters of a list; what moves letters goes on until the queue is read.
 MAX_LETTERS = 200
@@ -136,7 +137,7 @@ def _take_out(
 ) -> list[Letter]:
     """Act on each letter meant and remove it, until the queue is read; give the others back.
 
-    Of all letters, those are meant that were sent before: one that goes back may die anew meanwhile.
+    Of all, those are meant that were sent before: one that goes back may die anew meanwhile.
     """
     sqs = aws.client(settings, "sqs")
     url = _dead_url(settings, queue)
@@ -236,7 +237,8 @@ def _with_cause(settings: Settings, letter: Letter) -> Letter:
     except UnknownJob:
         return letter.model_copy(update={"code": "job_gone", "cause": "the job was erased"})
     except ValueError as error:  # a row of another release
-        _log.warning("job_unreadable", job_id=letter.job_id, error=str(error)[:200])
+        UNREADABLE.labels("job").inc()
+        _log.error("job_unreadable", job_id=letter.job_id, error=str(error)[:300])
         return letter
     half = {AUDIO_TASK: job.audio, VIDEO_TASK: job.video}.get(letter.task or "")
     if half is not None and half.outcome is Outcome.FAILED and half.reason:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import structlog
+
 from shared import aws, rows
 from shared.rows import JobSummary
 from shared.settings import Settings
+from shared.telemetry import UNREADABLE
 
 _MAX_CURSOR = "9999"
 #: Shards asked at once; two lists may be read at a time.
 _readers = ThreadPoolExecutor(8, thread_name_prefix="listing")
+_log = structlog.get_logger()
 
 
 @dataclass
@@ -79,6 +84,16 @@ def _read(settings: Settings, part: _Shard, limit: int, before: str | None) -> N
             Limit=limit,
             **start,
         )
-    part.found += [rows.summary(rows.decode(row)) for row in answer["Items"]]
+    part.found += _readable(rows.decode(row) for row in answer["Items"])
     part.after = answer.get("LastEvaluatedKey")
     part.done = part.after is None
+
+
+def _readable(items: Iterable[dict[str, Any]]) -> Iterator[JobSummary]:
+    """Yield the lines of the rows that can be read; the others hide none of them."""
+    for item in items:
+        try:
+            yield rows.summary(item)
+        except (ValueError, KeyError) as error:  # by another release
+            UNREADABLE.labels("job").inc()
+            _log.error("job_unreadable", job_id=item.get("pk"), error=str(error)[:300])

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from shared import audit, flags, items
 from shared.errors import ServiceUnavailable
+from shared.telemetry import UNREADABLE
 from workers.cli import main
 from workers.commands import operating
 from workers.console import actions, app
@@ -69,3 +70,12 @@ def test_what_cannot_be_written_down_is_not_done(aws_settings, monkeypatch):
         audit.noted(aws_settings, "somebody", "pause", "audio", NOW),
     ):
         pytest.fail("was done")
+
+
+def test_an_entry_of_another_release_hides_no_other(aws_settings, command):
+    command("pause", "audio")
+    items.put(aws_settings, "audit", "strange", {"at": "in another form"}, NOW, 60)
+    before = UNREADABLE.labels("audit")._value.get()
+
+    assert outcomes(aws_settings) == [("pause", None)]
+    assert UNREADABLE.labels("audit")._value.get() == before + 1

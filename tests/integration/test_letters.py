@@ -10,6 +10,7 @@ from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import queue_url
 from shared.records import JobStatus, Outcome, PartialResult, Upload
+from shared.telemetry import UNREADABLE
 from workers.aggregator import fusion, service
 
 pytestmark = pytest.mark.integration
@@ -61,6 +62,22 @@ def test_causes_come_from_the_jobs_and_are_counted(store, aws_settings):
         "job_gone": 1,
     }
     assert {row.cause for row in rows} >= {"service_unavailable, at last"}
+
+
+def test_a_letter_whose_job_cannot_be_read_is_listed_and_the_job_counted(store, aws_settings):
+    job_id = failed(store, aws_settings, "a", "service_unavailable")
+    aws.client(aws_settings, "dynamodb").update_item(
+        TableName=aws_settings.table,
+        Key={"pk": {"S": job_id}},
+        UpdateExpression="SET verdict = :text",
+        ExpressionAttributeValues={":text": {"S": "{}"}},
+    )
+    before = UNREADABLE.labels("job")._value.get()
+
+    (letter,) = letters.read(aws_settings, "audio")
+
+    assert (letter.job_id, letter.code) == (job_id, "task_failed")
+    assert UNREADABLE.labels("job")._value.get() == before + 1
 
 
 def test_a_verdict_that_failed_tells_why(store, aws_settings):

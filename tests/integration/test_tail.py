@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import listing
+from shared import aws, listing
 from shared.errors import NotMedia
 from shared.jobs import SHARDS, JobStore
 from shared.records import Upload
+from shared.telemetry import UNREADABLE
 from workers.console import feed, tail
 from workers.console.tail import Tail
 
@@ -55,6 +56,22 @@ def test_a_shard_that_holds_all_the_newest_is_asked_again(store, aws_settings, m
     monkeypatch.setattr("shared.jobs.zlib.crc32", lambda _: 3)
     made = add(store, 30)
     assert ids(listing.newest(aws_settings, SHARDS, 20)) == made[::-1][:20]
+
+
+def test_rows_of_another_release_hide_no_other_job(store, aws_settings):
+    made = add(store, 30)
+    for job_id in made[10:]:
+        aws.client(aws_settings, "dynamodb").update_item(
+            TableName=aws_settings.table,
+            Key={"pk": {"S": job_id}},
+            UpdateExpression="SET #status = :status",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":status": {"S": "of tomorrow"}},
+        )
+    before = UNREADABLE.labels("job")._value.get()
+
+    assert ids(listing.newest(aws_settings, SHARDS, 5)) == made[:10][::-1][:5]
+    assert UNREADABLE.labels("job")._value.get() == before + 20
 
 
 def test_the_first_jobs_ever_count_as_arrivals_those_before_the_start_do_not(store, small):
