@@ -205,8 +205,9 @@ def test_any_name_of_a_file_can_be_seen_and_acts_on_nothing(visit):
     assert (opacity, hint) == ("1", heading)  # which is told apart well enough on dark, too
 
 
-def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
-    (job,) = jobs("uploads/a/fdp\u202e4pm.exe")["jobs"]
+def decided(visit, key, **more):
+    """Answer for a decided job; its path in the API."""
+    (job,) = jobs(key)["jobs"]
     path = f"/api/jobs/{job['job_id']}"
     verdict = {
         "label": "inconclusive",
@@ -218,9 +219,31 @@ def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
     }
     parts = {"audio": None, "video": None, "media": None, "bucket": "b", "sha256": None}
     seen = {"updated_at": "2026-11-23T00:00:01Z", "status": "complete", "verdict": verdict}
-    visit.answers[path] = {**job, **parts, **seen}
+    visit.answers[path] = {**job, **parts, **seen, **more}
+    visit.answers[f"{path}/report/report.json"] = lambda route: refused(route, "object_gone", 404)
+    return path
+
+
+def test_a_job_that_was_done_again_shows_what_was_said_before(visit):
+    model = {"name": "voice", "version": "7", "sha256": "0"}
+    before = {"label": "suspicious", "probability": 0.6, "decided_at": "2026-11-22T00:00:00Z"}
+    first = decided(visit, "uploads/a/first")
+    visit.open(first.removeprefix("/api/"))
+    text = visit.page.locator("main").inner_text()
+    assert ("Took in all" in text, "Earlier verdicts" in text) == (True, False)
+
+    again = decided(visit, "uploads/b", fresh=True, superseded=[{**before, "models": [model]}])
+    visit.page.reload()
+    visit.open(again.removeprefix("/api/"))
+    section = visit.page.locator("section", has_text="Earlier verdicts on this file")
+    assert "some signs 60 %" in " ".join(section.inner_text().split())
+    assert "voice 7" in section.inner_text()
+    assert "Took in all" not in visit.page.locator("main").inner_text()
+
+
+def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
+    path = decided(visit, "uploads/a/fdp\u202e4pm.exe")
     report = f"{path}/report/report.json"
-    visit.answers[report] = lambda route: refused(route, "object_gone", 404)
     visit.open(path.removeprefix("/api/"))
     assert "s3://b/uploads/a/fdp\ufffd4pm.exe" in visit.page.locator("main").inner_text()
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { timelines } from "./timeline.js";
-import { act, ask, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, visible, when } from "./ui.js";
+import { act, ask, badge, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, visible, when } from "./ui.js";
 import { language, phrase, word } from "./words.js";
 
 const FINAL = ["complete", "rejected", "failed"];
@@ -67,6 +67,7 @@ export async function show(main, state, [id], shown) {
       h("div", { class: "columns" }, [half(job, "audio"), half(job, "video")]),
       pictures(job, id, urls),
       way(job),
+      earlier(job),
       models(job),
       buttons(job, state, id, load),
     );
@@ -189,11 +190,10 @@ function way(job) {
   const stages = ["audio", "video"].flatMap((modality) =>
     Object.entries(job[modality]?.timings_ms ?? {}).map(([stage, ms]) => row(`${word(modality)}: ${word(`stage_${stage}`, {}, stage)}`, duration(ms / 1000))),
   );
-  const total = job.verdict ? (new Date(job.verdict.decided_at) - new Date(job.created_at)) / 1000 : null;
-  const worked = Math.max(...["audio", "video"].map((modality) => {
-    const { total: sum, ...parts } = job[modality]?.timings_ms ?? {};
-    return (sum ? sum + (parts.fetch ?? 0) : Object.values(parts).reduce((a, b) => a + b, 0)) / 1000;
-  }));
+  // of a job that was asked for again, nothing says when
+  const total = job.verdict && !job.fresh ? (new Date(job.verdict.decided_at) - new Date(job.created_at)) / 1000 : null;
+  const worked = Math.max(...["audio", "video"].map((modality) =>
+    Object.values(job[modality]?.timings_ms ?? {}).reduce((a, b) => a + b, 0) / 1000));
   return h(
     "section",
     { class: "card" },
@@ -218,6 +218,14 @@ function way(job) {
 function telling({ state, attempts, last_error: error }) {
   const text = `${word(`telling_${state}`)}, ${word("attempt")}: ${attempts}`;
   return state === "delivered" || !error ? text : `${text} (${error})`;
+}
+
+function earlier(job) {
+  if (!job.superseded?.length) return null;
+  const row = (one) => h("div", {},
+    h("dt", {}, when(one.decided_at)),
+    h("dd", {}, badge(`label-${one.label}`, word(`label_${one.label}`)), one.probability === null ? null : ` ${percent(one.probability)}`, h("div", { class: "quiet small" }, one.models.map((ref) => `${ref.name} ${ref.version}`).join(", "))));
+  return h("section", { class: "card" }, h("h2", {}, word("earlier")), h("dl", { class: "facts" }, [...job.superseded].reverse().map(row)));
 }
 
 function models(job) {
