@@ -15,6 +15,7 @@ from shared.models import Registry
 from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, Superseded
 from shared.rows import JobSummary
 from workers.aggregator import reasons
+from workers.aggregator.report import percent
 from workers.aggregator.wording import HEADLINES, NEXT_STEPS
 from workers.console.board import Overview
 from workers.phrases import Language, Text
@@ -104,23 +105,28 @@ def _versions(models: Iterable[ModelRef]) -> str:
 
 
 def _probability(probability: float | None) -> str:
-    return "" if probability is None else f", probability {probability:.2f}"
+    return "" if probability is None else f", probability {_of_1(probability)}"
+
+
+def _of_1(probability: float) -> str:
+    """Write a probability as the page does, never as 0 or 1: nothing is that sure."""
+    return f"{percent(probability) / 100:.2f}"
 
 
 def _sure(item: Job) -> str:
     verdict = item.verdict
     if verdict is None or verdict.probability is None:
         return ""
-    text = f", probability {verdict.probability:.2f}"
+    text = _probability(verdict.probability)
     if verdict.interval:
-        text += f" [{verdict.interval[0]:.2f}-{verdict.interval[1]:.2f}]".replace("[", "\\[")
+        text += f" \\[{'-'.join(map(_of_1, verdict.interval))}]"
     return f"{text} at prior {verdict.prior:.2f}"
 
 
 def _half(half: PartialResult) -> str:
     if half.probability is None:
         return plain(f"{half.outcome} ({half.reason}: {half.message})")
-    return f"{half.outcome}, probability {half.probability:.2f}, LLR {half.llr:+.2f}"
+    return f"{half.outcome}, probability {_of_1(half.probability)}, LLR {half.llr:+.2f}"
 
 
 def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
@@ -129,7 +135,7 @@ def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
     for row in rows:
         verdict = row.label or (row.error.code if row.error else "")
         if row.probability is not None:
-            verdict += f" {row.probability:.2f}"
+            verdict += f" {_of_1(row.probability)}"
         created = f"{row.created_at:%m-%d %H:%M}"
         _line(console, _JOB.format(row.job_id, row.status, verdict, created, row.key))
 

@@ -110,6 +110,18 @@ def test_a_verdict_is_told_in_the_language_asked_for():
     assert "이렇게 하세요: 아직은 이 영상만 믿고 행동하지 마세요." in korean
 
 
+def test_no_probability_is_told_as_0_or_1():
+    sure = verdict(probability=0.998, interval=(0.001, 1.0))
+    half = PartialResult(modality="audio", outcome=Outcome.SCORED, llr=9.0, probability=0.9999)
+    text = shown(show.job, job(verdict=sure, audio=half))
+    text += shown(show.jobs, [summary(probability=0.0)])
+
+    assert "probability 0.99 [0.01-0.99] at prior 0.10" in text
+    assert "scored, probability 0.99" in text
+    assert " 0.01 " in text
+    assert "1.00" not in text
+
+
 @pytest.mark.parametrize("options", [["--language", "ko"], ["--json"]])
 def test_a_terminal_that_is_not_utf_8_loses_signs_and_no_verdict(monkeypatch, options):
     decided = job(verdict=verdict(), key="uploads/목.mp4")

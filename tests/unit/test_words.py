@@ -11,7 +11,7 @@ from workers import console
 pytestmark = pytest.mark.unit
 WORDS = (Path(console.__file__).parent / "static" / "words.js").read_text(encoding="utf-8")
 #: Ends of halves and jobs that are no errors of ours.
-OTHERS = {"internal_error", "worker_lost", "no_result", "decoder_timeout", "service_unavailable"}
+OTHERS = {"internal_error", "worker_lost", "no_result", "music"}
 #: What somebody at the log-in may get, and what the page itself comes upon.
 OTHERS |= {"unauthorized", "too_many_attempts", "unreachable", "s3_unreachable", "aborted"}
 
@@ -21,8 +21,9 @@ def kinds(base):
 
 
 def test_every_end_of_a_job_has_words_in_english_and_korean():
-    ends = kinds(errors.Permanent) | kinds(errors.NotApplicable)
-    abstract = {errors.Permanent.code, errors.Rejected.code, errors.NotApplicable.code}
+    abstract = {errors.GuardianError.code, errors.Retryable.code, errors.Permanent.code}
+    abstract |= {errors.Rejected.code, errors.NotApplicable.code}
+    ends = kinds(errors.GuardianError)
     named = {kind.code for kind in ends if kind.__module__ == errors.__name__}
     codes = named - abstract | OTHERS
 

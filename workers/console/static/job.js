@@ -140,7 +140,7 @@ function estimate(verdict, start, remember) {
 function half(job, modality) {
   const result = job[modality];
   const heading = h("h2", {}, word(modality));
-  if (!result) return h("section", { class: "card" }, heading, h("p", { class: "quiet" }, word("not_done")));
+  if (!result) return h("section", { class: "card" }, heading, h("p", { class: "quiet" }, word(FINAL.includes(job.status) ? "not_examined" : "not_done")));
   const cover = result.coverage;
   const facts = [
     ["probability", result.probability === null ? null : percent(result.probability)],

@@ -38,7 +38,8 @@ export function duration(seconds) {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 120) return word("n_seconds", { n: seconds < 10 ? seconds.toFixed(1) : Math.round(seconds) });
   if (seconds < 7200) return word("n_minutes", { n: Math.round(seconds / 60) });
-  return word("n_hours", { n: (seconds / 3600).toFixed(1) });
+  const [name, unit] = seconds < 48 * 3600 ? ["n_hours", 3600] : ["n_days", 86400];
+  return word(name, { n: Math.round((10 * seconds) / unit) / 10 });
 }
 
 export function clock(seconds) {

@@ -8,7 +8,7 @@ const WORDS = {
   loading: ["Loading …", "불러오는 중…"], log_in: ["Log in", "로그인"], log_out: ["Log out", "로그아웃"], token: ["Access token", "접근 토큰"],
   yes: ["Yes", "예"], cancel: ["Cancel", "취소"], all: ["all", "전체"], done: ["done", "완료"], open: ["not yet", "진행 전"],
   type_to_confirm: ["Type {n} to confirm:", "확인하려면 {n} 을(를) 입력하세요:"],
-  n_seconds: ["{n} s", "{n}초"], n_minutes: ["{n} min", "{n}분"], n_hours: ["{n} h", "{n}시간"], per_minute: ["/min", "/분"],
+  n_seconds: ["{n} s", "{n}초"], n_minutes: ["{n} min", "{n}분"], n_hours: ["{n} h", "{n}시간"], n_days: ["{n} days", "{n}일"], per_minute: ["/min", "/분"],
 
   queue_uploads: ["Uploads", "업로드"], queue_audio: ["Audio", "음성"], queue_video: ["Video", "영상"], queue_aggregate: ["Verdicts", "판정"],
   arrivals: ["Arriving", "들어오는 작업"], mean_length: ["Usual length", "평균 길이"], workers_alive: ["Workers alive", "실행 중인 작업자"], dead_letters: ["Dead letters", "실패한 메시지"],
@@ -29,7 +29,7 @@ const WORDS = {
   act_failed: ["not completed", "완료되지 않음"], detail_all: ["all", "전체"], detail_genuine: ["genuine", "조작 아님"], detail_manipulated: ["manipulated", "조작됨"],
 
   state_queued: ["waiting", "대기 중"], state_running: ["being analysed", "분석 중"], state_complete: ["complete", "완료"], state_rejected: ["rejected", "거절됨"], state_failed: ["failed", "실패"],
-  label_likely_authentic: ["no signs found", "조작 흔적 없음"], label_suspicious: ["some signs", "의심스러움"], label_likely_manipulated: ["probably manipulated", "조작 가능성 높음"],
+  label_likely_authentic: ["no clear signs", "뚜렷한 조작 흔적 없음"], label_suspicious: ["some signs", "의심스러움"], label_likely_manipulated: ["probably manipulated", "조작 가능성 높음"],
   label_inconclusive: ["unclear", "판단하기 어려움"], label_not_applicable: ["nothing to examine", "분석할 것 없음"], label_failed: ["failed", "실패"],
   status: ["State", "상태"], label: ["Result", "결과"], hours: ["Received", "접수"], last_n: ["last {n}", "최근 {n}"], text: ["Search", "검색"], text_hint: ["file, job or reason", "파일, 작업 번호, 사유"],
   result: ["Result", "결과"], file: ["File", "파일"], probability: ["Probability", "확률"], size: ["Size", "크기"], received: ["Received", "접수"],
@@ -45,7 +45,7 @@ const WORDS = {
   between: ["between {n} and {m}", "{n}에서 {m} 사이"],
   prior_label: ["Manipulated among such recordings, before looking:", "분석하기 전, 이런 영상 가운데 조작된 비율:"],
   prior_means: ["If {n} of such recordings are manipulated, about {m} of 100 with this result are.", "이런 영상의 {n}가 조작된 것이라면, 이 결과가 나온 100건 중 약 {m}건이 조작된 것입니다."],
-  audio: ["Voice", "목소리"], video: ["Picture", "화면"], not_done: ["Not examined yet.", "아직 분석하지 않았습니다."],
+  audio: ["Voice", "목소리"], video: ["Picture", "화면"], not_done: ["Not examined yet.", "아직 분석하지 않았습니다."], not_examined: ["Not examined.", "분석하지 않았습니다."],
   llr: ["Evidence (log-likelihood ratio)", "증거의 크기(로그 우도비)"], analysed_s: ["Length examined", "분석한 길이"], speech_s: ["Speech heard", "말소리 길이"], windows: ["Pieces of sound scored", "점수를 낸 소리 구간"],
   frames_sampled: ["Pictures looked at", "살펴본 화면 수"], faces: ["Faces scored", "점수를 낸 얼굴 수"], dropped: ["Left out", "제외한 것"], attempt: ["Attempt", "시도 횟수"],
   findings: ["What was noticed", "눈에 띈 점"], ruled_out: ["(ruled out: {n})", "(원인에서 제외: {n})"], picture_at: ["A part of the picture at {n} that was scored", "{n} 화면에서 분석에 쓴 부분"],
@@ -88,6 +88,10 @@ const WORDS = {
   problem_no_audio_track: ["The recording has no sound.", "소리가 없는 영상입니다."], problem_undecodable_audio: ["The sound could not be decoded.", "소리를 읽을 수 없습니다."], problem_no_speech: ["No speech was found in the sound.", "말소리를 찾지 못했습니다."],
   problem_too_little_speech: ["There is too little speech for a statement about the voice.", "말소리가 너무 짧아 목소리를 판단할 수 없습니다."], problem_no_video_track: ["The recording has no moving picture.", "화면이 없는 파일입니다."], problem_undecodable_video: ["The picture could not be decoded.", "화면을 읽을 수 없습니다."],
   problem_too_few_frames: ["There are too few pictures for a statement.", "화면 수가 너무 적어 판단할 수 없습니다."], problem_no_face: ["No face was found in the picture.", "얼굴을 찾지 못했습니다."], problem_face_too_small: ["Faces are too small for a statement.", "얼굴이 너무 작아 판단할 수 없습니다."],
+  problem_music: ["The sound is music or tones, without speech.", "말소리 없이 음악이나 신호음만 들립니다."], problem_receipt_lost: ["The worker lost its message; another may do the work.", "작업자가 메시지를 놓쳤습니다. 다른 작업자가 이어서 처리할 수 있습니다."],
+  problem_setup: ["The installation is incomplete; the log says what is missing.", "설치가 완전하지 않습니다. 무엇이 빠졌는지는 로그에 있습니다."], problem_settings_invalid: ["The settings are not valid.", "설정이 올바르지 않습니다."],
+  problem_tool_missing: ["A program that reads recordings is not installed.", "영상을 읽는 데 필요한 프로그램이 설치되어 있지 않습니다."], problem_sandbox_missing: ["This machine cannot lock in what reads recordings, as the settings require.", "설정에서 요구하는 격리 기능을 이 서버에서 쓸 수 없습니다."],
+  problem_model_missing: ["A model's file is missing.", "모델 파일이 없습니다."], problem_model_corrupt: ["A model's file is not the one that was released.", "모델 파일이 배포된 것과 다릅니다."], problem_not_ready: ["It has started and is not ready yet; try again in a moment.", "시작하는 중입니다. 잠시 뒤 다시 시도하세요."],
   problem_face_too_blurred: ["Faces are too blurred for a statement.", "얼굴이 흐려 판단할 수 없습니다."], problem_profile_only: ["Faces are only seen from the side.", "옆얼굴만 보입니다."], problem_undecodable: ["The file could not be decoded.", "파일을 읽을 수 없습니다."],
 };
 
