@@ -89,7 +89,7 @@ class EmptyObject(Rejected):
 
 
 class TooLarge(Rejected):
-    """The object is larger than the limit of 500 MB."""
+    """The object is larger than what is analysed."""
 
     code = "too_large"
 

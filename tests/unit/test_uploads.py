@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.settings import UPLOADS_PREFIX
-from workers.console.uploads import NewUpload, new_key
+from shared.errors import TooLarge
+from shared.settings import UPLOADS_PREFIX, Settings
+from workers.console.uploads import NewUpload, begin, new_key
 
 pytestmark = pytest.mark.unit
 
@@ -25,3 +26,10 @@ def test_a_long_name_is_cut_but_for_its_suffix(name, kept):
     assert key.removeprefix(UPLOADS_PREFIX).partition("/")[2] == kept
     assert len(key.encode()) <= 1024
     assert new_key(NewUpload(name=name, size_bytes=1)) != key
+
+
+def test_a_file_that_is_too_large_is_told_the_limit_in_force():
+    new = NewUpload(name="a.mp4", size_bytes=1001)
+
+    with pytest.raises(TooLarge, match="At most 1000 bytes are analysed"):
+        begin(Settings(max_upload_bytes=1000), new, new_key(new))

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from shared.jobs import JobStore
 from shared.records import JobStatus, Label
-from shared.rows import JobSummary
+from shared.rows import JobSummary, iso
 from workers.console.tail import Tail
 
 #: Rows that one request looks at, at most; the answer then says where to go on.
@@ -81,8 +81,8 @@ def _choose(rows: Iterable[JobSummary], wanted: Wanted, limit: int, *, ended: bo
         if wanted.fits(row):
             found.append(row)
         if len(found) == limit:
-            return Page(jobs=found, next=cursor(row.created_at), looked_at=looked)
-    below = None if ended or last is None else cursor(last.created_at)
+            return Page(jobs=found, next=iso(row.created_at), looked_at=looked)
+    below = None if ended or last is None else iso(last.created_at)
     return Page(jobs=found, next=below, looked_at=looked)
 
 
@@ -96,12 +96,7 @@ def _rows(store: JobStore, wanted: Wanted, limit: int, before: str | None) -> It
         found += sum(map(wanted.fits, rows))
         if len(rows) < step or (wanted.after and rows[-1].created_at <= wanted.after):
             return
-        before = cursor(rows[-1].created_at)
-
-
-def cursor(moment: datetime) -> str:
-    """Return where a page of jobs older than `moment` begins."""
-    return moment.isoformat(timespec="microseconds")
+        before = iso(rows[-1].created_at)
 
 
 def in_utc(moment: datetime | None) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from shared import audit, letters, objects, web
+from shared import audit, letters, objects, rows, web
 from shared.errors import NotReady, ObjectGone, UnknownJob
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus, Label
@@ -79,8 +79,9 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render
     @api.get("/letters/{queue}", dependencies=door)
     def dead_letters(queue: QueueName) -> Letters:
         """List dead letters of a queue, oldest first."""
-        rows = letters.read(settings, queue)
-        return Letters(letters=rows, causes=letters.by_cause(rows), cut=letters.cut(rows))
+        found = letters.read(settings, queue)
+        causes, cut = letters.by_cause(found), letters.cut(found)
+        return Letters(letters=found, causes=causes, cut=cut)
 
     _add_jobs(api, settings, board, read)
     _add_report(api, settings, read, render)
@@ -101,7 +102,7 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
         """List jobs, newest first."""
         wanted = feed.Wanted(status=status, label=label, text=text, after=feed.in_utc(after))
         start = feed.in_utc(before)
-        cursor = feed.cursor(start) if start else None
+        cursor = rows.iso(start) if start else None
         return feed.page(JobStore(settings), board.tail, wanted, limit, cursor)
 
     @api.get("/jobs/{job_id}", dependencies=door)

@@ -13,7 +13,7 @@ import structlog
 
 from shared.errors import GuardianError
 from shared.jobs import JobStore
-from shared.rows import JobSummary
+from shared.rows import JobSummary, iso
 
 #: Jobs that are kept; older ones are read from the table when somebody asks for them.
 KEPT = 2000
@@ -125,7 +125,7 @@ class Tail:
         head: list[JobSummary] = []
         limit = _HEAD
         while len(head) < KEPT:
-            page = self.store.newest(limit, _before(head[-1].created_at) if head else None)
+            page = self.store.newest(limit, iso(head[-1].created_at) if head else None)
             head += page
             if len(page) < limit:
                 self._replace(head, None)
@@ -151,7 +151,7 @@ class Tail:
 
     def _read_from(self, start: datetime) -> datetime | None:
         """Read one slice below a time; returns where it ends, or None at the end of the list."""
-        page = self.store.newest(_SLICE, _before(start))
+        page = self.store.newest(_SLICE, iso(start))
         last = page[-1].created_at if len(page) == _SLICE else None
         self._replace(page, last, start)
         return last
@@ -171,7 +171,3 @@ class Tail:
         rows = [*above, *page, *below]
         complete = (last is None or self._kept[1]) and len(rows) <= KEPT
         self._kept = rows[:KEPT], complete
-
-
-def _before(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
