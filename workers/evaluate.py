@@ -24,6 +24,7 @@ from workers import manifest as manifests
 from workers.audio import pipeline as audio
 from workers.audio.pooling import Calibration
 from workers.video import pipeline as video
+from workers.video.bound import bind
 
 #: Labels of a manifest and whether they mean manipulated.
 LABELS = {"bonafide": False, "real": False, "spoof": True, "fake": True}
@@ -247,7 +248,7 @@ def evaluate_video(
 
     Args:
         manifest: CSV with `file`, `label` (real or fake), `group` and any other columns.
-        settings: The models, and what the decoder may use.
+        settings: The models, which frames are looked at, and what the decoder may use.
         columns: Columns whose values are reported apart; fakes of each against all real clips.
         processes: Worker processes; None for one a core.
         scores: Where to write the score of each clip, as CSV.
@@ -282,17 +283,9 @@ def _video_detector(settings: Settings) -> video.VideoDetector:
 
 
 def _look(settings: Settings, path: Path) -> PartialResult:
-    """Score the faces of one recording, and nothing else of it."""
-    limits = decode_limits(settings)
-    return video.analyze(
-        path,
-        probe(path, limits),
-        _video_detector(settings),
-        sample_every=settings.sample_rate,
-        limits=limits,
-        sync=False,
-        sequence=False,
-    ).result
+    """Score the faces that the fleet would look at in one recording, and nothing else of it."""
+    look = bind(settings, _video_detector(settings), sync=False, sequence=False)
+    return look(path, probe(path, decode_limits(settings))).result
 
 
 def _score_video(settings: Settings, path: Path) -> Scored:

@@ -32,6 +32,7 @@ from workers import manifest as manifests
 from workers.aggregator import crossmodal, fusion
 from workers.audio import pipeline as audio
 from workers.video import pipeline as video
+from workers.video.bound import bind
 
 #: What may be manipulated in a clip; `mismatch` is genuine sound that is not the face's own.
 KINDS = ("real", "voice", "picture", "both", "mismatch")
@@ -39,8 +40,6 @@ KINDS = ("real", "voice", "picture", "both", "mismatch")
 _OF_SOUND = {"bonafide": "real", "spoof": "fake"}
 #: Verdicts that call a recording manipulated, and that call it authentic.
 ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
-#: Sampling as the fleet's default settings have it.
-SAMPLE_EVERY, MAX_FRAMES = 30, 240
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)  # decisions do not depend on it
 
 
@@ -95,7 +94,7 @@ def evaluate_fusion(
 
     Args:
         manifest: See `read_manifest`.
-        settings: The models, what the decoder may use, and the prior.
+        settings: The models, which frames are looked at, what the decoder may use, and the prior.
         processes: Worker processes; None for one a core.
         scores: Where to write the verdict on each clip, as CSV.
         told: Is told how many clips are done; see `many.Told`.
@@ -154,10 +153,7 @@ def _score(settings: Settings, path: Path) -> Halves:
     def analyze_audio(file: Path, media: Media) -> Analysis:
         return Analysis(audio.analyze(file, media, hear, limits=limits))
 
-    def analyze_video(file: Path, media: Media) -> Analysis:
-        every, most = SAMPLE_EVERY, MAX_FRAMES
-        return video.analyze(file, media, look, sample_every=every, max_frames=most, limits=limits)
-
+    analyze_video = bind(settings, look)
     return _half(path, "audio", analyze_audio, limits), _half(path, "video", analyze_video, limits)
 
 

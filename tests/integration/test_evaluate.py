@@ -159,6 +159,19 @@ def test_whole_recordings_get_the_verdict_of_the_command_for_one_file(tmp_path):
     assert float(rows[str(FAKE)]["llr"]) == verdict["llr"]
 
 
+def test_frames_are_chosen_by_the_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUARDIAN_MAX_FRAMES", "8")
+    lines = ["file,label", f"{FAKE},fake"]
+    scores = ("--scores", str(tmp_path / "scores.csv"), "--processes", "1")
+
+    _, faces = evaluate("video", tmp_path, lines, *scores)
+    _, whole = evaluate("fusion", tmp_path, lines, *scores)
+
+    expected = analyzed.__wrapped__(FAKE)["video"]["llr"]
+    assert float(faces[str(FAKE)]["llr"]) == expected
+    assert float(whole[str(FAKE)]["video_llr"]) == expected
+
+
 NONE = {"undecodable": 2}
 
 

@@ -218,6 +218,20 @@ def test_in_long_groups_of_pictures_faces_are_looked_for_between_the_key_picture
     assert max(b - a for a, b in pairwise(ends)) <= LONGEST_S + 0.1
 
 
+def test_the_same_faces_are_looked_at_where_the_sequence_is_not_examined(
+    long_clip, scored, detector
+):
+    for path, fleet in (
+        (long_clip, look(long_clip, detector)),
+        (SAMPLES / "bona_fide.mp4", scored),
+    ):
+        half = look(path, detector, sync=False, sequence=False).result
+
+        assert "typical_step" not in half.signals
+        assert half.coverage.frames_sampled == fleet.result.coverage.frames_sampled
+        assert (half.llr, half.timeline) == (fleet.result.llr, fleet.result.timeline)
+
+
 #: The sample, over and over, and a dark mouth that goes up and down in it, at [v].
 SPEAKING = ("-stream_loop", "-1", "-i", str(SAMPLES / "bona_fide.mp4"))
 MOUTH = (

@@ -16,6 +16,7 @@ def bind(
     *,
     sample_every: int | None = None,
     sync: bool = True,
+    sequence: bool = True,
 ) -> Analyze:
     """Return what analyses a file as the settings say.
 
@@ -24,6 +25,7 @@ def bind(
         detector: The loaded models.
         sample_every: Analyse every n-th frame; None as the settings say.
         sync: Whether mouths are followed.
+        sequence: Whether the sequence of frames is examined.
     """
     return partial(
         pipeline.analyze,
@@ -34,4 +36,5 @@ def bind(
         limits=decode_limits(settings),
         clock=time.perf_counter,
         sync=sync,
+        sequence=sequence,
     )

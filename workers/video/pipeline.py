@@ -131,7 +131,7 @@ def analyze(
         limits: What the decoder may use.
         clock: Seconds for the timings; the default leaves them at zero.
         sync: Follow the mouth through dense bursts too.
-        sequence: Examine the sequence of frames too.
+        sequence: Examine the sequence of frames too; the same faces are looked at without.
         sequence_s: Seconds that are examined picture by picture, about; see `Choice`. 0 for none.
 
     Returns:
@@ -146,7 +146,9 @@ def analyze(
     tracks = media.of_kind("video")
     if not tracks:
         raise NoVideoTrack
-    chosen = Choice(sample_every, max_frames, sequence_s if sequence else 0.0, bursts=sync)
+    if not sequence and media.duration_s and media.duration_s <= sequence_s:
+        sequence_s = 0.0  # without stretches, the same pictures come at less cost
+    chosen = Choice(sample_every, max_frames, sequence_s, bursts=sync)
     seen = _Seen()
     with ThreadPoolExecutor(1) as beside:  # both cores are used
         opened = _open_first(path, media, tracks, chosen, detector, limits, beside)
