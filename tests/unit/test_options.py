@@ -82,6 +82,17 @@ def test_a_speed_is_more_than_0_as_the_help_says(speed):
     assert "None]" not in CliRunner().invoke(main, ["plan", "--help"]).stdout
 
 
+@pytest.mark.parametrize("option", ["--scores", "--by"])
+def test_what_is_of_faces_is_refused_where_none_are_looked_for(tmp_path, option):
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("file,label,start_s,end_s\n")
+    tamper = ["evaluate", "video", "--tamper", "--manifest", str(manifest)]
+
+    done = CliRunner().invoke(main, [*tamper, option, str(tmp_path / "kind.csv")])
+
+    assert (done.exit_code, "are of faces" in done.output) == (2, True)
+
+
 def test_what_cannot_be_written_in_the_end_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setattr(feedback, "every", lambda _: [])
 

@@ -84,8 +84,8 @@ def evaluate_video(
     from workers.evaluate import evaluate_video as evaluate  # slow to import
     from workers.evaluate_tamper import evaluate_tamper  # slow to import
 
-    if tamper and scores:
-        raise click.UsageError("--scores are of faces; with --tamper there are none.")
+    if tamper and (scores or columns):
+        raise click.UsageError("--scores and --by are of faces; with --tamper there are none.")
     settings = get_settings()
     with _progress() as told:
         figures = (
