@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -32,7 +32,7 @@ LABELS = {"bonafide": False, "real": False, "spoof": True, "fake": True}
 DEFAULT_COLUMNS = ("language",)
 #: The same for pictures; fakes of each value are set against all untouched clips.
 VIDEO_COLUMNS = ("manipulation", "generator")
-#: Values of a column that are reported apart; the most frequent ones.
+#: Values of a column that are reported apart: the most frequent ones; others are counted.
 MAX_VALUES = 100
 
 
@@ -186,20 +186,27 @@ def report(
     threshold: float,
     columns: Sequence[str],
     wall_s: float,
+    *,
+    against_real: bool = False,
 ) -> dict[str, Any]:
-    """Put the figures together: for all, by group, and by every named column."""
+    """Put the figures together: for all, by group, and by every named column.
+
+    `left_out` tells how many values of each were too many to report.
+    """
     media_s = sum(item.media_s for item in scored)
-    names = _there(rows, columns or DEFAULT_COLUMNS)
+    defaults = VIDEO_COLUMNS if against_real else DEFAULT_COLUMNS
+    names = [name for name in columns or defaults if name in rows[0].line.columns]
+    by = {
+        name: _apart(rows, scored, threshold, partial(_cell, name), against_real) for name in names
+    }
+    groups = _apart(rows, scored, threshold, lambda row: row.line.group)
+    left_out = {name: count for name, (_, count) in {**by, "group": groups}.items() if count}
     return {
         **_figures(rows, scored, threshold),
         "abstained": dict(Counter(item.reason for item in scored if item.reason)),
-        "by_group": dict(_apart(rows, scored, threshold, [row.line.group for row in rows])),
-        "by": {
-            name: dict(
-                _apart(rows, scored, threshold, [row.line.columns.get(name, "") for row in rows])
-            )
-            for name in names
-        },
+        "by_group": groups[0],
+        "by": {name: figures for name, (figures, _) in by.items()},
+        "left_out": left_out,
         "no_such_column": [name for name in columns if name not in names],
         "media_s": round(media_s, 1),
         "wall_s": round(wall_s, 1),
@@ -207,8 +214,8 @@ def report(
     }
 
 
-def _there(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
-    return [name for name in columns if name in rows[0].line.columns]
+def _cell(column: str, row: Row) -> str:
+    return row.line.columns.get(column, "")
 
 
 def _figures(rows: Sequence[Row], scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
@@ -225,14 +232,31 @@ def _figures(rows: Sequence[Row], scored: Sequence[Scored], threshold: float) ->
 
 
 def _apart(
-    rows: Sequence[Row], scored: Sequence[Scored], threshold: float, values: Sequence[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for value, _ in Counter(values).most_common(MAX_VALUES):
-        chosen = [index for index, item in enumerate(values) if item == value]
-        yield (
-            value,
-            _figures([rows[i] for i in chosen], [scored[i] for i in chosen], threshold),
-        )
+    rows: Sequence[Row],
+    scored: Sequence[Scored],
+    threshold: float,
+    value: Callable[[Row], str],
+    against_real: bool = False,
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Return the figures of the most frequent values, and how many values there are besides.
+
+    Args:
+        rows: All of them.
+        scored: What was said about each.
+        threshold: LLR from which one counts as an alarm.
+        value: Returns that of a row.
+        against_real: Whether the fakes of each value are set against all real clips.
+    """
+    values = Counter(value(row) for row in rows if row.fake or not against_real)
+    figures = {}
+    for name, _ in values.most_common(MAX_VALUES):
+        chosen = [
+            index
+            for index, row in enumerate(rows)
+            if value(row) == name or (against_real and not row.fake)
+        ]
+        figures[name] = _figures([rows[i] for i in chosen], [scored[i] for i in chosen], threshold)
+    return figures, len(values) - len(figures)
 
 
 def evaluate_video(
@@ -270,11 +294,7 @@ def evaluate_video(
     scored = many.each(score, paths, processes, told=told, begin=begin)
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
-    figures = report(rows, scored, threshold, (), wall_s)
-    names = _there(rows, columns or VIDEO_COLUMNS)
-    figures["by"] = {name: _against_real(rows, scored, threshold, name) for name in names}
-    figures["no_such_column"] = [name for name in columns if name not in names]
-    return figures
+    return report(rows, scored, threshold, columns, wall_s, against_real=True)
 
 
 @lru_cache(maxsize=1)
@@ -290,19 +310,3 @@ def _look(settings: Settings, path: Path) -> PartialResult:
 
 def _score_video(settings: Settings, path: Path) -> Scored:
     return _said(partial(_look, settings, path))
-
-
-def _against_real(
-    rows: Sequence[Row], scored: Sequence[Scored], threshold: float, column: str
-) -> dict[str, Any]:
-    """Return the figures of the fakes of each value of a column, each with all real clips."""
-    values = Counter(row.line.columns.get(column, "") for row in rows if row.fake)
-    figures = {}
-    for value, _ in values.most_common(MAX_VALUES):
-        chosen = [
-            index
-            for index, row in enumerate(rows)
-            if not row.fake or row.line.columns.get(column, "") == value
-        ]
-        figures[value] = _figures([rows[i] for i in chosen], [scored[i] for i in chosen], threshold)
-    return figures
