@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.calibration import MAX_POINTS
 from shared.errors import SetupError
 from shared.models import Registry
 from workers.audio import pipeline, pooling
@@ -71,15 +72,10 @@ def test_instability_widens_the_interval():
     assert shaky[0] < calm[0] < calm[1] < shaky[1]
 
 
-@pytest.mark.parametrize(("distance", "expected"), [(-9, 0), (1, 0.5), (2, 0.75), (3, 1), (90, 1)])
-def test_unfamiliarity_runs_from_usual_to_unfamiliar(distance, expected):
-    assert pooling.unfamiliarity(distance, CALIBRATION) == expected
-
-
 @pytest.mark.parametrize("count", [1, 2, 239, 240, 241, 7200])
 def test_the_timeline_is_bounded_ordered_and_without_overlap(count):
     points = pooling.timeline(_windows(np.sin(np.arange(count))), CALIBRATION)
-    assert len(points) <= pooling.MAX_POINTS
+    assert len(points) <= MAX_POINTS
     assert points[0].start_s == 0
     assert points[-1].end_s == (count - 1) * 2 + 4
     assert all(a.end_s <= b.start_s for a, b in pairwise(points))

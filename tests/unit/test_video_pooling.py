@@ -10,7 +10,7 @@ import pytest
 from shared.errors import SetupError
 from workers.video.album import MOST, SPREAD, Album, Shot, show
 from workers.video.faces import Face
-from workers.video.pooling import Calibration, Scored, pool, smooth, timeline
+from workers.video.pooling import Calibration, Scored, pool, timeline
 
 PARAMS = {
     "scale": 1.0,
@@ -101,11 +101,6 @@ def test_a_long_timeline_stays_short():
     points = timeline(faces_of(0, [0.0] * 1000), CALIBRATION, [*map(float, range(1001))])
     assert len(points) <= 240
     assert points[-1].end_s == 1000.0
-
-
-def test_smoothing_keeps_a_constant():
-    assert np.allclose(smooth(np.full(7, 2.0)), 2.0)
-    assert smooth(np.array([4.0])).tolist() == [4.0]
 
 
 FACE = Face((10, 10, 50, 50), 0.9, np.full((5, 2), 30, np.float32))

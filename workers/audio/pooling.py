@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from shared.calibration import MAX_POINTS, Floats, smooth, to_probability, unfamiliarity
 from shared.models import numbers
 from shared.records import Finding, TimelinePoint
 
-Floats = NDArray[np.float64]
-
-#: Points of a timeline; longer recordings get coarser ones.
-MAX_POINTS = 240
 #: A located finding needs this probability at even prior, smoothed over neighbouring windows.
 FINDING_PROBABILITY = 0.9
-#: Weights of a window's neighbours in the timeline.
-_SMOOTHING = np.array([0.25, 0.5, 0.25])
 SYNTHETIC_SPEECH = "synthetic_speech"
 
 
@@ -107,6 +101,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
     reach = math.hypot(calibration.spread, calibration.scale * shift)
     distance = float(np.mean([item.distance for item in scored]))
     windows = calibration.of_windows(scores)
+    usual, unfamiliar = calibration.distance_usual, calibration.distance_unfamiliar
     return Pooled(
         llr=round(llr, 4),
         interval=(round(llr - reach, 4), round(llr + reach, 4)),
@@ -116,7 +111,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
             "score_top": round(top_quarter(scores), 4),
             "share_of_windows": round(float((windows > 0).mean()), 4),
             "distance": round(distance, 4),
-            "out_of_distribution": round(unfamiliarity(distance, calibration), 4),
+            "out_of_distribution": round(unfamiliarity(distance, usual, unfamiliar), 4),
         },
     )
 
@@ -125,25 +120,6 @@ def top_quarter(scores: Floats) -> float:
     """Return the mean of the highest quarter of the smoothed scores, at least one of them."""
     count = math.ceil(scores.size / 4)
     return float(np.sort(smooth(scores))[-count:].mean())
-
-
-def smooth(values: Floats) -> Floats:
-    """Average each value with its neighbours; at the ends it stands in for the missing one."""
-    if values.size == 1:
-        return values.astype(np.float64)
-    padded = np.concatenate([values[:1], values, values[-1:]])
-    return np.convolve(padded, _SMOOTHING, "valid")
-
-
-def unfamiliarity(distance: float, calibration: Calibration) -> float:
-    """Return 0 to 1: 0.5 where 1 in 20 recordings lie beyond, 1 where 1 in 200 do."""
-    span = max(calibration.distance_unfamiliar - calibration.distance_usual, 1e-9)
-    return max(0.0, min(1.0, 0.5 + 0.5 * (distance - calibration.distance_usual) / span))
-
-
-def to_probability(llr: float) -> float:
-    """Return the probability at even prior."""
-    return 1 / (1 + math.exp(-llr))
 
 
 def timeline(scored: Sequence[Scored], calibration: Calibration) -> tuple[TimelinePoint, ...]:

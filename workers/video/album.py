@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import cv2
 
+from shared.calibration import to_probability
 from shared.records import Evidence, EvidenceRef
 from workers.video.faces import Face, Image, cut
-from workers.video.pooling import Calibration, Scored, to_probability
+from workers.video.pooling import Calibration, Scored
 
 #: Crops kept as evidence: the most suspicious, and one least suspicious to compare.
 MOST, LEAST = 4, 1

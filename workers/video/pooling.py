@@ -9,20 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from shared.calibration import MAX_POINTS, Floats, smooth, to_probability, unfamiliarity
 from shared.models import numbers
 from shared.records import Person, TimelinePoint
 
-#: Points of a timeline; longer recordings get coarser ones.
-MAX_POINTS = 240
 #: A person seen in fewer faces than this share of the most-seen one does not count.
 MIN_SHARE = 0.25
 #: One face in this many is among the highest.
 TOP = 4
-_SMOOTHING = np.array([0.25, 0.5, 0.25])
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -109,11 +104,6 @@ class Pooled:
     signals: dict[str, float]
 
 
-def to_probability(llr: float) -> float:
-    """Return the probability at even prior."""
-    return 1 / (1 + math.exp(-llr))
-
-
 def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Pooled:
     """Combine the faces of a recording.
 
@@ -132,6 +122,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
     reach = math.hypot(calibration.spread, (calibration.scale + calibration.top_scale) * shift)
     distance = float(np.mean([item.distance for item in scored]))
     scores = np.array([item.score for item in scored])
+    usual, unfamiliar = calibration.distance_usual, calibration.distance_unfamiliar
     return Pooled(
         llr=round(llr, 4),
         interval=(round(llr - reach, 4), round(llr + reach, 4)),
@@ -142,15 +133,9 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
             "score_spread": round(float(scores.std()), 4),
             "persons": float(len(persons)),
             "distance": round(distance, 4),
-            "out_of_distribution": round(unfamiliarity(distance, calibration), 4),
+            "out_of_distribution": round(unfamiliarity(distance, usual, unfamiliar), 4),
         },
     )
-
-
-def unfamiliarity(distance: float, calibration: Calibration) -> float:
-    """Return 0 to 1: 0.5 where 1 in 20 recordings lie beyond, 1 where 1 in 200 do."""
-    span = max(calibration.distance_unfamiliar - calibration.distance_usual, 1e-9)
-    return max(0.0, min(1.0, 0.5 + 0.5 * (distance - calibration.distance_usual) / span))
 
 
 def _persons(scored: Sequence[Scored], calibration: Calibration) -> list[Person]:
@@ -204,11 +189,3 @@ def _next_look(looked: Sequence[float], time_s: float) -> float:
     """Return when the next look after a time was; that time itself where there is none."""
     later = bisect_right(looked, time_s)
     return looked[later] if later < len(looked) else time_s
-
-
-def smooth(values: Floats) -> Floats:
-    """Average each value with its neighbours; at the ends it stands in for the missing one."""
-    if values.size == 1:
-        return values.astype(np.float64)
-    padded = np.concatenate([values[:1], values, values[-1:]])
-    return np.convolve(padded, _SMOOTHING, "valid")

@@ -1,0 +1,40 @@
+"""What both detectors do with calibrated scores: smooth them, and say how likely and familiar."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: Points of a timeline; longer recordings get coarser ones.
+MAX_POINTS = 240
+#: Weights of a value's neighbours in the timeline.
+_SMOOTHING = np.array([0.25, 0.5, 0.25])
+
+
+def smooth(values: Floats) -> Floats:
+    """Average each value with its neighbours; at the ends it stands in for the missing one."""
+    if values.size == 1:
+        return values.astype(np.float64)
+    padded = np.concatenate([values[:1], values, values[-1:]])
+    return np.convolve(padded, _SMOOTHING, "valid")
+
+
+def unfamiliarity(distance: float, usual: float, unfamiliar: float) -> float:
+    """Return 0 to 1 for a distance from the training data.
+
+    Args:
+        distance: Of a recording.
+        usual: What 1 in 20 recordings exceed; there it is 0.5.
+        unfamiliar: What 1 in 200 exceed; from there on it is 1.
+    """
+    span = max(unfamiliar - usual, 1e-9)
+    return max(0.0, min(1.0, 0.5 + 0.5 * (distance - usual) / span))
+
+
+def to_probability(llr: float) -> float:
+    """Return the probability at even prior."""
+    return 1 / (1 + math.exp(-llr))
