@@ -13,9 +13,8 @@ from typing import Any
 from shared.decoder import DEFAULT_LIMITS, Child, DecodeLimits
 from shared.errors import DecoderTimeout
 
-#: MIME type for each container name that ffprobe gives and C2PA can be embedded in.
+#: MIME type for each container, as `sniff` names it, that C2PA can be embedded in.
 _MIME_TYPES = {
-    "mp4": "video/mp4",
     "mov": "video/mp4",
     "avi": "video/avi",
     "wav": "audio/wav",
@@ -54,7 +53,7 @@ def inspect(
 
     Args:
         path: The file.
-        container: Its format as the probe names it, like `mov,mp4,m4a,3gp,3g2,mj2`.
+        container: Its format as `sniff` names it, like `mov`.
         limits: What the child may use.
         trust_anchors: PEM file of the issuers that are trusted; None trusts nobody, so that a
             valid manifest says who signed, and that nobody vouches for the signer.
@@ -65,7 +64,7 @@ def inspect(
     Raises:
         ToolMissing: prlimit is not installed.
     """
-    if mime_type(container) is None:
+    if container not in _MIME_TYPES:
         return {"status": "unsupported"}
     if not _has_traces(path):
         return {"status": "absent"}
@@ -94,17 +93,12 @@ def _has_traces(path: Path) -> bool:
         return any(content.find(trace) >= 0 for trace in _TRACES)
 
 
-def mime_type(container: str) -> str | None:
-    """Return the MIME type of a container that manifests can be embedded in; None for others."""
-    return next((_MIME_TYPES[name] for name in container.split(",") if name in _MIME_TYPES), None)
-
-
 def read(path: Path, container: str, trust_anchors: str | None = None) -> dict[str, str]:
     """Read and validate the manifest of a file in this process; nothing is fetched.
 
     Args:
         path: The file.
-        container: Its format as the probe names it, like `mov,mp4,m4a,3gp,3g2,mj2`.
+        container: Its format as `sniff` names it, like `mov`.
         trust_anchors: Certificates (PEM) of the issuers that are trusted.
 
     Returns:
@@ -117,7 +111,7 @@ def read(path: Path, container: str, trust_anchors: str | None = None) -> dict[s
     """
     import c2pa  # noqa: PLC0415  # 15 MB of native code: only the child needs it
 
-    mime = mime_type(container)
+    mime = _MIME_TYPES.get(container)
     if mime is None:
         return {"status": "unsupported"}
     settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
