@@ -119,7 +119,9 @@ def test_a_face_seen_from_the_side_is_left_out_and_counted(finder, portrait, tur
 
 
 def test_less_than_two_seconds_say_nothing(finder, portrait):
-    assert lips.watch(film([portrait] * 40), finder, Counter()) == []
+    dropped = Counter()
+    assert lips.watch(film([portrait] * 40), finder, dropped) == []
+    assert dropped == {"mouth_too_brief": 1}
 
 
 def shaken(portrait, count=75):

@@ -242,7 +242,7 @@ def _follow(frames: Iterable[Frame], finder: FaceFinder) -> list[_Run]:
             else:
                 _keep(runs[-1], [frame], now, now)
         held = []
-    return [run for run in runs if run.times and run.times[-1] - run.times[0] >= MIN_S]
+    return [run for run in runs if run.times]
 
 
 def _go_on(image: Image, finder: FaceFinder, last: Face) -> Face | None:
@@ -291,6 +291,8 @@ def _keep(
 
 def _fault(run: _Run) -> str | None:
     """Say why a mouth cannot be followed closely enough; None where it can."""
+    if run.times[-1] - run.times[0] < MIN_S:
+        return "mouth_too_brief"
     if float(np.median(np.diff(run.times))) > _MOST_APART_S:
         return "mouth_too_few_pictures"
     faces = [face for _, face in run.looked]
