@@ -15,7 +15,7 @@ from shared.agreement import load as load_projection
 from shared.clips import Clip
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
 from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader, breaks_off
-from shared.models import ModelEntry, Registry
+from shared.models import Registry
 from shared.records import Analysis, Coverage, Media, ModelRef, Outcome, PartialResult, Track
 from shared.spectrum import Spectrogram
 from workers.audio import speech
@@ -68,23 +68,19 @@ class _Heard:
     )
 
 
-def load(registry: Registry, name: str = MODEL) -> AudioDetector:
+def load(registry: Registry) -> AudioDetector:
     """Load both networks, the calibration, and what is projected to compare with mouths.
-
-    Args:
-        registry: Where the models are.
-        name: Name of the detector; its half-precision sibling may be asked for.
 
     Raises:
         ModelMissing: A file is not there.
         ModelCorrupt: A digest is wrong.
         SetupError: The calibration is not complete, or a file is not what it should be.
     """
-    entry: ModelEntry = registry.entry(name)
+    entry = registry.entry(MODEL)
     syllables = load_projection(registry, SPEECH)
     return AudioDetector(
         voice_activity=speech.load(registry),
-        network=registry.scorer(name),
+        network=registry.scorer(MODEL),
         syllables=syllables,
         calibration=Calibration.from_params(entry.params),
         models=(entry.ref, registry.entry(speech.MODEL).ref, syllables.ref),

@@ -60,18 +60,13 @@ class Consistency:
 
     Attributes:
         findings: In order of time, of the types in `TYPES`.
-        llr: Always None: the share of tampered recordings among real uploads with a finding was
-            never measured, so the findings speak for themselves.
-        signals: Plain measures: shots, typical step, share of held frames and others.
-        shots: Times at which another shot begins, in seconds.
+        signals: Plain measures: cuts, typical step, share of held frames and others.
         frames_seen: Pictures looked at.
         dropped: Pictures and packets not looked at, by reason.
     """
 
     findings: tuple[Finding, ...] = ()
-    llr: float | None = None
     signals: dict[str, float] = field(default_factory=dict)
-    shots: tuple[float, ...] = ()
     frames_seen: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
@@ -125,12 +120,6 @@ def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0
             pictures += sequence.findings(motion, found)
     packet_findings = container.findings(packets, motions, cuts)
     frames_seen = sum(len(motion) for motion in motions)
-    inserted = [f for f in pictures if f.type == "inserted_segment"]
-    shots = tuple(
-        round(time_s, 3)
-        for time_s in cuts
-        if not any(f.start_s - 0.1 <= time_s <= f.end_s + 0.1 for f in inserted)
-    )
     dropped["pictures_not_examined"] = max(0, int((~packets.hidden).sum()) - frames_seen)
     dropped["pictures_in_flashes"] = sum(motion.flashed for motion in motions)
     dropped["hidden_pictures"] = int(packets.hidden.sum())
@@ -140,7 +129,6 @@ def judge(packets: Packets, motions: Sequence[Motion], *, decode_errors: int = 0
     return Consistency(
         findings=tuple(findings),
         signals=sequence.signals(motions, jumps) | container.signals(packets),
-        shots=shots,
         frames_seen=frames_seen,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
