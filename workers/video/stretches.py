@@ -54,7 +54,7 @@ def choose(packets: Packets, budget_s: float) -> tuple[Span, ...]:
     )
 
 
-def shown_times(packets: Packets) -> Floats:
+def times_from_first_shown(packets: Packets) -> Floats:
     """Return times from the first shown picture on, in seconds, NaN for what is not shown."""
     times = np.where(packets.hidden, np.nan, packets.pts_s)
     return times if np.isnan(times).all() else np.asarray(times - np.nanmin(times))
@@ -62,7 +62,7 @@ def shown_times(packets: Packets) -> Floats:
 
 def key_times(packets: Packets) -> Floats:
     """Return the times of key pictures from the first shown picture on, in order, in seconds."""
-    times = shown_times(packets)[packets.key]
+    times = times_from_first_shown(packets)[packets.key]
     return np.sort(times[~np.isnan(times)])
 
 
@@ -71,7 +71,7 @@ def _pieces(packets: Packets) -> list[tuple[float, float]]:
     keys = key_times(packets)
     if not keys.size:
         return []
-    last = float(np.nanmax(shown_times(packets)))
+    last = float(np.nanmax(times_from_first_shown(packets)))
     starts = [0.0]
     for time_s in keys.tolist():
         if time_s - starts[-1] >= MIN_S and last - time_s >= MIN_S:
@@ -103,7 +103,7 @@ def _oddity(packets: Packets, piece: tuple[float, float]) -> float:
 
     A joint inside a shot makes a large packet, pictures that stand still make small ones.
     """
-    times = shown_times(packets)
+    times = times_from_first_shown(packets)
     inside = (times >= piece[0]) & (times < piece[1]) & ~packets.key
     sizes = np.log(packets.size_bytes[inside].astype(np.float64) + 64)
     if sizes.size <= 2 * _BESIDE:
