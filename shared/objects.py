@@ -37,7 +37,8 @@ _CHUNK_BYTES = 1024 * 1024
 _PRIVATE = 0o700
 #: Names of workspaces: pid and start of the process that made them, and a random rest.
 _WORKSPACE = re.compile(r"\d+-\d*-")
-_GONE: dict[str, type[GuardianError]] = {
+#: What S3 answers where an object is not, or no longer, the one that was asked for.
+GONE: dict[str, type[GuardianError]] = {
     "404": ObjectGone,
     "NoSuchKey": ObjectGone,
     "NoSuchVersion": ObjectGone,
@@ -80,7 +81,7 @@ def fetch(settings: Settings, upload: Upload, directory: Path) -> Iterator[Fetch
         ServiceUnavailable: S3 throttled, failed or broke off.
     """
     path = directory / "media"
-    with aws.translated("reading the object", _GONE):
+    with aws.translated("reading the object", GONE):
         answer = aws.client(settings, "s3").get_object(
             Bucket=upload.bucket, Key=upload.key, **pin(upload)
         )
@@ -198,7 +199,7 @@ def copy_report(settings: Settings, source: str, target: str) -> None:
         ObjectGone: It is not there.
     """
     bucket = settings.reports_bucket
-    with aws.translated("copying evidence", _GONE):
+    with aws.translated("copying evidence", GONE):
         aws.client(settings, "s3").copy_object(
             Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": source}
         )
@@ -210,7 +211,7 @@ def get_report(settings: Settings, key: str) -> bytes:
     Raises:
         ObjectGone: It is not there.
     """
-    with aws.translated("reading a report", _GONE):
+    with aws.translated("reading a report", GONE):
         answer = aws.client(settings, "s3").get_object(Bucket=settings.reports_bucket, Key=key)
         content: bytes = answer["Body"].read()
     return content

@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared import aws, erasure
 from shared.containers import AUDIO_CONTAINERS, SNIFF_BYTES, admit
 from shared.errors import (
-    GuardianError,
     KeyOutsideUploads,
     NoVideoTrack,
     ObjectChanged,
@@ -24,19 +23,12 @@ from shared.errors import (
 )
 from shared.halves import typed_half
 from shared.jobs import JobStore
-from shared.objects import pin
+from shared.objects import GONE, pin
 from shared.records import MODALITIES, Job, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 from shared.telemetry import EVENTS, REJECTED, key_digest
 from workers.intake.outgoing import Outgoing
 
-_MISSING: dict[str, type[GuardianError]] = {
-    "404": ObjectGone,
-    "NoSuchKey": ObjectGone,
-    "NoSuchVersion": ObjectGone,
-    "412": ObjectChanged,
-    "PreconditionFailed": ObjectChanged,
-}
 #: What S3 answers where there is not one byte of a range.
 _EMPTY = "InvalidRange"
 _log = structlog.get_logger()
@@ -123,7 +115,7 @@ async def _look(s3: Any, upload: Upload) -> tuple[Upload, bytes]:
     except ClientError as error:
         if aws.error_code(error) == _EMPTY:
             return upload.model_copy(update={"size_bytes": 0}), b""
-        known = _MISSING.get(aws.error_code(error))
+        known = GONE.get(aws.error_code(error))
         if known:
             raise known from error
         if aws.is_passing(error):
