@@ -124,6 +124,7 @@ def made_by(settings: Settings) -> str:
         str(settings.sequence_s),
         str(settings.decode_timeout_s),
         str(settings.decode_memory_bytes),
+        settings.c2pa_trust_anchors.read_text() if settings.c2pa_trust_anchors else "",
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

@@ -172,7 +172,7 @@ def _examine_upload(
         earlier = None if job.fresh else _earlier(settings, modality, job.job_id, fetched.sha256)
         if earlier:
             return replace(earlier, timings_ms=timings)
-        analysis, media = examine(fetched.path, modality, analyze, decode_limits(settings))
+        analysis, media = examine(fetched.path, modality, analyze, settings)
     if analysis.evidence:
         JobStore(settings).get(job.job_id)  # of a job that was erased meanwhile, nothing is stored
     kept = _keep(settings, job.job_id, analysis.evidence)
@@ -203,9 +203,10 @@ def _copied(settings: Settings, job_id: str, ref: EvidenceRef) -> EvidenceRef:
 
 
 def examine(
-    path: Path, modality: Modality, analyze: Analyze, limits: DecodeLimits
+    path: Path, modality: Modality, analyze: Analyze, settings: Settings
 ) -> tuple[Analysis, Media | None]:
     """Probe and analyse one file; the fleet and the one-file command both come through here."""
+    limits = decode_limits(settings)
     media: Media | None = None
     try:
         media = probe(path, limits)
@@ -213,7 +214,9 @@ def examine(
     except Permanent as error:
         analysis = Analysis(typed_half(modality, error))
     if media is not None and modality == _reads_origin(media):
-        origin = provenance.inspect(path, media.container, limits=limits)
+        origin = provenance.inspect(
+            path, media.container, limits=limits, trust_anchors=settings.c2pa_trust_anchors
+        )
         result = analysis.result.model_copy(update={"provenance": origin})
         analysis = Analysis(result, analysis.evidence)
     return compact(analysis), media

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, FilePath, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SettingsInvalid
@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         None,
         description="Directory with a second models.toml, whose models score too and decide "
         "nothing; empty: none.",
+    )
+    c2pa_trust_anchors: FilePath | None = Field(
+        None,
+        description="Certificates in PEM of who may vouch for a file's note of origin (C2PA); "
+        "empty: nobody.",
     )
     work_dir: Path = Field(
         Path(tempfile.gettempdir()) / "silver-guardian",
@@ -171,6 +176,13 @@ class Settings(BaseSettings):
     api_read_token: SecretStr | None = Field(
         None, description="Second bearer token of the console: sees everything, changes nothing."
     )
+
+    @field_validator("c2pa_trust_anchors")
+    @classmethod
+    def _holds_certificates(cls, path: Path | None) -> Path | None:
+        if path and b"BEGIN CERTIFICATE" not in path.read_bytes():
+            raise ValueError(f"{path} holds no certificate in PEM")
+        return path
 
     @property
     def uploads_bucket(self) -> str:

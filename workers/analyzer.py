@@ -180,9 +180,7 @@ class Engine:
 
     def _run(self, path: Path, sample_rate: int | None) -> tuple[Analysis, Media | None]:
         with self.registry.member():
-            return examine(
-                path, self.modality, self._analyze(sample_rate), decode_limits(self.settings)
-            )
+            return examine(path, self.modality, self._analyze(sample_rate), self.settings)
 
 
 def _pipeline(

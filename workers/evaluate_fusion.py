@@ -15,7 +15,6 @@ import numpy as np
 
 from shared.errors import SetupError
 from shared.halves import Analyze, decode_limits, examine
-from shared.media import DecodeLimits
 from shared.models import Registry
 from shared.records import (
     Analysis,
@@ -153,14 +152,14 @@ def _score(settings: Settings, path: Path) -> Halves:
     def analyze_audio(file: Path, media: Media) -> Analysis:
         return Analysis(audio.analyze(file, media, hear, limits=limits))
 
-    analyze_video = bind(settings, look)
-    return _half(path, "audio", analyze_audio, limits), _half(path, "video", analyze_video, limits)
+    heard = _half(path, "audio", analyze_audio, settings)
+    return heard, _half(path, "video", bind(settings, look), settings)
 
 
-def _half(path: Path, modality: Modality, analyze: Analyze, limits: DecodeLimits) -> PartialResult:
+def _half(path: Path, modality: Modality, analyze: Analyze, settings: Settings) -> PartialResult:
     """Return one half of a clip; one that fails says why."""
     try:
-        return examine(path, modality, analyze, limits)[0].result
+        return examine(path, modality, analyze, settings)[0].result
     except many.FAULTS as error:
         reason = many.reason(error)
         return PartialResult(modality=modality, outcome=Outcome.FAILED, reason=reason)

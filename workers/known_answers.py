@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from shared.halves import decode_limits, examine
+from shared.halves import examine
 from shared.models import may_use_gpu
 from shared.records import Analysis, Media, Modality, PartialResult
 from shared.settings import Settings
@@ -21,8 +21,7 @@ def fit(settings: Settings, modality: Modality, score: Callable[[Path, Media], A
     """Ask a worker that may compute on a GPU; a CPU's answers follow from the models' digests."""
     if not may_use_gpu(settings.device):
         return True
-    limits = decode_limits(settings)
-    passed, _ = ask(modality, lambda path: examine(path, modality, score, limits)[0].result)
+    passed, _ = ask(modality, lambda path: examine(path, modality, score, settings)[0].result)
     return passed
 
 

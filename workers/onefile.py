@@ -58,11 +58,10 @@ def analyze_file(
     """
     digest = _admitted_digest(settings, path)
     loaded = loaded or load(settings)
-    limits = decode_limits(settings)
     analyses: dict[Modality, Analysis] = {}
     media: Media | None = None
     for modality, analyze in loaded.pipelines.items():
-        analyses[modality], found = examine(path, modality, analyze, limits)
+        analyses[modality], found = examine(path, modality, analyze, settings)
         media = media or found
     now = datetime.now(UTC)
     halves = {modality: analysis.result for modality, analysis in analyses.items()}

@@ -13,7 +13,6 @@ from typing import Any
 from benching.metering import MeteredRegistry
 from benching.spending import Spent, measured
 from shared import aws, objects
-from shared.decoder import DEFAULT_LIMITS
 from shared.halves import examine
 from shared.records import Analysis, Media, Modality, Upload
 from shared.settings import Settings
@@ -82,7 +81,7 @@ def half(
             objects.fetch(settings, item, directory) as fetched,
         ):
             stages["fetch"] = time.perf_counter() - began
-            analysis, _ = examine(fetched.path, modality, analyze, DEFAULT_LIMITS)
+            analysis, _ = examine(fetched.path, modality, analyze, settings)
         written = time.perf_counter()
         analysis.result.model_dump_json()
         stages["post"] = time.perf_counter() - written

@@ -9,7 +9,7 @@ import pytest
 from fuzzing.canary import Canary
 
 from shared.errors import GuardianError, NotMedia
-from shared.halves import decode_limits, examine
+from shared.halves import examine
 from shared.records import Outcome
 from shared.settings import Settings
 from workers import onefile
@@ -44,7 +44,7 @@ def analysed(path, pipelines):
     """Both halves of a file, in bounded time."""
     started = time.monotonic()
     halves = {
-        modality: examine(path, modality, analyze, decode_limits(Settings()))[0].result
+        modality: examine(path, modality, analyze, Settings())[0].result
         for modality, analyze in pipelines.items()
     }
     assert time.monotonic() - started < LIMIT_S

@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
-from shared.decoder import DEFAULT_LIMITS
 from shared.errors import NoVideoTrack
 from shared.halves import examine
 from shared.records import Analysis, Outcome, PartialResult
+from shared.settings import Settings
 from workers.samples import SAMPLES
 
 
@@ -26,16 +26,16 @@ def test_the_sound_half_tells_the_origin_of_a_container_without_picture(
     def no_picture(*_):
         raise NoVideoTrack
 
-    audio, _ = examine(path, "audio", lambda *_: heard("audio"), DEFAULT_LIMITS)
-    video, _ = examine(path, "video", no_picture, DEFAULT_LIMITS)
+    audio, _ = examine(path, "audio", lambda *_: heard("audio"), Settings())
+    video, _ = examine(path, "video", no_picture, Settings())
 
     assert audio.result.provenance == {"status": status}
     assert video.result.provenance is None
 
 
 def test_the_picture_half_tells_the_origin_of_a_video():
-    audio, _ = examine(SAMPLES[0], "audio", lambda *_: heard("audio"), DEFAULT_LIMITS)
-    video, _ = examine(SAMPLES[0], "video", lambda *_: heard("video"), DEFAULT_LIMITS)
+    audio, _ = examine(SAMPLES[0], "audio", lambda *_: heard("audio"), Settings())
+    video, _ = examine(SAMPLES[0], "video", lambda *_: heard("video"), Settings())
 
     assert audio.result.provenance is None
     assert video.result.provenance == {"status": "absent"}

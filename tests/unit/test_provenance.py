@@ -13,9 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared import provenance
+from shared.cache import made_by
 from shared.containers import sniff, sniff_file
 from shared.decoder import DecodeLimits
 from shared.errors import DecoderTimeout
+from shared.halves import examine
+from shared.records import Analysis, Outcome, PartialResult
+from shared.settings import Settings
 
 MP4 = sniff(b"\0\0\0\x20ftypisom")
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -183,6 +187,18 @@ def test_an_untrusted_file_is_read_in_a_child_with_the_same_answer(sign, anchor,
 
     assert provenance.inspect(path, MP4) == provenance.read(path, MP4)
     assert provenance.inspect(path, MP4, trust_anchors=anchors)["trusted"] == "yes"
+
+
+def test_a_half_trusts_whom_the_settings_name(sign, anchor, tmp_path):
+    path = sign("half.mp4", "digitalCapture")
+    (tmp_path / "anchors.pem").write_bytes(anchor)
+    settings = Settings(c2pa_trust_anchors=tmp_path / "anchors.pem")
+    seen = Analysis(PartialResult(modality="video", outcome=Outcome.SCORED, llr=0.0))
+
+    half = examine(path, "video", lambda *_: seen, settings)[0].result
+
+    assert half.provenance["trusted"] == "yes"
+    assert made_by(settings) != made_by(Settings())  # nor is what was remembered of others used
 
 
 def test_a_child_that_is_stopped_gives_no_answer(sign):

@@ -54,6 +54,21 @@ def test_every_bad_key_is_listed(monkeypatch):
         get_settings()
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "not point to a file"), ("x", "no certificate")]
+)
+def test_anchors_that_vouch_for_nobody_are_refused_at_the_start(
+    monkeypatch, tmp_path, content, why
+):
+    path = tmp_path / "anchors.pem"
+    if content:
+        path.write_text(content)
+    monkeypatch.setenv("GUARDIAN_C2PA_TRUST_ANCHORS", str(path))
+
+    with pytest.raises(SettingsInvalid, match=f"C2PA_TRUST_ANCHORS: .*{why}"):
+        get_settings()
+
+
 def test_settings_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         Settings().prior = 0.1
