@@ -63,6 +63,12 @@ def test_every_next_step_says_to_call_on_a_known_number(label):
     assert "알고 있던 번호" in wording.NEXT_STEPS[label]["ko"]
 
 
+@pytest.mark.parametrize("label", Label)
+def test_no_korean_headline_or_next_step_calls_a_sound_recording_a_video(label):
+    for table in (wording.HEADLINES, wording.NEXT_STEPS):
+        assert "영상" not in table[label]["ko"]
+
+
 def test_a_reason_with_a_span_names_it_in_both_languages():
     reason = reasons.make("voice_signs", 2.0, 64.2, 71.0)
 

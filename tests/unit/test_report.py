@@ -353,6 +353,13 @@ def test_what_was_not_examined_fits_the_recording(language):
     assert told(silent) == [*left_out, "omitted_between", "omitted_seen", "omitted_words"]
 
 
+@pytest.mark.parametrize("voice", [half("audio", llr) for llr in (-6, 0.3, 6)])
+def test_no_sound_recording_is_called_a_video(voice):
+    job = job_of(voice, unexamined("video", "no_video_track"))
+
+    assert "영상" not in Page(report.render_html(job, "ko", {})).text
+
+
 def test_of_a_recording_without_a_picture_no_length_of_it_was_examined():
     job = job_of(half("audio"), unexamined("video", "no_video_track"))
     page = Page(report.render_html(job, "en", {}))
