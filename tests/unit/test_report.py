@@ -157,6 +157,16 @@ def test_a_page_names_hashes_models_and_what_was_left_out():
         assert fact in shown
 
 
+@pytest.mark.parametrize(("language", "has_detail"), [("en", True), ("ko", False)])
+def test_what_was_noticed_is_told_in_one_language_and_a_moment_with_one_time(language, has_detail):
+    short = FINDING.model_copy(update={"start_s": 33.1, "end_s": 33.5})
+    job = job_of(half("audio"), half("video", findings=(short,)))
+    page = Page(report.render_html(job, language, {})).text
+
+    assert ("48 frames" in page) is has_detail
+    assert ", 0:33 · " in page
+
+
 def test_markup_in_a_file_name_is_text():
     job = job_of(half("audio"), None, key="uploads/<script>alert(1)</script><img src=x>.mp4")
     page = Page(report.render_html(job, "en", {}))

@@ -40,7 +40,7 @@ def sound(
         return None
     words = page_words.words(language)
     drawn = charts.sound(verdict, job.media.duration_s if job.media else None, reference.end_s)
-    named = [f"{reasons.clock(start)}–{reasons.clock(end)}" for start, end in drawn.spans_s]
+    named = [reasons.span(start, end) for start, end in drawn.spans_s]
     spans = ", ".join(named[:MAX_SPANS] + ["…"] * (len(named) > MAX_SPANS))
     told = [words["sound_help"], words["sound_marks" if spans else "sound_unmarked"]]
     return {

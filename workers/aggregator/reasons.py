@@ -336,6 +336,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def span(start_s: float, end_s: float) -> str:
+    """Write from when to when, or one time where both read the same."""
+    start, end = clock(start_s), clock(end_s)
+    return start if start == end else f"{start}–{end}"
+
+
 def _face(reason: Reason, language: Language) -> str:
     if reason.person is None:
         return "The face" if language == "en" else "얼굴"

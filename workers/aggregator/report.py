@@ -216,6 +216,7 @@ def render_html(
         "report_sha256": hashlib.sha256(document).hexdigest(),
         "signed_by": told.signature.key_id if told.signature else None,
         "clock": reasons.clock,
+        "span": reasons.span,
         "code": lambda code: phrases.of_code(code, language),
         "percent": percent,
     }
