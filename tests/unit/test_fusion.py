@@ -378,6 +378,14 @@ def test_halves_that_disagree_are_not_said_to_be_unclear_where_one_has_strong_si
     assert "neither clearly" not in verdict.reasons[0].text
 
 
+def test_no_half_has_stronger_signs_than_the_whole():
+    verdict = decide(half("audio", 2.2), half("video", -1))
+
+    assert verdict.audio_probability > MODEL.bands.manipulated
+    assert verdict.label is Label.SUSPICIOUS
+    assert codes(verdict)[0] == "voice_signs"
+
+
 def test_nothing_reassuring_is_said_when_one_half_alone_is_suspicious():
     verdict = decide(half("audio", 0.5), half("video", -2))
 

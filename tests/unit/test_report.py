@@ -167,6 +167,18 @@ def test_what_was_noticed_is_told_in_one_language_and_a_moment_with_one_time(lan
     assert ", 0:33 · " in page
 
 
+def test_a_voice_with_signs_is_named_beside_another_part_that_is_accused():
+    cut = FINDING.model_copy(update={"strength": 1.0})
+    for llr, told in ((1, True), (-6, False)):
+        job = job_of(half("audio", llr), half("video", -2, findings=(cut,)))
+        page = Page(report.render_html(job, "en", {})).text
+
+        assert job.verdict.manipulated_part == "sequence"
+        assert ("repeated or moved. The voice has signs, too." in page) is told
+    both = Page(report.render_html(job_of(half("audio", 6), half("video", 6)), "en", {})).text
+    assert "has signs, too" not in both
+
+
 def test_markup_in_a_file_name_is_text():
     job = job_of(half("audio"), None, key="uploads/<script>alert(1)</script><img src=x>.mp4")
     page = Page(report.render_html(job, "en", {}))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shared.errors import Undecodable
-from shared.records import Outcome, PartialResult, Reason, TimelinePoint
+from shared.records import Label, Outcome, PartialResult, Reason, TimelinePoint
 from workers.aggregator import crossmodal
 from workers.aggregator import reasons as registry
 from workers.aggregator.evidence import (
@@ -54,19 +54,21 @@ def reasons(
     prior: float,
     provenance: Mapping[str, str] | None,
     beside: tuple[Reason, ...],
+    label: Label,
     accused: str | None,
 ) -> tuple[Reason, ...]:
     """Return what speaks for and against, heaviest first, then what was not examined.
 
-    A half that the verdict accuses has signs, if only some: together they crossed the line. What
-    is said beside the halves' scores comes from `beside_scores`, if it is clear or is accused.
+    A half that the verdict accuses has signs, if only some: together they crossed the line. None
+    has strong ones where the whole has some. What is said beside the halves' scores comes from
+    `beside_scores`, if it is clear or is accused.
     """
     found: list[Reason] = []
     halves: tuple[tuple[Source, PartialResult | None], ...] = (("audio", audio), ("video", video))
     for source, half in halves:
         if source in pieces and half is not None:
             is_accused = accused in (_SIDES[source], "both") and pieces[source].llr > 0
-            found += _half_reasons(source, pieces[source], half, model, prior, is_accused)
+            found += _half_reasons(source, pieces[source], half, model, prior, label, is_accused)
     found += [r for r in beside if r.weight >= _CLEAR or accused == "sequence"]
     found += provenance_reasons(provenance, model)
     found.sort(key=lambda reason: -reason.weight)
@@ -189,6 +191,7 @@ def _half_reasons(
     half: PartialResult,
     model: FusionModel,
     prior: float,
+    label: Label,
     is_accused: bool,
 ) -> list[Reason]:
     side = _SIDES[source]
@@ -198,7 +201,7 @@ def _half_reasons(
     person: int | None = None
     has_signs = is_accused or probability >= bands.half
     if has_signs:
-        strong = probability >= bands.manipulated
+        strong = probability >= bands.manipulated and label is not Label.SUSPICIOUS
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
         span = peak(half.timeline)
         person = _accused_person(half)

@@ -80,7 +80,9 @@ def decide(
     label, doubts = _label(fused, audio, video, beside)
     part = explain.manipulated_part(pieces, model, declared)
     accused = part if label in _ACCUSING else None
-    reasons = explain.reasons(pieces, audio, video, model, prior, provenance, beside, accused)
+    reasons = explain.reasons(
+        pieces, audio, video, model, prior, provenance, beside, label, accused
+    )
     said = {reason.code for reason in doubts}
     return Verdict(
         label=label,
