@@ -272,6 +272,14 @@ def test_nothing_reassuring_is_said_when_a_part_of_the_speech_stands_out():
     assert "0:08" in verdict.reasons[0].text
 
 
+@pytest.mark.parametrize(("speech_s", "told"), [(0.0, "no_speech"), (0.224, "hardly_any_speech")])
+def test_who_was_heard_for_a_moment_is_not_said_to_be_silent(speech_s, told):
+    heard = unexamined("audio", "no_speech")
+    heard = heard.model_copy(update={"coverage": Coverage(speech_s=speech_s)})
+
+    assert told in codes(decide(heard, half("video", 1)))
+
+
 def test_strong_evidence_counts_even_when_the_other_half_failed():
     verdict = decide(half("audio", 6), None)
 

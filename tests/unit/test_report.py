@@ -382,6 +382,19 @@ def test_no_sound_recording_is_called_a_video(voice):
     assert "영상" not in Page(report.render_html(job, "ko", {})).text
 
 
+def test_of_a_half_without_a_score_nothing_is_said_to_be_scored():
+    heard = Coverage(analysed_s=0.3, speech_s=0.2, windows=1)
+    looked = Coverage(analysed_s=0.3, frames_sampled=8, faces=2)
+    audio = unexamined("audio", "no_speech").model_copy(update={"coverage": heard})
+    video = unexamined("video", "too_few_frames").model_copy(update={"coverage": looked})
+    page = Page(report.render_html(job_of(audio, video), "en", {})).text
+
+    assert "Speech heard 0.2 s" in page
+    assert "Pictures looked at 8" in page
+    assert "scored 1" not in page
+    assert "scored 2" not in page
+
+
 def test_of_a_recording_without_a_picture_no_length_of_it_was_examined():
     job = job_of(half("audio"), unexamined("video", "no_video_track"))
     page = Page(report.render_html(job, "en", {}))

@@ -25,6 +25,8 @@ _SIDES: dict[Source, Side] = {"audio": "voice", "video": "picture"}
 _CLEAR = 1.0
 #: From this strength on, pictures are taken to be missing.
 _LIKELY = 0.5
+#: Speech from here on is told with its length, so nobody may be said not to have been heard.
+_HEARD_S = 0.05
 #: Points of a timeline that are further apart are two places, in seconds.
 _APART_S = 5.0
 #: Provenance states that are reasons; `absent` and `unsupported` are only reported.
@@ -229,6 +231,8 @@ def _unexamined_code(side: Side, half: PartialResult | None) -> str:
         return "file_damaged"
     if half is None or half.outcome is Outcome.FAILED:
         return f"{side}_failed"
+    if half.reason == "no_speech" and (half.coverage.speech_s or 0.0) >= _HEARD_S:
+        return "hardly_any_speech"
     if half.reason in registry.REGISTRY:
         return half.reason
     return f"{side}_not_examined"

@@ -89,6 +89,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "말하는 소리가 없어 목소리는 분석하지 않았습니다.",
         "No speech was found in the sound.",
     ),
+    "hardly_any_speech": (
+        "Hardly any speech was heard, so there is no voice to examine.",
+        "말소리가 거의 없어 목소리는 분석하지 않았습니다.",
+        "As `no_speech`, where there was a trace of it.",
+    ),
     "music": (
         "There is music or tones but too little speech to say anything about a voice.",
         "음악이나 신호음만 있고 말소리가 거의 없어 목소리는 판단하지 않았습니다.",

@@ -20,6 +20,7 @@ from shared.records import (
     Label,
     Media,
     ModelRef,
+    Outcome,
     PartialResult,
     Person,
     Record,
@@ -345,9 +346,10 @@ def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:
                 facts.append(
                     (words["speech_s"], words["seconds"].format(n=f"{cover.speech_s:.1f}"))
                 )
+            is_scored = half.outcome is Outcome.SCORED
             for name in ("windows", "frames_sampled", "faces"):
                 count = getattr(cover, name)
-                if count is not None:
+                if count is not None and (is_scored or name == "frames_sampled"):
                     facts.append((words[name], f"{count}"))
             facts += [
                 (f"{words['dropped']}: {phrases.of_code(cause, language)}", f"{count}")
