@@ -3,14 +3,20 @@
 import json
 
 from shared.agreement import blocks
-from shared.compact import MAX_HALF_BYTES, compact, merge
+from shared.compact import MAX_HALF_BYTES, compact
 from shared.records import Analysis, Finding, Outcome, PartialResult, SyncSeries, TimelinePoint
+from workers.audio.pooling import MAX_POINTS
 
 
 def long_half(hours: int) -> PartialResult:
+    step_s = hours * 3600 / MAX_POINTS
     points = tuple(
-        TimelinePoint(start_s=2 * n, end_s=2 * n + 4, probability=(n % 97) / 97)
-        for n in range(hours * 1800)
+        TimelinePoint(
+            start_s=round(step_s * n, 3),
+            end_s=round(step_s * (n + 1), 3),
+            probability=round((n % 97) / 97, 4),
+        )
+        for n in range(MAX_POINTS)
     )
     findings = tuple(
         Finding(type="frozen", start_s=n, end_s=n + 1, detail="a" * 80, strength=n / 3000)
@@ -38,11 +44,7 @@ def test_hours_of_sound_fit_an_item_and_the_whole_is_kept_beside():
     assert len(small.result.model_dump_json()) <= MAX_HALF_BYTES
     (kept,) = small.evidence
     assert PartialResult.model_validate(json.loads(kept.content)) == half
-    assert small.result.timeline[0].start_s == 0
-    assert small.result.timeline[-1].end_s == half.timeline[-1].end_s
-    assert max(p.probability for p in small.result.timeline) == max(
-        p.probability for p in half.timeline
-    )
+    assert small.result.timeline == half.timeline
     assert small.result.findings[-1].strength == half.findings[-1].strength
 
 
@@ -63,16 +65,3 @@ def test_the_file_and_the_fleet_name_what_is_kept_beside():
     small = compact(Analysis(long_half(4)))
 
     assert [ref.name for ref in small.result.evidence] == ["audio-full.json"]
-
-
-def test_merging_covers_every_point():
-    points = [TimelinePoint(start_s=n, end_s=n + 1, probability=n / 10) for n in range(7)]
-
-    merged = merge(points, 3)
-
-    assert [(p.start_s, p.end_s, p.probability) for p in merged] == [
-        (0, 3, 0.2),
-        (3, 6, 0.5),
-        (6, 7, 0.6),
-    ]
-    assert merge([], 3) == ()
