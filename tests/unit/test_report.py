@@ -421,6 +421,15 @@ def test_the_axis_of_a_short_recording_tells_no_time_twice():
 
     assert len(set(ticks)) == len(ticks)
     assert short == ("0:00.0", "0:00.6", "0:01.2", "0:01.9", "0:02.5")
+    assert charts._ticks(0.3) == ("0:00.00", "0:00.07", "0:00.15", "0:00.22", "0:00.30")
+
+
+@pytest.mark.parametrize(("length_s", "told"), [(0.32, "0.3 s"), (9.4, "9.4 s"), (64.0, "1:04")])
+def test_the_length_of_a_short_recording_has_tenths(length_s, told):
+    media = CASES["half"].media.model_copy(update={"container": "mov", "duration_s": length_s})
+    page = Page(report.render_html(CASES["half"].model_copy(update={"media": media}), "en", {}))
+
+    assert f"Format MP4 / MOV · h264 Length {told}" in page.text
 
 
 def test_a_timeline_lies_inside_its_drawing():
@@ -434,18 +443,6 @@ def test_a_timeline_lies_inside_its_drawing():
         for bar in row.bars:
             assert 0 <= bar.x <= bar.x + bar.width <= charts.WIDTH
             assert 0 < bar.height <= charts.HEIGHT
-
-
-def test_a_long_timeline_is_thinned_and_keeps_its_highest_point():
-    points = tuple(
-        TimelinePoint(start_s=n, end_s=n + 1, probability=0.9 if n == 1234 else 0.1)
-        for n in range(3600)
-    )
-    verdict = CASES["nothing"].verdict.model_copy(update={"timeline": {"audio": points}})
-    chart = charts.timeline(verdict, 3600)
-
-    assert len(chart.rows[0].bars) <= charts.MAX_BARS
-    assert max(bar.height for bar in chart.rows[0].bars) == 90
 
 
 def test_without_any_timeline_there_is_no_drawing():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.records import Modality, TimelinePoint, Verdict
@@ -13,12 +13,10 @@ WIDTH = 1000
 HEIGHT = 100
 #: Ticks of the axis, both ends included.
 TICKS = 5
-#: Bars at most; a longer timeline is thinned by taking the highest of neighbours.
-MAX_BARS = 250
 #: Probabilities from which a bar is drawn darker, and darkest.
 TONES = (0.5, 0.75)
-#: Below this length the axis tells tenths of a second.
-_SHORT_S = 10.0
+#: Below these lengths the axis tells hundredths, and tenths of a second.
+_MOMENT_S, _SHORT_S = 1.0, 10.0
 #: Narrowest bar that is still seen, in the units of WIDTH.
 MIN_WIDTH = 2.0
 
@@ -97,7 +95,8 @@ def _length_s(verdict: Verdict, duration_s: float | None) -> float:
 def _ticks(length_s: float) -> tuple[str, ...]:
     times_s = [length_s * step / (TICKS - 1) for step in range(TICKS)]
     if length_s < _SHORT_S:  # whole seconds would be told twice
-        return tuple(f"0:{time_s:04.1f}" for time_s in times_s)
+        digits = 2 if length_s < _MOMENT_S else 1
+        return tuple(f"0:{time_s:0{digits + 3}.{digits}f}" for time_s in times_s)
     return tuple(map(clock, times_s))
 
 
@@ -107,14 +106,11 @@ def timeline(verdict: Verdict, duration_s: float | None) -> Chart | None:
     if not any(verdict.timeline.values()) or length_s <= 0:
         return None
     names: tuple[tuple[Modality, str], ...] = (("audio", "voice"), ("video", "picture"))
-    rows = [
-        _row(name, _thinned(verdict.timeline.get(modality, ())), length_s)
-        for modality, name in names
-    ]
+    rows = [_row(name, verdict.timeline.get(modality, ()), length_s) for modality, name in names]
     return Chart(rows=tuple(rows), ticks=_ticks(length_s))
 
 
-def _row(name: str, points: list[TimelinePoint], length_s: float) -> Row:
+def _row(name: str, points: Sequence[TimelinePoint], length_s: float) -> Row:
     top = max(points, key=lambda point: point.probability, default=None)
     next_starts = [*(point.start_s for point in points[1:]), length_s]
     return Row(
@@ -138,20 +134,3 @@ def _bar(point: TimelinePoint, end_s: float, length_s: float) -> Bar:
         height=round(max(3.0, HEIGHT * point.probability), 1),
         tone=sum(point.probability >= edge for edge in TONES),
     )
-
-
-def _thinned(points: Iterable[TimelinePoint]) -> list[TimelinePoint]:
-    """Merge neighbours into the highest of them until there are few enough bars."""
-    kept = list(points)
-    step = -(-len(kept) // MAX_BARS)
-    if step <= 1:
-        return kept
-    groups = [kept[index : index + step] for index in range(0, len(kept), step)]
-    return [
-        TimelinePoint(
-            start_s=group[0].start_s,
-            end_s=group[-1].end_s,
-            probability=max(point.probability for point in group),
-        )
-        for group in groups
-    ]

@@ -43,6 +43,10 @@ MAX_PICTURES = 12
 _PERSONS_SHOWN = 8
 _TEMPLATE = "report.html.j2"
 _LIMITS = ("limit_statistics", "limit_new", "limit_quality", "limit_use")
+#: Containers that their files are called otherwise than.
+_CONTAINERS = {"mov": "MP4 / MOV"}
+#: Below this length whole seconds say too little.
+_SHORT_S = 10.0
 #: What a half left out of which people are told in words; the rest is in numbers alone.
 _LEFT_OUT = ("broken_off", "other_tracks", "other_pictures", "too_many_faces")
 #: Each label's mark: a shape for those who do not see the colour.
@@ -206,6 +210,8 @@ def render_html(
         "models": told.models,
         "also": _also_with_signs(verdict),
         "estimate": _estimate(verdict, language),
+        "container": _CONTAINERS.get(job.media.container, job.media.container) if job.media else "",
+        "duration": _told_duration(_duration_s(job), language),
         "chart": charts.timeline(verdict, _duration_s(job)),
         "sound": pictures.sound(job, verdict, evidence, language),
         "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
@@ -276,6 +282,14 @@ def _analysed_before(job: Job, language: Language) -> str | None:
 
 def _duration_s(job: Job) -> float | None:
     return job.media.duration_s if job.media else None
+
+
+def _told_duration(duration_s: float | None, language: Language) -> str:
+    if duration_s is None:
+        return ""
+    if duration_s >= _SHORT_S:
+        return reasons.clock(duration_s)
+    return page_words.words(language)["seconds"].format(n=f"{duration_s:.1f}")
 
 
 def _wording(job: Job, verdict: Verdict, language: Language) -> Wording:
