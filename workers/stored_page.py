@@ -50,4 +50,4 @@ def render(settings: Settings, job_id: str, language: Language) -> str:
         }
     )
     evidence = report.gather_evidence(job, lambda key: objects.get_report(settings, key))
-    return report.render_html(job, language, evidence, document=stored)
+    return report.render_html(job, language, evidence, stored)

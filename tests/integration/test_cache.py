@@ -142,11 +142,11 @@ def test_the_report_says_that_it_comes_from_an_earlier_analysis(settings):
         job = run(settings, job_of(settings, "two.mp4"), Detector(modality))
     job = service.conclude(settings, JobStore(settings), job.job_id, model, datetime.now(UTC))
 
-    document = report.render_json(job)
+    document = report.render_json(job, Registry())
     assert document["cache_hit"] is True
     assert document["audio"]["analysed_at"] == f"{job.audio.analysed_at:%Y-%m-%dT%H:%M:%S.%fZ}"
-    for language, words in (("en", "same recording"), ("ko", "같은 영상")):
-        page = report.render_html(job, language, {})
+    for language, words in (("en", "same recording"), ("ko", "같은 내용")):
+        page = report.render_html(job, language, {}, report.encode(document))
         assert words in page
         for half in (job.audio, job.video):
             assert f"({half.analysed_at:%Y-%m-%d %H:%M:%S} UTC)" in page

@@ -185,7 +185,7 @@ def test_a_late_half_makes_a_verdict_that_supersedes_the_first(store, aws_settin
     (earlier,) = second.superseded
     assert (earlier.label, earlier.llr) == (first.verdict.label, first.verdict.llr)
     assert (earlier.decided_at, earlier.models[-1]) == (NOW, first.verdict.model)
-    stored = report.render_json(store.get(job_id))
+    stored = report.render_json(store.get(job_id), Registry())
     assert [row["label"] for row in stored["superseded"]] == [first.verdict.label]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from shared import objects
 from shared.errors import ObjectGone, Permanent
 from shared.models import Registry
 from shared.records import (
@@ -26,8 +27,9 @@ from shared.records import (
     TimelinePoint,
     Track,
 )
+from shared.settings import Settings
 from workers import audio, phrases, video
-from workers.aggregator import charts, fusion, page_words, report
+from workers.aggregator import charts, fusion, page_words, report, service
 from workers.aggregator.wording import OVERCLAIMS
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -96,6 +98,14 @@ CASES = {
 EVERY = [(name, language) for name in CASES for language in report.LANGUAGES]
 
 
+def render_json(job):
+    return report.render_json(job, Registry())
+
+
+def render_html(job, language, pictures):
+    return report.render_html(job, language, pictures, report.encode(render_json(job)))
+
+
 class Page(HTMLParser):
     """Collects what a browser would show, and what it would fetch."""
 
@@ -124,7 +134,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize(("name", "language"), EVERY)
 def test_a_page_fetches_nothing_and_runs_nothing(name, language):
-    page = Page(report.render_html(CASES[name], language, {}))
+    page = Page(render_html(CASES[name], language, {}))
 
     assert all(link.startswith("data:") for link in page.links)
     assert not {"script", "iframe", "link", "form", "object"} & set(page.tags)
@@ -132,7 +142,7 @@ def test_a_page_fetches_nothing_and_runs_nothing(name, language):
 
 @pytest.mark.parametrize(("name", "language"), EVERY)
 def test_a_page_never_overclaims(name, language):
-    shown = Page(report.render_html(CASES[name], language, {})).text
+    shown = Page(render_html(CASES[name], language, {})).text
 
     assert OVERCLAIMS.search(shown) is None
 
@@ -140,8 +150,8 @@ def test_a_page_never_overclaims(name, language):
 @pytest.mark.parametrize(("name", "language"), EVERY)
 def test_a_page_says_the_verdict_its_reasons_and_the_next_step(name, language):
     job = CASES[name]
-    shown = Page(report.render_html(job, language, {})).text
-    text = report.render_json(job)["text"][language]
+    shown = Page(render_html(job, language, {})).text
+    text = render_json(job)["text"][language]
 
     assert text["headline"] in shown
     assert text["next_step"] in shown
@@ -151,7 +161,7 @@ def test_a_page_says_the_verdict_its_reasons_and_the_next_step(name, language):
 
 
 def test_a_page_names_hashes_models_and_what_was_left_out():
-    shown = Page(report.render_html(CASES["manipulated"], "en", {})).text
+    shown = Page(render_html(CASES["manipulated"], "en", {})).text
 
     for fact in ("cd" * 32, "ab" * 32, MODEL.model_ref.sha256, "audio-model", "Left out: silence"):
         assert fact in shown
@@ -161,7 +171,7 @@ def test_a_page_names_hashes_models_and_what_was_left_out():
 def test_what_was_noticed_is_told_in_one_language_and_a_moment_with_one_time(language, has_detail):
     short = FINDING.model_copy(update={"start_s": 33.1, "end_s": 33.5})
     job = job_of(half("audio"), half("video", findings=(short,)))
-    page = Page(report.render_html(job, language, {})).text
+    page = Page(render_html(job, language, {})).text
 
     assert ("48 frames" in page) is has_detail
     assert ", 0:33 · " in page
@@ -171,17 +181,17 @@ def test_a_voice_with_signs_is_named_beside_another_part_that_is_accused():
     cut = FINDING.model_copy(update={"strength": 1.0})
     for llr, told in ((1, True), (-6, False)):
         job = job_of(half("audio", llr), half("video", -2, findings=(cut,)))
-        page = Page(report.render_html(job, "en", {})).text
+        page = Page(render_html(job, "en", {})).text
 
         assert job.verdict.manipulated_part == "sequence"
         assert ("repeated or moved. The voice has signs, too." in page) is told
-    both = Page(report.render_html(job_of(half("audio", 6), half("video", 6)), "en", {})).text
+    both = Page(render_html(job_of(half("audio", 6), half("video", 6)), "en", {})).text
     assert "has signs, too" not in both
 
 
 def test_markup_in_a_file_name_is_text():
     job = job_of(half("audio"), None, key="uploads/<script>alert(1)</script><img src=x>.mp4")
-    page = Page(report.render_html(job, "en", {}))
+    page = Page(render_html(job, "en", {}))
 
     assert not {"script", "img"} & set(page.tags)
     assert "img src=x" in page.text
@@ -190,7 +200,7 @@ def test_markup_in_a_file_name_is_text():
 def test_a_name_that_turns_the_direction_of_writing_does_not_turn_the_page():
     job = job_of(half("audio", 6), half("video", -6), key="uploads/photo\u202e4pm.exe")
 
-    page = report.render_html(job, "en", {})
+    page = render_html(job, "en", {})
 
     assert "\u202e" not in page
     assert "<bdi>photo\ufffd4pm.exe</bdi>" in page
@@ -207,7 +217,7 @@ def test_a_name_that_turns_the_direction_of_writing_does_not_turn_the_page():
 def test_the_page_does_not_vouch_for_who_says_to_have_signed(status, trusted, told):
     note = {"status": status, "trusted": trusted, "issuer": "Maker"}
     job = job_of(half("audio", 6), half("video", -6), provenance=note)
-    page = report.render_html(job, "en", {})
+    page = render_html(job, "en", {})
 
     assert (told or "") in page
     assert ("Maker" in page) is bool(told)
@@ -216,7 +226,7 @@ def test_the_page_does_not_vouch_for_who_says_to_have_signed(status, trusted, to
 def test_pictures_are_embedded_and_counted():
     job = job_of(half("audio"), half("video", evidence=evidence(15)))
     fetched = report.gather_evidence(job, lambda _: JPEG)
-    page = Page(report.render_html(job, "en", fetched))
+    page = Page(render_html(job, "en", fetched))
 
     assert len(fetched) == report.MAX_PICTURES
     assert page.tags.count("img") == report.MAX_PICTURES
@@ -228,7 +238,7 @@ def test_of_many_people_those_seen_longest_are_listed():
         Person(person=n, start_s=n, end_s=n + 1, frames=1 + n % 10, llr=0, probability=0.5)
         for n in range(50)
     )
-    page = report.render_html(job_of(half("audio"), half("video", persons=crowd)), "en", {})
+    page = render_html(job_of(half("audio"), half("video", persons=crowd)), "en", {})
 
     assert "Those that are seen longest. (8 / 50)" in page
     listed = [int(number) for number in re.findall(r"<li>Face (\d+) \(", page)]
@@ -243,7 +253,7 @@ def test_pictures_say_whose_face_they_show_where_there_are_several(count, langua
     )
     pictures = tuple(ref.model_copy(update={"person": 1}) for ref in evidence(1))
     job = job_of(half("audio"), half("video", persons=persons, evidence=pictures))
-    page = report.render_html(job, language, report.gather_evidence(job, lambda _: JPEG))
+    page = render_html(job, language, report.gather_evidence(job, lambda _: JPEG))
 
     assert (f"<figcaption>{told}" in page) is (count > 1)
 
@@ -255,7 +265,7 @@ def test_pictures_that_are_gone_are_left_out_and_counted():
         return JPEG
 
     job = job_of(half("audio"), half("video", evidence=evidence(3)))
-    page = Page(report.render_html(job, "en", report.gather_evidence(job, fetch)))
+    page = Page(render_html(job, "en", report.gather_evidence(job, fetch)))
 
     assert page.tags.count("img") == 2
     assert "(2 / 3)" in page.text
@@ -271,7 +281,7 @@ SOUND = EvidenceRef(name="spectrogram.jpg", kind="spectrogram", start_s=0, end_s
 def test_the_sound_is_drawn_with_its_suspicious_stretch_marked(language, told):
     job = job_of(half("audio", evidence=(SOUND,)), half("video", evidence=evidence(2)))
     fetched = report.gather_evidence(job, lambda _: JPEG)
-    text = report.render_html(job, language, fetched)
+    text = render_html(job, language, fetched)
 
     assert set(fetched) == {"spectrogram.jpg", "0.jpg", "1.jpg"}
     assert told in re.search('<div class="sound".*?<img [^>]*alt="([^"]*)"', text, re.DOTALL)[1]
@@ -285,7 +295,7 @@ def test_a_page_without_sound_has_no_picture_of_it(language):
     words = page_words.words(language)
     gone = job_of(half("audio", evidence=(SOUND,)), None)
     for job in (gone, job_of(unexamined("audio", "no_audio_track"), half("video"))):
-        shown = Page(report.render_html(job, language, {}))
+        shown = Page(render_html(job, language, {}))
         assert "img" not in shown.tags
         assert words["sound_help"] not in shown.text
 
@@ -293,7 +303,7 @@ def test_a_page_without_sound_has_no_picture_of_it(language):
 def test_a_sound_in_which_nothing_is_suspicious_says_so():
     calm = half("audio", -6).model_copy(update={"timeline": half("audio").timeline[:5]})
     job = job_of(calm.model_copy(update={"evidence": (SOUND,)}), half("video", -6))
-    text = report.render_html(job, "en", {"spectrogram.jpg": JPEG})
+    text = render_html(job, "en", {"spectrogram.jpg": JPEG})
 
     assert "No stretch of it is marked." in text
     assert "marked: none" in text
@@ -301,7 +311,7 @@ def test_a_sound_in_which_nothing_is_suspicious_says_so():
 
 def test_evidence_that_is_no_picture_is_not_embedded():
     job = job_of(half("audio"), half("video", evidence=evidence(1)))
-    page = Page(report.render_html(job, "en", {"0.jpg": b"<svg onload=alert(1)>"}))
+    page = Page(render_html(job, "en", {"0.jpg": b"<svg onload=alert(1)>"}))
 
     assert "img" not in page.tags
 
@@ -309,7 +319,7 @@ def test_evidence_that_is_no_picture_is_not_embedded():
 @pytest.mark.parametrize("name", CASES)
 def test_the_document_fits_the_published_schema(name):
     schema = json.loads(Path(report.__file__).with_name("report.schema.json").read_text())
-    body = json.loads(report.encode(report.render_json(CASES[name])))
+    body = json.loads(report.encode(render_json(CASES[name])))
 
     Draft202012Validator(schema).validate(body)
     assert report.Report.model_validate(body).verdict == CASES[name].verdict
@@ -322,21 +332,33 @@ def test_the_published_schema_is_that_of_the_records():
 
 
 def test_the_same_job_gives_the_same_bytes():
-    first, second = (report.encode(report.render_json(CASES["manipulated"])) for _ in range(2))
+    first, second = (report.encode(render_json(CASES["manipulated"])) for _ in range(2))
 
     assert first == second
 
 
 def test_a_licence_is_only_told_of_the_very_file_in_the_registry():
-    models = {model["name"]: model for model in report.render_json(CASES["half"])["models"]}
+    models = {model["name"]: model for model in render_json(CASES["half"])["models"]}
 
     assert models["fusion"]["licence"] == "MIT"
     assert models["audio-model"]["licence"] is None
 
 
-@pytest.mark.parametrize(
-    "render", [report.render_json, lambda job: report.render_html(job, "en", {})]
-)
+def test_a_stored_report_tells_the_licences_of_the_models_in_use(write_set, tmp_path, monkeypatch):
+    listed = write_set(tmp_path, 0.0) / "models.toml"
+    listed.write_text(re.sub("(?m)^licence = .*", 'licence = "Ours"', listed.read_text()))
+    entry = Registry(tmp_path).entry("voice-detector")
+    voice = half("audio").model_copy(update={"models": (entry.ref,)})
+    stored = []
+    monkeypatch.setattr(objects, "put_report", lambda *told: stored.append(told))
+
+    service.write_report(Settings(models_dir=tmp_path), job_of(voice, half("video")))
+
+    models = {model["name"]: model for model in json.loads(stored[0][2])["models"]}
+    assert models["voice-detector"]["licence"] == "Ours"
+
+
+@pytest.mark.parametrize("render", [render_json, lambda job: render_html(job, "en", {})])
 def test_a_job_without_a_verdict_has_no_report(render):
     with pytest.raises(Permanent, match="no verdict"):
         render(CASES["half"].model_copy(update={"verdict": None}))
@@ -367,7 +389,7 @@ def test_what_was_not_examined_fits_the_recording(language):
     silent = job_of(unexamined("audio", "no_audio_track"), cut)
 
     def told(job):
-        listed = report.render_json(job)["text"][language]["not_examined"]
+        listed = render_json(job)["text"][language]["not_examined"]
         return [next(name for name, text in words.items() if text == item) for item in listed]
 
     assert told(sound) == ["omitted_heard", "omitted_words"]
@@ -379,7 +401,7 @@ def test_what_was_not_examined_fits_the_recording(language):
 def test_no_sound_recording_is_called_a_video(voice):
     job = job_of(voice, unexamined("video", "no_video_track"))
 
-    assert "영상" not in Page(report.render_html(job, "ko", {})).text
+    assert "영상" not in Page(render_html(job, "ko", {})).text
 
 
 def test_of_a_half_without_a_score_nothing_is_said_to_be_scored():
@@ -387,7 +409,7 @@ def test_of_a_half_without_a_score_nothing_is_said_to_be_scored():
     looked = Coverage(analysed_s=0.3, frames_sampled=8, faces=2)
     audio = unexamined("audio", "no_speech").model_copy(update={"coverage": heard})
     video = unexamined("video", "too_few_frames").model_copy(update={"coverage": looked})
-    page = Page(report.render_html(job_of(audio, video), "en", {})).text
+    page = Page(render_html(job_of(audio, video), "en", {})).text
 
     assert "Speech heard 0.2 s" in page
     assert "Pictures looked at 8" in page
@@ -397,7 +419,7 @@ def test_of_a_half_without_a_score_nothing_is_said_to_be_scored():
 
 def test_of_a_recording_without_a_picture_no_length_of_it_was_examined():
     job = job_of(half("audio"), unexamined("video", "no_video_track"))
-    page = Page(report.render_html(job, "en", {}))
+    page = Page(render_html(job, "en", {}))
 
     assert " 0.0 s of" not in page.text
 
@@ -427,7 +449,7 @@ def test_the_axis_of_a_short_recording_tells_no_time_twice():
 @pytest.mark.parametrize(("length_s", "told"), [(0.32, "0.3 s"), (9.4, "9.4 s"), (64.0, "1:04")])
 def test_the_length_of_a_short_recording_has_tenths(length_s, told):
     media = CASES["half"].media.model_copy(update={"container": "mov", "duration_s": length_s})
-    page = Page(report.render_html(CASES["half"].model_copy(update={"media": media}), "en", {}))
+    page = Page(render_html(CASES["half"].model_copy(update={"media": media}), "en", {}))
 
     assert f"Format MP4 / MOV · h264 Length {told}" in page.text
 

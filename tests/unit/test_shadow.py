@@ -163,7 +163,7 @@ def test_the_report_and_the_list_of_jobs_say_what_the_second_set_says(capsys):
     found = compare(job(voice, face), stands, MODEL)
     decided = job(voice, face, verdict=stands.model_copy(update={"shadow": found}))
 
-    body = report.render_json(decided)
+    body = report.render_json(decided, Registry())
     show.job(show.Console(width=200), decided)
 
     assert body["verdict"]["shadow"]["flip"] is True
@@ -171,7 +171,8 @@ def test_the_report_and_the_list_of_jobs_say_what_the_second_set_says(capsys):
     printed = capsys.readouterr().out
     assert "shadow models: likely_manipulated" in printed
     assert "another label (voice-detector 2, voice-detector 1)" in printed
-    assert "second" not in report.render_html(decided, "en", {}), "readers see one verdict"
+    page = report.render_html(decided, "en", {}, report.encode(body))
+    assert "second" not in page, "readers see one verdict"
 
 
 def test_halves_of_different_model_versions_are_decided_on_what_each_says():
@@ -180,9 +181,8 @@ def test_halves_of_different_model_versions_are_decided_on_what_each_says():
     mixed = verdict(old, new)
 
     assert mixed == verdict(half("audio", 2.0, "2"), new)
-    assert [row["version"] for row in report.render_json(job(old, new, verdict=mixed))["models"]][
-        :2
-    ] == ["1", "2"]
+    body = report.render_json(job(old, new, verdict=mixed), Registry())
+    assert [row["version"] for row in body["models"]][:2] == ["1", "2"]
 
 
 def test_an_analysis_that_is_repeated_says_what_other_models_changed(capsys):

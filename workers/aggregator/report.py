@@ -105,12 +105,12 @@ class Report(Record):
     signature: signing.Signature | None = None
 
 
-def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
+def render_json(job: Job, registry: Registry) -> dict[str, Any]:
     """Build the document of a decided job.
 
     Args:
         job: A job with a verdict.
-        registry: Where the models' licences are looked up; None for the packaged one.
+        registry: Where the models' licences are looked up.
 
     Raises:
         NotDecided: The job has no verdict.
@@ -129,7 +129,7 @@ def render_json(job: Job, registry: Registry | None = None) -> dict[str, Any]:
         superseded=job.superseded,
         audio=job.audio,
         video=job.video,
-        models=_models(job, registry or Registry()),
+        models=_models(job, registry),
         text={language: _wording(job, verdict, language) for language in LANGUAGES},
         cache_hit=job.cache_hit,
     )
@@ -174,12 +174,7 @@ def gather_evidence(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]
 
 
 def render_html(
-    job: Job,
-    language: Language,
-    evidence: Mapping[str, bytes],
-    registry: Registry | None = None,
-    key: Ed25519PrivateKey | None = None,
-    document: bytes | None = None,
+    job: Job, language: Language, evidence: Mapping[str, bytes], document: bytes
 ) -> str:
     """Render the page of a decided job: one file, no outside requests, prints on A4.
 
@@ -187,15 +182,12 @@ def render_html(
         job: A job with a verdict.
         language: `en` or `ko`.
         evidence: Pictures by name, as `gather_evidence` returns them.
-        registry: Where the models' licences are looked up; None for the packaged one.
-        key: What report.json is signed with; the page says the digest of that file.
-        document: That very file, where it is stored; None makes it anew.
+        document: Its report.json, whose digest the page says.
 
     Raises:
         NotDecided: The job has no verdict.
     """
     verdict = _verdict(job)
-    document = document or encode(render_json(job, registry), key)
     told = Report.model_validate_json(document)
     page = {
         "language": language,

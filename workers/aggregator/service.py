@@ -9,6 +9,7 @@ import structlog
 from shared import measures, objects, outbox, signing, tracing
 from shared.errors import GuardianError, NoVerdict, Retryable, UnknownJob
 from shared.jobs import JobStore
+from shared.models import Registry
 from shared.records import Job, JobStatus, Verdict
 from shared.settings import Settings
 from shared.table import Written
@@ -141,5 +142,5 @@ def write_report(settings: Settings, job: Job) -> None:
     if job.verdict is None:
         return
     key = signing.key_file(settings.signing_key_file)
-    body = report.encode(report.render_json(job), key)
+    body = report.encode(report.render_json(job, Registry(settings.models_dir)), key)
     objects.put_report(settings, report_key(job.job_id), body, "application/json")

@@ -37,22 +37,25 @@ def analyze(
 ) -> None:
     """Analyse one FILE here, without AWS; same pipelines, same verdict."""
     from shared import signing
+    from shared.models import Registry
     from workers import show
     from workers.aggregator import report
     from workers.onefile import analyze_file
 
     not_the_same(html, json_path)
-    key = signing.key_file(get_settings().signing_key_file)
-    job, analyses = analyze_file(get_settings(), file)
+    settings = get_settings()
+    key = signing.key_file(settings.signing_key_file)
+    job, analyses = analyze_file(settings, file)
+    document = report.encode(report.render_json(job, Registry(settings.models_dir)), key)
     if json_path:
-        write(json_path, report.encode(report.render_json(job), key))
+        write(json_path, document)
     if html:
         evidence = {
             item.ref.name: item.content
             for analysis in analyses.values()
             for item in analysis.evidence
         }
-        page = report.render_html(job, language, evidence, key=key)
+        page = report.render_html(job, language, evidence, document)
         write(html, page)
     if as_json:
         parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
