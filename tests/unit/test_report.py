@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from shared import objects
-from shared.errors import ObjectGone, Permanent
+from shared.errors import NotApplicable, ObjectGone, Permanent
 from shared.models import Registry
 from shared.records import (
     Coverage,
@@ -46,7 +46,7 @@ def half(modality, llr=3.0, **more):
         modality=modality,
         outcome=Outcome.SCORED,
         llr=llr,
-        coverage=Coverage(analysed_s=20, speech_s=12, faces=9, dropped={"silence": 3}),
+        coverage=Coverage(analysed_s=20, speech_s=12, faces=9, dropped={"sparse_windows": 3}),
         timeline=timeline,
         models=(ModelRef(name=f"{modality}-model", version="1", sha256="ab" * 32),),
         **more,
@@ -163,8 +163,9 @@ def test_a_page_says_the_verdict_its_reasons_and_the_next_step(name, language):
 def test_a_page_names_hashes_models_and_what_was_left_out():
     shown = Page(render_html(CASES["manipulated"], "en", {})).text
 
-    for fact in ("cd" * 32, "ab" * 32, MODEL.model_ref.sha256, "audio-model", "Left out: silence"):
+    for fact in ("cd" * 32, "ab" * 32, MODEL.model_ref.sha256, "audio-model"):
         assert fact in shown
+    assert "Left out: pieces with too little speech 3" in shown
 
 
 @pytest.mark.parametrize(("language", "has_detail"), [("en", True), ("ko", False)])
@@ -431,6 +432,14 @@ def test_what_analyses_leave_out_has_a_phrase():
 
     assert "mouth_still" in codes
     assert codes <= phrases.table().keys()
+
+
+def test_every_phrase_has_its_code_in_a_detector():
+    sources = [*Path(audio.__path__[0]).glob("*.py"), *Path(video.__path__[0]).glob("*.py")]
+    named = {word for path in sources for word in re.findall(r'"(\w+)"', path.read_text())}
+    typed = {kind.code for kind in NotApplicable.__subclasses__()}
+
+    assert phrases.table().keys() <= named | typed
 
 
 def test_unknown_codes_read_as_words():
