@@ -366,7 +366,8 @@ def _at(reason: Reason, language: Language) -> str:
 
 
 def _at_places(times: list[str], language: Language) -> str:
-    named, more = ", ".join(times[:_PLACES_NAMED]), max(0, len(times) - _PLACES_NAMED)
-    if language == "en":
-        return f", at {named}" + (f" and {more} more" if more else "")
-    return f"({named} 등 {len(times)}곳)" if more else f"({named} 부근)"
+    named, more = times[:_PLACES_NAMED], max(0, len(times) - _PLACES_NAMED)
+    if language == "ko":
+        return f"({', '.join(named)} {f'등 {len(times)}곳' if more else '부근'})"
+    *first, last = [*named, f"{more} more"] if more else named
+    return f", at {', '.join(first)} and {last}" if first else f", at {last}"
