@@ -57,19 +57,18 @@ class _Held:
     raw: dict[str, Any]
 
 
-def read(settings: Settings, queue: str, limit: int = MAX_LETTERS) -> list[Letter]:
-    """Return dead letters of a queue, oldest first, and put them back at once.
+def read(settings: Settings, queue: str) -> list[Letter]:
+    """Return up to `MAX_LETTERS` dead letters of a queue, oldest first, and put them back at once.
 
     Args:
         settings: Which installation.
         queue: `uploads`, `audio`, `video` or `aggregate`.
-        limit: Most letters to return.
 
     Raises:
         SettingsInvalid: There is no such queue.
         ServiceUnavailable: SQS could not be reached.
     """
-    held = [one for batch in _hold(settings, queue, _LOOK_S, limit) for one in batch]
+    held = [one for batch in _hold(settings, queue, _LOOK_S, MAX_LETTERS) for one in batch]
     for one in held:
         _release(settings, queue, one)
     return sorted((one.letter for one in held), key=lambda letter: letter.sent_at)

@@ -135,6 +135,11 @@ def test_a_letter_makes_room_for_its_own_half_alone(store, aws_settings):
     assert job.video.reason == "decoder_timeout"
 
 
+@pytest.fixture
+def short_lists(monkeypatch):
+    monkeypatch.setattr(letters, "MAX_LETTERS", 20)
+
+
 def dead(settings, count):
     """Bury so many messages that are no notifications; their ids."""
     sqs = aws.client(settings, "sqs")
@@ -144,7 +149,7 @@ def dead(settings, count):
 
 
 @pytest.mark.parametrize("move", [letters.redrive, letters.discard])
-def test_all_letters_are_moved_however_many_there_are(aws_settings, move):
+def test_all_letters_are_moved_however_many_there_are(aws_settings, short_lists, move):
     ids = dead(aws_settings, letters.MAX_LETTERS + 15)
 
     listed = letters.read(aws_settings, "uploads")
@@ -154,7 +159,7 @@ def test_all_letters_are_moved_however_many_there_are(aws_settings, move):
     assert letters.read(aws_settings, "uploads") == []
 
 
-def test_a_letter_further_down_is_found_and_the_others_are_put_back(aws_settings):
+def test_a_letter_further_down_is_found_and_the_others_are_put_back(aws_settings, short_lists):
     ids = dead(aws_settings, letters.MAX_LETTERS + 15)
 
     (found,) = letters.discard(aws_settings, "uploads", message_id=ids[-1])

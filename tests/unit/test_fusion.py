@@ -153,6 +153,24 @@ def test_a_file_that_is_damaged_is_not_called_a_technical_problem():
     assert set(codes(verdict)) == {"file_damaged"}
 
 
+@pytest.mark.parametrize(
+    ("probability", "label"), [(0.75, Label.LIKELY_AUTHENTIC), (0.85, Label.INCONCLUSIVE)]
+)
+def test_nothing_reassuring_is_said_when_the_faces_of_a_part_stand_out(probability, label):
+    points = [0.3] * 8 + [probability, probability]
+    timeline = tuple(
+        TimelinePoint(start_s=4 * n, end_s=4 * n + 4, probability=one)
+        for n, one in enumerate(points)
+    )
+    verdict = decide(half("audio", -6), half("video", -1, timeline=timeline))
+
+    assert verdict.label is label
+    if label is Label.INCONCLUSIVE:
+        reason = verdict.reasons[0]
+        assert (reason.code, reason.start_s, reason.end_s) == ("picture_local_signs", 32, 40)
+        assert "picture_no_signs" not in codes(verdict)
+
+
 @pytest.mark.parametrize(("seen_s", "is_reason"), [(4.0, False), (12.0, True)])
 def test_a_few_seconds_of_a_mouth_accuse_nobody(monkeypatch, seen_s, is_reason):
     found = crossmodal.Agreement(

@@ -107,7 +107,7 @@ def test_a_verdict_is_told_in_the_language_asked_for():
     assert "What to do: Do not act on this recording yet." in english
     assert "조작이 의심되는 점이 있습니다" in korean
     assert reasons.REGISTRY["voice_signs"].ko.split("{")[0] in korean
-    assert "이렇게 하세요: 아직은 이 영상만 믿고 행동하지 마세요." in korean
+    assert "이렇게 하세요: 아직은 이 내용만 믿고 행동하지 마세요." in korean
 
 
 def test_no_probability_is_told_as_0_or_1():

@@ -25,6 +25,8 @@ _SIDES: dict[Source, Side] = {"audio": "voice", "video": "picture"}
 _CLEAR = 1.0
 #: From this strength on, pictures are taken to be missing.
 _LIKELY = 0.5
+#: Faces of a calm recording do not reach this probability for more than a look.
+_STANDS_OUT = 0.8
 #: Speech from here on is told with its length, so nobody may be said not to have been heard.
 _HEARD_S = 0.05
 #: Points of a timeline that are further apart are two places, in seconds.
@@ -42,10 +44,17 @@ def doubt(code: str) -> Reason:
     return registry.make(code)
 
 
-def local_signs(audio: PartialResult) -> Reason:
-    """Return the reason that a part of the voice stands out, with its place."""
-    strongest = max(audio.findings, key=lambda finding: finding.strength)
-    return registry.make("voice_local_signs", 0.0, strongest.start_s, strongest.end_s)
+def local_signs(half: PartialResult | None) -> tuple[Reason, ...]:
+    """Return the reason that a part of a voice or of a picture stands out, with its place."""
+    if half is None:
+        return ()
+    if half.modality == "audio":
+        place = max(half.findings, key=lambda finding: finding.strength, default=None)
+        span = (place.start_s, place.end_s) if place else None
+    else:
+        highest = max((point.probability for point in half.timeline), default=0.0)
+        span = peak(half.timeline) if highest >= _STANDS_OUT else None
+    return (registry.make(f"{_SIDES[half.modality]}_local_signs", 0.0, *span),) if span else ()
 
 
 def reasons(
@@ -213,8 +222,8 @@ def _half_reasons(
         code = f"{side}_unclear"
     start_s, end_s = span or (None, None)
     found = [registry.make(code, piece.llr, start_s, end_s, person=person)]
-    if source == "audio" and half.findings and not has_signs:
-        found = [local_signs(half)]
+    if not has_signs:
+        found = list(local_signs(half)) or found
     if piece.weak:
         found.append(registry.make(f"{side}_{piece.weak}", piece.llr))
     return found

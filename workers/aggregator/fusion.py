@@ -212,8 +212,7 @@ def _doubts_about_calm(
         doubts.append(explain.doubt("halves_disagree"))
     if any(_is_unexamined(half) for half in (audio, video)):
         doubts.append(explain.doubt("half_unexamined"))
-    if audio and audio.findings:
-        doubts.append(explain.local_signs(audio))
+    doubts += [*explain.local_signs(audio), *explain.local_signs(video)]
     doubts += explain.accusing(beside)
     if fused.declared is not None:
         doubts.append(explain.doubt("evidence_straddles"))

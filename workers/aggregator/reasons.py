@@ -54,6 +54,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "말소리 일부에 컴퓨터로 만든 듯한 흔적이 있습니다{at}.",
         "The audio half located synthetic speech in a recording that looks authentic as a whole.",
     ),
+    "picture_local_signs": (
+        "For a part of the time, a face has signs of having been made by a computer{at}.",
+        "일부 구간에서 얼굴을 컴퓨터로 만들었거나 바꾼 듯한 흔적이 있습니다{at}.",
+        "Faces score high for more than a look in a recording that looks authentic as a whole.",
+    ),
     "voice_thin": (
         "There is little speech, so little is made of the voice.",
         "말하는 부분이 짧아 목소리 분석 결과는 조금만 반영했습니다.",
