@@ -93,6 +93,11 @@ class TooLarge(Rejected):
 
     code = "too_large"
 
+    @classmethod
+    def than(cls, max_bytes: int) -> TooLarge:
+        """Return the error that tells the limit in force."""
+        return cls(f"At most {max_bytes} bytes are analysed.")
+
 
 class NotMedia(Rejected):
     """The content is no video or audio container that can be analysed, whatever its name says."""

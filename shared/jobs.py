@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
-
-import structlog
 
 from shared import listing, rows
 from shared.errors import GuardianError, NotAdmitted, UnknownJob
@@ -32,13 +31,12 @@ from shared.records import (
 from shared.rows import JobSummary
 from shared.settings import Settings
 from shared.table import Table, Written
-from shared.telemetry import UNREADABLE
+from shared.telemetry import passing_over
 
 #: Partitions of each index: a single one takes 1,000 writes a second (DynamoDB quotas).
 SHARDS = 4
 #: Later than any time, in seconds since 1970.
 _NEVER = 1 << 40
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -291,13 +289,9 @@ class JobStore:
     def _readable(self, job_ids: Iterable[str]) -> Iterator[Job]:
         """Yield the jobs that can be read; the others take no place from them."""
         for job_id in job_ids:
-            try:
+            # one that is not there was erased meanwhile
+            with suppress(UnknownJob), passing_over("job", job_id=job_id):
                 yield self.get(job_id)
-            except UnknownJob:  # erased meanwhile
-                continue
-            except ValueError as error:  # by another release: the other jobs must go on
-                UNREADABLE.labels("job").inc()
-                _log.error("job_unreadable", job_id=job_id, error=str(error)[:300])
 
     def postpone(self, job: Job, now: datetime, sweeps: int | None = None) -> Written:
         """Give an unfinished job another stretch of patience.

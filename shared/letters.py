@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
-
 from shared import aws, repeat
 from shared.errors import UnknownJob, UnknownLetter
 from shared.jobs import JobStore
 from shared.queues import AUDIO_TASK, DECIDE_TASK, VIDEO_TASK, queue_url
-from shared.records import Outcome, Record
+from shared.records import Job, Outcome, Record
 from shared.settings import Settings
-from shared.telemetry import UNREADABLE
+from shared.telemetry import passing_over
 
 #: SQS hands out at most ten messages a receive.
 _BATCH = 10
@@ -31,7 +29,6 @@ _WAIT_S = 1
 _LOOK_S, _MOVE_S = 30, 300
 #: Most letters of a list; what moves letters goes on until the queue is read.
 MAX_LETTERS = 200
-_log = structlog.get_logger()
 
 
 class Letter(Record):
@@ -231,13 +228,13 @@ def _with_cause(settings: Settings, letter: Letter) -> Letter:
     """Take the cause of a task's death from its job, where the worker wrote it."""
     if letter.job_id is None:
         return letter
+    job: Job | None = None
     try:
-        job = JobStore(settings).get(letter.job_id)
+        with passing_over("job", job_id=letter.job_id):
+            job = JobStore(settings).get(letter.job_id)
     except UnknownJob:
         return letter.model_copy(update={"code": "job_gone", "cause": "the job was erased"})
-    except ValueError as error:  # a row of another release
-        UNREADABLE.labels("job").inc()
-        _log.error("job_unreadable", job_id=letter.job_id, error=str(error)[:300])
+    if job is None:
         return letter
     half = {AUDIO_TASK: job.audio, VIDEO_TASK: job.video}.get(letter.task or "")
     if half is not None and half.outcome is Outcome.FAILED and half.reason:

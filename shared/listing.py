@@ -10,17 +10,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import structlog
-
 from shared import aws, rows
 from shared.rows import JobSummary
 from shared.settings import Settings
-from shared.telemetry import UNREADABLE
+from shared.telemetry import passing_over
 
 _MAX_CURSOR = "9999"
 #: Shards asked at once; two lists may be read at a time.
 _readers = ThreadPoolExecutor(8, thread_name_prefix="listing")
-_log = structlog.get_logger()
 
 
 @dataclass
@@ -92,8 +89,5 @@ def _read(settings: Settings, part: _Shard, limit: int, before: str | None) -> N
 def _readable(items: Iterable[dict[str, Any]]) -> Iterator[JobSummary]:
     """Yield the lines of the rows that can be read; the others hide none of them."""
     for item in items:
-        try:
+        with passing_over("job", job_id=item.get("pk")):
             yield rows.summary(item)
-        except (ValueError, KeyError) as error:  # by another release
-            UNREADABLE.labels("job").inc()
-            _log.error("job_unreadable", job_id=item.get("pk"), error=str(error)[:300])

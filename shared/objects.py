@@ -96,7 +96,7 @@ def fetch(settings: Settings, upload: Upload, directory: Path) -> Iterator[Fetch
                 digest.update(chunk)
                 file.write(chunk)
                 if file.tell() > settings.max_upload_bytes:
-                    raise TooLarge(f"At most {settings.max_upload_bytes} bytes are analysed.")
+                    raise TooLarge.than(settings.max_upload_bytes)
             written = file.tell()
         yield Fetched(path, digest.hexdigest(), written)
     finally:

@@ -14,7 +14,7 @@ from shared import items
 from shared.errors import GuardianError
 from shared.records import Record
 from shared.settings import Settings
-from shared.telemetry import UNREADABLE
+from shared.telemetry import passing_over
 
 #: A process says this often that it is alive.
 BEAT_S = 10.0
@@ -96,9 +96,6 @@ def alive(settings: Settings, now: datetime) -> list[Worker]:
     since = now - timedelta(seconds=GONE_S)
     workers = []
     for row in items.every(settings, _KIND, since):
-        try:
+        with passing_over(_KIND):
             workers.append(Worker.model_validate(row))
-        except ValueError as error:  # by another release, in the middle of a rollout
-            UNREADABLE.labels(_KIND).inc()
-            _log.info("worker_unreadable", error=str(error)[:200])
     return sorted(workers, key=lambda worker: (worker.role, worker.name))

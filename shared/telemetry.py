@@ -6,7 +6,8 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import structlog
@@ -214,6 +215,16 @@ def hide_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
         if isinstance(value, str) and "uploads/" in value:
             event[name] = _KEY.sub(lambda found: f"key:{key_digest(found[0])}", value)
     return event
+
+
+@contextmanager
+def passing_over(kind: str, **facts: Any) -> Iterator[None]:
+    """Count and log a row that another release wrote in another form; the others must go on."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        UNREADABLE.labels(kind).inc()
+        structlog.get_logger().error(f"{kind}_unreadable", error=str(error)[:300], **facts)
 
 
 def key_digest(key: str) -> str:

@@ -15,6 +15,7 @@ would help nobody: GuardianJobsWaitLong says so to people. SQS itself drops a me
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median_low
@@ -24,6 +25,7 @@ from shared.errors import UnknownJob
 from shared.jobs import JobStore
 from shared.records import Job
 from shared.settings import Settings
+from shared.telemetry import passing_over
 
 #: How long the queues of the stack keep a message (MessageRetentionPeriod, the most SQS allows).
 KEPT = timedelta(days=14)
@@ -78,8 +80,7 @@ def _middle(store: JobStore, job_ids: Iterable[str]) -> datetime | None:
     """Return when the middle one of some jobs was made; None where none can be read."""
     made = []
     for job_id in job_ids:
-        try:
+        # one that is not there was erased meanwhile
+        with suppress(UnknownJob), passing_over("job", job_id=job_id):
             made.append(store.get(job_id).created_at)
-        except (UnknownJob, ValueError):  # erased meanwhile, or written by another release
-            continue
     return median_low(made) if made else None

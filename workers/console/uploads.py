@@ -75,7 +75,7 @@ def begin(settings: Settings, new: NewUpload, key: str) -> Parts:
         ServiceUnavailable: S3 could not be reached.
     """
     if new.size_bytes > settings.max_upload_bytes:
-        raise _too_large(settings)
+        raise TooLarge.than(settings.max_upload_bytes)
     s3 = aws.client(settings, "s3")
     where = {"Bucket": settings.uploads_bucket, "Key": key}
     with aws.translated("opening an upload"):
@@ -110,7 +110,7 @@ def complete(settings: Settings, uploading: Uploading) -> Uploaded:
             raise ObjectGone("No part of the file has arrived.")
         if sum(part["Size"] for part in parts) > settings.max_upload_bytes:
             s3.abort_multipart_upload(**where)
-            raise _too_large(settings)
+            raise TooLarge.than(settings.max_upload_bytes)
         named = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
         answer = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": named})
     version = answer.get("VersionId")
@@ -133,10 +133,6 @@ def abort(settings: Settings, uploading: Uploading) -> None:
     """
     with aws.translated("aborting an upload", _GONE):
         aws.client(settings, "s3").abort_multipart_upload(**_where(settings, uploading))
-
-
-def _too_large(settings: Settings) -> TooLarge:
-    return TooLarge(f"At most {settings.max_upload_bytes} bytes are analysed.")
 
 
 def _where(settings: Settings, uploading: Uploading) -> dict[str, str]:
