@@ -15,8 +15,7 @@ from shared.models import Registry
 from shared.records import Job, Label, ModelRef, PartialResult, ShadowVerdict, Superseded
 from shared.rows import JobSummary
 from workers.aggregator import reasons
-from workers.aggregator.report import percent
-from workers.aggregator.wording import HEADLINES, NEXT_STEPS
+from workers.aggregator.wording import HEADLINES, NEXT_STEPS, percent
 from workers.console.board import Overview
 from workers.phrases import Language, Text
 from workers.terminal import plain

@@ -7,7 +7,7 @@ from shared.errors import NotDecided
 from shared.jobs import JobStore
 from shared.records import Job
 from shared.settings import Settings
-from workers.aggregator import report
+from workers.aggregator import page, pictures, report
 from workers.phrases import Language
 
 
@@ -49,5 +49,5 @@ def render(settings: Settings, job_id: str, language: Language) -> str:
             "video": told.video,
         }
     )
-    evidence = report.gather_evidence(job, lambda key: objects.get_report(settings, key))
-    return report.render_html(job, language, evidence, stored)
+    evidence = pictures.gather(job, lambda key: objects.get_report(settings, key))
+    return page.render(job, language, evidence, stored)

@@ -24,7 +24,7 @@ from shared.records import (
     Upload,
 )
 from shared.telemetry import CACHE_LOOKUPS
-from workers.aggregator import fusion, report, service
+from workers.aggregator import fusion, page, report, service
 from workers.samples import SAMPLES
 
 pytestmark = pytest.mark.integration
@@ -146,10 +146,10 @@ def test_the_report_says_that_it_comes_from_an_earlier_analysis(settings):
     assert document["cache_hit"] is True
     assert document["audio"]["analysed_at"] == f"{job.audio.analysed_at:%Y-%m-%dT%H:%M:%S.%fZ}"
     for language, words in (("en", "same recording"), ("ko", "같은 내용")):
-        page = report.render_html(job, language, {}, report.encode(document))
-        assert words in page
+        shown = page.render(job, language, {}, report.encode(document))
+        assert words in shown
         for half in (job.audio, job.video):
-            assert f"({half.analysed_at:%Y-%m-%d %H:%M:%S} UTC)" in page
+            assert f"({half.analysed_at:%Y-%m-%d %H:%M:%S} UTC)" in shown
 
 
 def test_other_content_other_models_and_other_sampling_are_analysed(settings, tmp_path):

@@ -29,8 +29,8 @@ from shared.records import (
 )
 from shared.settings import Settings
 from workers import audio, phrases, video
-from workers.aggregator import charts, fusion, page_words, report, service
-from workers.aggregator.wording import OVERCLAIMS
+from workers.aggregator import charts, fusion, page, page_words, pictures, report, service
+from workers.aggregator.wording import OVERCLAIMS, percent
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 HANGUL = re.compile("[가-힣]")
@@ -95,15 +95,15 @@ CASES = {
     "declared": job_of(half("audio"), half("video"), provenance={"status": "declared_ai"}),
     "absent": job_of(half("audio"), half("video"), provenance={"status": "absent"}),
 }
-EVERY = [(name, language) for name in CASES for language in report.LANGUAGES]
+EVERY = [(name, language) for name in CASES for language in phrases.LANGUAGES]
 
 
 def render_json(job):
     return report.render_json(job, Registry())
 
 
-def render_html(job, language, pictures):
-    return report.render_html(job, language, pictures, report.encode(render_json(job)))
+def render_html(job, language, found):
+    return page.render(job, language, found, report.encode(render_json(job)))
 
 
 class Page(HTMLParser):
@@ -226,12 +226,12 @@ def test_the_page_does_not_vouch_for_who_says_to_have_signed(status, trusted, to
 
 def test_pictures_are_embedded_and_counted():
     job = job_of(half("audio"), half("video", evidence=evidence(15)))
-    fetched = report.gather_evidence(job, lambda _: JPEG)
+    fetched = pictures.gather(job, lambda _: JPEG)
     page = Page(render_html(job, "en", fetched))
 
-    assert len(fetched) == report.MAX_PICTURES
-    assert page.tags.count("img") == report.MAX_PICTURES
-    assert f"({report.MAX_PICTURES} / 15)" in page.text
+    assert len(fetched) == pictures.MAX_PICTURES
+    assert page.tags.count("img") == pictures.MAX_PICTURES
+    assert f"({pictures.MAX_PICTURES} / 15)" in page.text
 
 
 def test_of_many_people_those_seen_longest_are_listed():
@@ -252,9 +252,9 @@ def test_pictures_say_whose_face_they_show_where_there_are_several(count, langua
     persons = tuple(
         Person(person=n, start_s=0, end_s=9, frames=9, llr=0, probability=0.5) for n in range(count)
     )
-    pictures = tuple(ref.model_copy(update={"person": 1}) for ref in evidence(1))
-    job = job_of(half("audio"), half("video", persons=persons, evidence=pictures))
-    page = render_html(job, language, report.gather_evidence(job, lambda _: JPEG))
+    of_second = tuple(ref.model_copy(update={"person": 1}) for ref in evidence(1))
+    job = job_of(half("audio"), half("video", persons=persons, evidence=of_second))
+    page = render_html(job, language, pictures.gather(job, lambda _: JPEG))
 
     assert (f"<figcaption>{told}" in page) is (count > 1)
 
@@ -266,7 +266,7 @@ def test_pictures_that_are_gone_are_left_out_and_counted():
         return JPEG
 
     job = job_of(half("audio"), half("video", evidence=evidence(3)))
-    page = Page(render_html(job, "en", report.gather_evidence(job, fetch)))
+    page = Page(render_html(job, "en", pictures.gather(job, fetch)))
 
     assert page.tags.count("img") == 2
     assert "(2 / 3)" in page.text
@@ -281,7 +281,7 @@ SOUND = EvidenceRef(name="spectrogram.jpg", kind="spectrogram", start_s=0, end_s
 )
 def test_the_sound_is_drawn_with_its_suspicious_stretch_marked(language, told):
     job = job_of(half("audio", evidence=(SOUND,)), half("video", evidence=evidence(2)))
-    fetched = report.gather_evidence(job, lambda _: JPEG)
+    fetched = pictures.gather(job, lambda _: JPEG)
     text = render_html(job, language, fetched)
 
     assert set(fetched) == {"spectrogram.jpg", "0.jpg", "1.jpg"}
@@ -291,7 +291,7 @@ def test_the_sound_is_drawn_with_its_suspicious_stretch_marked(language, told):
     assert "(2 / 2)" in text, "it is none of the pictures behind the face"
 
 
-@pytest.mark.parametrize("language", report.LANGUAGES)
+@pytest.mark.parametrize("language", phrases.LANGUAGES)
 def test_a_page_without_sound_has_no_picture_of_it(language):
     words = page_words.words(language)
     gone = job_of(half("audio", evidence=(SOUND,)), None)
@@ -367,7 +367,7 @@ def test_a_job_without_a_verdict_has_no_report(render):
 
 @pytest.mark.parametrize(("probability", "shown"), [(0.0, 1), (0.004, 1), (0.5, 50), (1.0, 99)])
 def test_no_percentage_claims_certainty(probability, shown):
-    assert report.percent(probability) == shown
+    assert percent(probability) == shown
 
 
 @pytest.mark.parametrize(("name", "text"), [*page_words.table().items(), *phrases.table().items()])
@@ -381,7 +381,7 @@ def test_every_phrase_is_in_both_languages_with_the_same_blanks(name, text):
 LEFT_OUT = {"broken_off": 1, "other_tracks": 1, "other_pictures": 2, "too_many_faces": 50}
 
 
-@pytest.mark.parametrize("language", report.LANGUAGES)
+@pytest.mark.parametrize("language", phrases.LANGUAGES)
 def test_what_was_not_examined_fits_the_recording(language):
     words = page_words.words(language)
     sound = job_of(half("audio"), unexamined("video", "no_video_track"))
@@ -481,4 +481,4 @@ def test_without_any_timeline_there_is_no_drawing():
 
 
 def test_all_labels_have_a_mark():
-    assert set(report._MARKS) == set(Label)
+    assert set(page._MARKS) == set(Label)

@@ -13,7 +13,7 @@ from shared.records import Analysis, Job, JobStatus, Label, ModelRef, Outcome, P
 from shared.settings import Settings
 from shared.telemetry import SHADOW_HALVES
 from workers import show
-from workers.aggregator import fusion, report
+from workers.aggregator import fusion, page, report
 from workers.aggregator.shadow import compare
 from workers.audio import pipeline as audio
 from workers.samples import SAMPLES
@@ -171,8 +171,8 @@ def test_the_report_and_the_list_of_jobs_say_what_the_second_set_says(capsys):
     printed = capsys.readouterr().out
     assert "shadow models: likely_manipulated" in printed
     assert "another label (voice-detector 2, voice-detector 1)" in printed
-    page = report.render_html(decided, "en", {}, report.encode(body))
-    assert "second" not in page, "readers see one verdict"
+    shown = page.render(decided, "en", {}, report.encode(body))
+    assert "second" not in shown, "readers see one verdict"
 
 
 def test_halves_of_different_model_versions_are_decided_on_what_each_says():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared import spectrum
+from shared.errors import Permanent
 from shared.records import EvidenceRef, Job, Verdict
 from workers.aggregator import charts, page_words, reasons
 from workers.phrases import Language
 
+#: Pictures on a page; more would make it too large to send.
+MAX_PICTURES = 12
 #: Marked stretches that are named in words; the picture marks all of them.
 MAX_SPANS = 8
 _PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
@@ -28,6 +31,29 @@ def sound_of(job: Job) -> EvidenceRef | None:
     """Return the reference to the picture of the sound; None where there was no sound."""
     references = job.audio.evidence if job.audio else ()
     return next((ref for ref in references if ref.kind == spectrum.KIND), None)
+
+
+def gather(job: Job, fetch: Callable[[str], bytes]) -> dict[str, bytes]:
+    """Fetch the pictures behind a job.
+
+    Args:
+        job: The job.
+        fetch: Returns the object under a key of the reports bucket.
+
+    Returns:
+        Content by name of the evidence; what is gone by now is left out, and the page says how
+        many pictures it shows of how many.
+    """
+    found: dict[str, bytes] = {}
+    of_sound = sound_of(job)
+    for reference in (*([of_sound] if of_sound else []), *evidence_of(job)[:MAX_PICTURES]):
+        if reference.key is None:
+            continue
+        try:
+            found[reference.name] = fetch(reference.key)
+        except Permanent:
+            continue  # expired or erased: counted by the page
+    return found
 
 
 def sound(

@@ -109,3 +109,8 @@ NEXT_STEPS: dict[Label, Text] = {
         ),
     },
 }
+
+
+def percent(probability: float) -> int:
+    """Round to whole percent, never to 0 or 100: nothing is that sure."""
+    return max(1, min(99, round(100 * probability)))

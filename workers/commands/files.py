@@ -39,7 +39,7 @@ def analyze(
     from shared import signing
     from shared.models import Registry
     from workers import show
-    from workers.aggregator import report
+    from workers.aggregator import page, report
     from workers.onefile import analyze_file
 
     not_the_same(html, json_path)
@@ -55,8 +55,7 @@ def analyze(
             for analysis in analyses.values()
             for item in analysis.evidence
         }
-        page = report.render_html(job, language, evidence, document)
-        write(html, page)
+        write(html, page.render(job, language, evidence, document))
     if as_json:
         parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
         emit({"file": str(file), "sha256": job.sha256, **parts})
