@@ -24,13 +24,14 @@ from botocore.exceptions import (
 from shared import aws
 from shared.errors import (
     GuardianError,
+    NotDecided,
     ObjectChanged,
     ObjectGone,
     ServiceUnavailable,
     SettingsInvalid,
     TooLarge,
 )
-from shared.records import Upload
+from shared.records import Job, Upload
 from shared.settings import Settings
 
 _CHUNK_BYTES = 1024 * 1024
@@ -215,3 +216,15 @@ def get_report(settings: Settings, key: str) -> bytes:
         answer = aws.client(settings, "s3").get_object(Bucket=settings.reports_bucket, Key=key)
         content: bytes = answer["Body"].read()
     return content
+
+
+def get_report_of(settings: Settings, job: Job) -> bytes:
+    """Return the report.json of a job, byte for byte as it was stored and signed.
+
+    Raises:
+        NotDecided: The job has no verdict; what lies there may be of one that was withdrawn.
+        ObjectGone: Its report has expired.
+    """
+    if job.report_key is None:
+        raise NotDecided("There is no report before the verdict.")
+    return get_report(settings, job.report_key)

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared import aws, erasure, objects, queues, repeat
-from shared.errors import ServiceUnavailable, UnknownJob
+from shared.errors import NotMedia, ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.outbox import Outbox
@@ -18,6 +19,7 @@ from shared.visibility import Receipt
 from workers.aggregator import fusion, report, service
 from workers.cli import main
 from workers.commands import jobs as commands
+from workers.console import app
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -91,6 +93,29 @@ def test_the_signed_report_is_handed_out_as_it_was_stored(
     assert CliRunner().invoke(main, show).exit_code == 0
     assert saved.read_bytes() == objects.get_report(signing, service.report_key(job_id))
     assert CliRunner().invoke(main, ["verify", str(saved)]).exit_code == 0
+
+
+async def test_over_http_a_report_is_that_of_the_verdict_that_stands(
+    store, aws_settings, model, job_id, sending
+):
+    console = httpx.ASGITransport(app.create(aws_settings, lambda *_: ""))
+    async with httpx.AsyncClient(transport=console, base_url="http://127.0.0.1") as client:
+
+        async def asked(path, of=job_id):
+            answer = await client.get(f"/api/jobs/{of}/{path}")
+            return answer.status_code, answer.json().get("code")
+
+        for path in ("report/report.json", "spectrogram"):
+            assert await asked(path, "0" * 32) == (404, "unknown_job")
+            assert await asked(path) == (422, "not_decided")
+        service.conclude(aws_settings, store, job_id, model, NOW)
+        assert await asked("report/report.json") == (200, None)
+        repeat.retry(aws_settings, job_id)
+        assert await asked("report/report.json") == (422, "not_decided")
+
+        refused = Upload(bucket=aws_settings.uploads_bucket, key="uploads/b", etag="e")
+        store.reject(refused, NotMedia(), NOW)
+        assert await asked("spectrogram", refused.job_id) == (422, "not_decided")
 
 
 def test_a_verdict_does_not_wait_for_its_report(store, aws_settings, model, job_id, monkeypatch):

@@ -98,6 +98,7 @@ def jobs_show(
     job_id: str, as_json: bool, html: Path | None, report: Path | None, language: Any
 ) -> None:
     """Show one job with its verdict."""
+    from shared import objects
     from shared.jobs import JobStore
     from workers import show, stored_page
 
@@ -105,7 +106,7 @@ def jobs_show(
     settings = installation()
     job = JobStore(settings).get(job_id)
     if report:
-        write(report, stored_page.document(settings, job))
+        write(report, objects.get_report_of(settings, job))
     if html:
         write(html, stored_page.render(settings, job_id, language))
     if as_json:

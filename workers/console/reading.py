@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from shared import audit, letters, objects, rows, web
-from shared.errors import NotReady, ObjectGone, UnknownJob
+from shared.errors import NotDecided, NotReady, ObjectGone
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus, Label
 from shared.settings import Settings
@@ -126,8 +126,8 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
     def spectrum(job_id: JobId) -> Response:
         """Draw the sound of a recording, low tones below, as a picture 1000 wide."""
         found = JobStore(settings).get(job_id)
-        if not found.status.final:
-            raise UnknownJob("The recording has not been analysed yet.")
+        if not found.status.final or found.audio is None:
+            raise NotDecided("The recording has not been analysed.")
         picture = spectrogram.of_job(settings, found)
         return Response(picture, media_type="image/jpeg")
 
@@ -138,7 +138,7 @@ def _add_report(api: APIRouter, settings: Settings, read: web.Door, render: Rend
     @api.get("/jobs/{job_id}/report/report.json", dependencies=door, response_class=Response)
     def report(job_id: JobId) -> Response:
         """Give the report as the document that was stored with the verdict."""
-        body = objects.get_report(settings, f"reports/{job_id}/report.json")
+        body = objects.get_report_of(settings, JobStore(settings).get(job_id))
         return _download(body, f"{job_id[:12]}-report.json", "application/json")
 
     @api.get(
