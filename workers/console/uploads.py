@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import PurePosixPath
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -93,7 +94,7 @@ def begin(settings: Settings, new: NewUpload, key: str) -> Parts:
 
 
 def complete(settings: Settings, uploading: Uploading) -> Uploaded:
-    """Close an upload and tell which job it becomes.
+    """Close an upload and tell which job it becomes; one that is closed already is told again.
 
     Raises:
         KeyOutsideUploads: The key is outside uploads/.
@@ -104,15 +105,10 @@ def complete(settings: Settings, uploading: Uploading) -> Uploaded:
     s3 = aws.client(settings, "s3")
     where = _where(settings, uploading)
     with aws.translated("closing an upload", _GONE):
-        pages = s3.get_paginator("list_parts").paginate(**where)
-        parts = [part for page in pages for part in page.get("Parts", [])]
-        if not parts:
-            raise ObjectGone("No part of the file has arrived.")
-        if sum(part["Size"] for part in parts) > settings.max_upload_bytes:
-            s3.abort_multipart_upload(**where)
-            raise TooLarge.than(settings.max_upload_bytes)
-        named = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
-        answer = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": named})
+        try:
+            answer = _close(s3, where, settings.max_upload_bytes)
+        except s3.exceptions.NoSuchUpload:  # whoever asks again has not had the answer
+            answer = s3.head_object(Bucket=where["Bucket"], Key=where["Key"])
     version = answer.get("VersionId")
     upload = Upload(
         bucket=settings.uploads_bucket,
@@ -121,6 +117,20 @@ def complete(settings: Settings, uploading: Uploading) -> Uploaded:
         etag=answer["ETag"].strip('"'),
     )
     return Uploaded(job_id=upload.job_id, key=uploading.key)
+
+
+def _close(s3: Any, where: dict[str, str], max_bytes: int) -> dict[str, Any]:
+    """Put the parts together and return what S3 says of the object."""
+    pages = s3.get_paginator("list_parts").paginate(**where)
+    parts = [part for page in pages for part in page.get("Parts", [])]
+    if not parts:
+        raise ObjectGone("No part of the file has arrived.")
+    if sum(part["Size"] for part in parts) > max_bytes:
+        s3.abort_multipart_upload(**where)
+        raise TooLarge.than(max_bytes)
+    named = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+    answer: dict[str, Any] = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": named})
+    return answer
 
 
 def abort(settings: Settings, uploading: Uploading) -> None:
