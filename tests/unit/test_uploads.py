@@ -17,9 +17,10 @@ pytestmark = pytest.mark.unit
         ("긴" * 300 + ".mp4", "긴" * 196 + ".mp4"),
         ("a" * 300, "a" * 200),
         ("a." + "b" * 300, "a." + "b" * 198),
+        ("회의\u202f1\n\x00\uffff.mp4", "회의\u202f1___.mp4"),
     ],
 )
-def test_a_long_name_is_cut_but_for_its_suffix(name, kept):
+def test_a_name_is_kept_as_far_as_s3_takes_it(name, kept):
     key = new_key(NewUpload(name=name, size_bytes=1))
 
     assert key.startswith(UPLOADS_PREFIX)

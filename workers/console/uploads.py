@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,6 +22,8 @@ VALID_S = 3600
 _NAME_LENGTH = 200
 #: What is longer than this is no suffix.
 _SUFFIX_LENGTH = 20
+#: Signs that S3's answers, which are XML, cannot hold: an upload of such a name never begins.
+_UNTELLABLE = re.compile("[\x00-\x1f\ufffe\uffff]")
 _GONE: dict[str, type[GuardianError]] = {
     "NoSuchUpload": ObjectGone,
     "NoSuchKey": ObjectGone,
@@ -60,7 +63,7 @@ class Uploaded(BaseModel):
 
 def new_key(new: NewUpload) -> str:
     """Return a key for a file that nothing else has; a long name is cut, but for its suffix."""
-    name = new.name.replace("\\", "/").rsplit("/", 1)[-1]
+    name = _UNTELLABLE.sub("_", new.name.replace("\\", "/").rsplit("/", 1)[-1])
     if len(name) > _NAME_LENGTH:
         suffix = PurePosixPath(name).suffix
         kept = suffix if len(suffix) <= _SUFFIX_LENGTH else ""
