@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -57,6 +58,19 @@ _SHUTDOWN_S = 20
 _log = structlog.get_logger()
 
 
+class _App(FastAPI):
+    """An app whose document names the one type that problems are answered as."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document; FastAPI adds a type of its own wherever a model is named."""
+        document = super().openapi()
+        operations = [way for ways in document["paths"].values() for way in ways.values()]
+        for response in (one for way in operations for one in way["responses"].values()):
+            if PROBLEM_TYPE in response.get("content", {}):
+                response["content"] = {PROBLEM_TYPE: response["content"][PROBLEM_TYPE]}
+        return document
+
+
 def new_app(
     settings: Settings,
     gate: Gate,
@@ -71,7 +85,7 @@ def new_app(
 
     Bodies are short, but at `form_path`, which takes a form with a file unless `form_room` raises.
     """
-    app = FastAPI(
+    app = _App(
         title=title,
         description=description,
         docs_url=None,
@@ -162,7 +176,9 @@ def _serve_docs(app: FastAPI) -> None:
 # --- tokens -------------------------------------------------------------------------------------
 
 #: A dependency that lets in whoever may, and returns the role.
-Door = Callable[[Request], Awaitable[str]]
+Door = Callable[..., Awaitable[str]]
+#: What the document calls the token, so that pages and clients that are made of it ask for one.
+_Token = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 
 
 def guarded(gate: Gate, only: str | None = None) -> Door:
@@ -178,7 +194,10 @@ def guarded(gate: Gate, only: str | None = None) -> Door:
         request.state.role = role
         return role
 
-    return check
+    async def check_token(request: Request, _: _Token) -> str:
+        return await check(request)
+
+    return check if gate.open else check_token
 
 
 def check_exposure(settings: Settings, *, changes_state: bool = False) -> None:

@@ -14,8 +14,8 @@ from shared.errors import Busy, SettingsInvalid
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 from workers import analyzer_api, stored_page
+from workers.console import actions, live
 from workers.console import app as console
-from workers.console import live
 from workers.console.board import Board
 
 pytestmark = pytest.mark.alone  # slow clients are told from fast ones by the clock
@@ -229,6 +229,9 @@ class NoEngine:
         pass
 
 
+PROBES = {"/health", "/ready", "/metrics", "/version"}
+
+
 def apps():
     settings = Settings(api_token="right", api_read_token="look", endpoint_url="http://127.0.0.1:1")
     return {
@@ -240,7 +243,6 @@ def apps():
 @pytest.mark.parametrize("name", ["console", "analyzer"])
 def test_every_operation_that_changes_or_tells_something_needs_a_token(name):
     app = apps()[name]
-    probes = {"/health", "/ready", "/metrics", "/version"}
 
     async def statuses():
         import httpx  # noqa: PLC0415  # slow
@@ -248,7 +250,7 @@ def test_every_operation_that_changes_or_tells_something_needs_a_token(name):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
             for path, operations in app.openapi()["paths"].items():
-                if path in probes:
+                if path in PROBES:
                     assert set(operations) == {"get"}
                     continue
                 filled = path.format(job_id="0" * 32, queue="audio", name="0.jpg", language="en")
@@ -263,6 +265,24 @@ def test_every_operation_that_changes_or_tells_something_needs_a_token(name):
 
     assert len(found) > 4
     assert [row for row in found if row[2] != 401] == []
+
+
+@pytest.mark.parametrize("name", ["console", "analyzer"])
+def test_the_document_names_all_that_a_client_has_to_send_and_may_get(name):
+    document = apps()[name].openapi()
+    parts = {"/api/uploads/complete", "/api/uploads/abort"}
+
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needed = operation.get("security", [])
+            assert needed == ([] if path in PROBES else [{"HTTPBearer": []}]), path
+            asked = {one["name"] for one in operation.get("parameters", [])}
+            changes = method == "post" and path.startswith("/api/") and path not in parts
+            assert (actions.INTENT_HEADER in asked) == changes, path
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    assert list(answer["content"]) == [web.PROBLEM_TYPE], path
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
 
 
 def test_a_console_of_a_real_installation_needs_a_token_even_on_loopback():

@@ -23,6 +23,18 @@ from workers.console.reading import JobId, QueueName
 
 #: The header that every change needs: another site's form cannot send it.
 INTENT_HEADER = "x-guardian-console"
+#: How the document tells of it.
+_INTENT: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": INTENT_HEADER,
+            "in": "header",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "Any value; another site's form cannot send it.",
+        }
+    ]
+}
 
 
 class Chosen(BaseModel):
@@ -74,27 +86,32 @@ def add(api: APIRouter, settings: Settings, board: Board, operate: web.Door) -> 
 def _add_queues(
     api: APIRouter, settings: Settings, door: Sequence[DependsParam], log: _Log
 ) -> None:
-    @api.post("/queues/{queue}/pause", dependencies=door)
+    @api.post("/queues/{queue}/pause", dependencies=door, openapi_extra=_INTENT)
     def pause(queue: QueueName, request: Request) -> Pause:
         """Ask the workers of a queue to take no new work; they finish what they have."""
         with log(request, "pause", queue) as who:
             return flags.pause(settings, queue, who, datetime.now(UTC))
 
-    @api.post("/queues/{queue}/resume", dependencies=door)
+    @api.post("/queues/{queue}/resume", dependencies=door, openapi_extra=_INTENT)
     def resume(queue: QueueName, request: Request) -> dict[str, str]:
         """Let the workers of a queue take work again."""
         with log(request, "resume", queue):
             flags.resume(settings, queue)
         return {"queue": queue}
 
-    @api.post("/letters/{queue}/redrive", dependencies=door)
+    @api.post("/letters/{queue}/redrive", dependencies=door, openapi_extra=_INTENT)
     def redrive(queue: QueueName, chosen: Chosen, request: Request) -> Done:
         """Send dead letters back to their queue: all, or one."""
         with log(request, "redrive", queue, chosen.message_id or "all"):
             done = letters.redrive(settings, queue, chosen.message_id)
         return Done(message_ids=[letter.message_id for letter in done])
 
-    @api.post("/letters/{queue}/discard", dependencies=door, responses=web.problems(409))
+    @api.post(
+        "/letters/{queue}/discard",
+        dependencies=door,
+        responses=web.problems(409),
+        openapi_extra=_INTENT,
+    )
     def discard(queue: QueueName, chosen: Chosen, request: Request) -> Done:
         """Remove dead letters for good; `confirm` repeats the queue's name."""
         if chosen.confirm != queue:
@@ -107,7 +124,12 @@ def _add_queues(
 def _add_jobs(
     api: APIRouter, settings: Settings, board: Board, door: Sequence[DependsParam], log: _Log
 ) -> None:
-    @api.post("/jobs/{job_id}/retry", dependencies=door, responses=web.problems(409))
+    @api.post(
+        "/jobs/{job_id}/retry",
+        dependencies=door,
+        responses=web.problems(409),
+        openapi_extra=_INTENT,
+    )
     def retry(job_id: JobId, request: Request) -> Job:
         """Analyse a finished job again: its failed halves, or both where none failed."""
         with log(request, "retry", job_id):
@@ -115,7 +137,12 @@ def _add_jobs(
         board.tail.expire(job_id)
         return job
 
-    @api.post("/jobs/{job_id}/erase", dependencies=door, responses=web.problems(409))
+    @api.post(
+        "/jobs/{job_id}/erase",
+        dependencies=door,
+        responses=web.problems(409),
+        openapi_extra=_INTENT,
+    )
     def erase(job_id: JobId, asked: Erasure, request: Request) -> dict[str, Any]:
         """Remove a job and all that belongs to it, for a receipt; `confirm` is the id's start."""
         if asked.confirm != job_id[:8]:
@@ -131,7 +158,7 @@ def _add_uploads(
 ) -> None:
     refusals = web.problems(413)
 
-    @api.post("/uploads", dependencies=door, responses=refusals)
+    @api.post("/uploads", dependencies=door, responses=refusals, openapi_extra=_INTENT)
     def begin(new: uploads.NewUpload, request: Request) -> uploads.Parts:
         """Open an upload; its parts go straight to S3, at the addresses in the answer."""
         key = uploads.new_key(new)
