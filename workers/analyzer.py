@@ -100,8 +100,12 @@ class Engine:
             Busy: They do.
         """
         if self._waiting >= MAX_WAITING:
-            REQUESTS.labels(self.modality, Busy.code).inc()
-            raise Busy
+            raise self._counted(Busy())
+
+    def _counted(self, refusal: GuardianError) -> GuardianError:
+        """Count a request that is refused before it has a place."""
+        REQUESTS.labels(self.modality, refusal.code).inc()
+        return refusal
 
     def on_object(self, request: AnalyzeRequest) -> Awaitable[AnalyzeResponse]:
         """Take a place for an object of the uploads bucket, and fetch and analyse it when awaited.
@@ -113,9 +117,9 @@ class Engine:
             GuardianError: It is gone, too large, no media; or S3 could not be reached.
         """
         if request.s3_bucket != self.settings.uploads_bucket:
-            raise WrongBucket
+            raise self._counted(WrongBucket())
         if not request.s3_key.startswith(UPLOADS_PREFIX):
-            raise KeyOutsideUploads
+            raise self._counted(KeyOutsideUploads())
         upload = Upload(bucket=request.s3_bucket, key=request.s3_key)
 
         def work() -> AnalyzeResponse:

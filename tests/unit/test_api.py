@@ -261,9 +261,12 @@ def test_version_names_the_models_with_their_hashes(api):
 
 def test_metrics_count_requests_by_outcome(api):
     ask(api, "uploads/gone.mp4")
+    ask(api, "elsewhere/a.mp4")
+    ask(api, bucket="another")
 
     text = api.get("/metrics").text
-    assert 'guardian_analyzer_requests_total{modality="audio",outcome="object_gone"}' in text
+    for code in ("object_gone", "key_outside_uploads", "wrong_bucket"):
+        assert f'guardian_analyzer_requests_total{{modality="audio",outcome="{code}"}}' in text
     assert 'guardian_self_test_passed{modality="audio"} 1.0' in text
 
 
