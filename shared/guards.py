@@ -65,7 +65,7 @@ class BodyLimit:
             return
         headers = dict(scope["headers"])
         # of the kinds of forms, only this one is not kept in memory
-        multipart = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+        multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
         takes_file = multipart and scope["path"] == self._form_path
         limit = self._form_bytes if takes_file else JSON_BYTES
         told = headers.get(b"content-length", b"0")

@@ -289,6 +289,17 @@ def test_the_interface_keeps_its_own_schema(api, explore):
     assert explore(str(api.base_url)) == []
 
 
+def test_the_type_of_a_form_may_be_written_in_any_case(api):
+    frame = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n%b\r\n--b--'
+    )
+    kind = {"Content-Type": "Multipart/Form-Data; boundary=b"}
+
+    answer = api.post("/analyze/upload", content=frame % bytes(1_500_000), headers=kind)
+
+    assert answer.json()["code"] == "not_media"
+
+
 def test_a_token_is_needed_where_one_is_set(settings, serve):
     closed = settings.model_copy(update={"api_token": Settings(api_token="right").api_token})
     with serve(analyzer_api.create(closed, "audio")) as client:
