@@ -199,7 +199,10 @@ class JobStore:
         )
 
     def fail(self, job_id: str, error: GuardianError, now: datetime) -> Written:
-        """End a job that has no verdict, with the cause."""
+        """End a job that has both halves and no verdict, with the cause.
+
+        One whose halves have been taken back meanwhile, to be made again, is at work.
+        """
         return self._table.update(
             job_id,
             "SET #status = :failed, #error = :error, updated = :now REMOVE pending, due",
@@ -208,7 +211,7 @@ class JobStore:
                 ":error": rows.text(JobError(code=error.code, message=error.message)),
             },
             now,
-            "attribute_not_exists(verdict)",
+            "attribute_not_exists(verdict) AND attribute_exists(audio) AND attribute_exists(video)",
         )
 
     def note(self, job_id: str, error: GuardianError, now: datetime) -> Written:

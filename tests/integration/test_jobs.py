@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared import aws, depths, halves
-from shared.errors import NotMedia, ServiceUnavailable, UnknownJob
+from shared.errors import NotMedia, NoVerdict, ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.records import (
@@ -165,6 +165,20 @@ def test_a_verdict_on_what_has_changed_since_is_not_stored(store, aws_settings):
 
     assert not written.applied
     assert written.job.verdict is None
+
+
+def test_a_job_whose_halves_are_made_again_meanwhile_is_not_ended(store, aws_settings):
+    job_id = store.create(upload(aws_settings), NOW).job.job_id
+    for modality in ("audio", "video"):
+        store.save_partial(job_id, half(modality), NOW)
+    ended = store.fail(job_id, NoVerdict(), NOW)
+    assert (ended.applied, ended.job.status) == (True, JobStatus.FAILED)
+    store.reopen(ended.job, ("audio",), LATER)
+
+    late = store.fail(job_id, NoVerdict(), LATER)
+
+    assert (late.applied, late.job.status, late.job.error) == (False, JobStatus.QUEUED, None)
+    assert store.begin(job_id, "audio", LATER).applied
 
 
 def test_a_late_half_makes_a_verdict_that_supersedes_the_first(store, aws_settings, sending):

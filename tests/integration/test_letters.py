@@ -9,7 +9,7 @@ from shared.errors import NoVerdict
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import queue_url
-from shared.records import JobStatus, Outcome, PartialResult, Upload
+from shared.records import MODALITIES, JobStatus, Outcome, PartialResult, Upload
 from shared.telemetry import UNREADABLE
 from workers.aggregator import fusion, service
 
@@ -37,10 +37,12 @@ def failed(store, settings, name, reason, modality="audio"):
     """A finished job whose half failed for a reason, its task among the dead letters."""
     upload = Upload(bucket=settings.uploads_bucket, key=f"uploads/{name}", etag="e")
     job_id = store.create(upload, NOW).job.job_id
-    half = PartialResult(
-        modality=modality, outcome=Outcome.FAILED, reason=reason, message=f"{reason}, at last"
-    )
-    store.save_partial(job_id, half, NOW)
+    for each in MODALITIES:
+        code = reason if each == modality else "no_result"
+        half = PartialResult(
+            modality=each, outcome=Outcome.FAILED, reason=code, message=f"{code}, at last"
+        )
+        store.save_partial(job_id, half, NOW)
     store.fail(job_id, NoVerdict(), NOW)
     queues.send_analysis(settings, modality, job_id)
     bury(settings, modality)

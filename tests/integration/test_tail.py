@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared import aws, listing
-from shared.errors import NotMedia
 from shared.jobs import SHARDS, JobStore
 from shared.records import Upload
 from shared.telemetry import UNREADABLE
@@ -94,11 +93,11 @@ def test_the_tail_follows_new_jobs_changes_and_erasures(store, small):
     assert (ids(kept.rows), kept.below(None)[1]) == (made[::-1], True)
 
     made += add(store, 3, start=18)
-    store.fail(made[0], NotMedia(), START)  # three slices down
+    store.begin(made[0], "audio", START)  # three slices down
     store.erase(made[4])
     looks(kept, 4)
     assert ids(kept.rows) == [job_id for job_id in made[::-1] if job_id != made[4]]
-    assert kept.rows[-1].status == "failed"
+    assert kept.rows[-1].status == "running"
     assert kept.arrived == 3
 
 
@@ -153,11 +152,11 @@ def test_a_job_far_down_that_was_erased_or_changed_is_not_shown_as_it_was(store,
     looks(kept, 4)
     store.erase(made[1])
     kept.expire(made[1])
-    store.fail(made[2], NotMedia(), START)
+    store.begin(made[2], "audio", START)
     kept.expire(made[2])
     kept.look()
 
     assert kept.fresh
     assert made[1] not in ids(kept.rows)
-    assert {row.job_id: row.status for row in kept.rows}[made[2]] == "failed"
+    assert {row.job_id: row.status for row in kept.rows}[made[2]] == "running"
     assert len(kept.rows) == 17
