@@ -40,8 +40,8 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
     """Remove a job with its upload, evidence, reports, feedback and cached result.
 
     What was removed is looked for again before the receipt is written; the row goes after it, so
-    that an erasure that broke off can be asked for again. What workers stored until then goes last:
-    later ones find the row gone, and take back what they stored themselves.
+    that an erasure that broke off can be asked for again. What workers stored until then goes last,
+    and is counted, too: later ones find the row gone, and take back what they stored themselves.
 
     Args:
         settings: The installation.
@@ -75,15 +75,24 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
         content_sha256=job.sha256,
         removed={**removed, "job": 1},
     )
+    document = _write_down(settings, receipt)
+    items.put(settings, _ERASED, job_id, {}, now, _LATE_EVENTS_S)
+    store.erase(job_id)
+    late = _remove_stored(settings, job_id)
+    if not any(late.values()):
+        return document
+    counted = {kind: count + late.get(kind, 0) for kind, count in receipt.removed.items()}
+    return _write_down(settings, receipt.model_copy(update={"removed": counted}))
+
+
+def _write_down(settings: Settings, receipt: ErasureReceipt) -> dict[str, Any]:
+    """Store a receipt, signed where there is a key, and return it as it lies there."""
     document = receipt.model_dump(mode="json")
     key = signing.key_file(settings.signing_key_file)
     if key is not None:
         document = signing.sign(document, key)
     body = json.dumps(document, ensure_ascii=False, indent=1).encode()
-    objects.put_report(settings, f"receipts/{job_id}.json", body, "application/json")
-    items.put(settings, _ERASED, job_id, {}, now, _LATE_EVENTS_S)
-    store.erase(job_id)
-    _remove_stored(settings, job_id)
+    objects.put_report(settings, f"receipts/{receipt.job_id}.json", body, "application/json")
     return document
 
 

@@ -332,13 +332,18 @@ def test_what_is_stored_just_before_the_row_goes_does_not_outlive_it(aws_setting
     put = objects.put_report
 
     def overtaken(*given):
+        monkeypatch.setattr(objects, "put_report", put)
         later_verdict(aws_settings, job)
         return put(*given)
 
     monkeypatch.setattr(objects, "put_report", overtaken)
-    erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+    document = erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
 
     assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+    stored = objects.get_report(aws_settings, f"receipts/{job.job_id}.json")
+    assert json.loads(stored) == document
+    counted = {"upload": 1, "evidence": 3, "reports": 2, "feedback": 0, "job": 1}
+    assert document["removed"] == counted
 
 
 def test_an_erasure_that_broke_off_at_its_very_end_is_carried_on(aws_settings, monkeypatch):
