@@ -31,6 +31,8 @@ _STANDS_OUT = 0.8
 _HEARD_S = 0.05
 #: Points of a timeline that are further apart are two places, in seconds.
 _APART_S = 5.0
+#: Faces beyond the largest of their pictures, for each that was scored, that may be left out.
+_MOST_BESIDE = 0.25
 #: Provenance states that are reasons; `absent` and `unsupported` are only reported.
 _PROVENANCE_CODES = {
     "declared_ai": "declared_ai",
@@ -139,15 +141,23 @@ def sync_reasons(llr: float, found: crossmodal.Agreement | None) -> tuple[Reason
 
 
 def unexamined(audio: PartialResult | None, video: PartialResult | None) -> tuple[Reason, ...]:
-    """Return why each half without a score has none, and whether the file breaks off."""
+    """Return why each half without a score has none, and what was left out of the others."""
     sides: tuple[tuple[Side, PartialResult | None], ...] = (("voice", audio), ("picture", video))
     found = tuple(
         registry.make(_unexamined_code(side, half))
         for side, half in sides
         if half is None or half.outcome is not Outcome.SCORED
     )
-    broken_off = any(half and "broken_off" in half.coverage.dropped for _, half in sides)
-    return (*found, registry.make("ends_early")) if broken_off else found
+    codes = (code for _, half in sides if half for code in left_out(half))
+    return (*found, *map(registry.make, dict.fromkeys(codes)))
+
+
+def left_out(half: PartialResult) -> tuple[str, ...]:
+    """Name what of a half nobody looked at though a player may show it, if that is much."""
+    dropped, faces = half.coverage.dropped, half.coverage.faces or 0
+    crowded = dropped.get("too_many_faces", 0) > _MOST_BESIDE * faces
+    found = {"ends_early": "broken_off" in dropped, "faces_left_out": crowded}
+    return tuple(code for code, applies in found.items() if applies)
 
 
 def provenance_reasons(

@@ -101,8 +101,6 @@ def decide(
 
 _HALVES: tuple[Source, ...] = ("audio", "video")
 _UNREADABLE = (UndecodableAudio.code, UndecodableVideo.code)
-#: Faces beyond the largest of their pictures, for each that was scored, that may be left out.
-_MOST_BESIDE = 0.25
 _ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
@@ -223,6 +221,4 @@ def _is_unexamined(half: PartialResult | None) -> bool:
     """Tell whether nobody could look at a half, or at much of it, though a player may show it."""
     if half is None or half.outcome is Outcome.FAILED or half.reason in _UNREADABLE:
         return True
-    dropped, faces = half.coverage.dropped, half.coverage.faces or 0
-    many_beside = dropped.get("too_many_faces", 0) > _MOST_BESIDE * faces
-    return many_beside or "broken_off" in dropped
+    return any(explain.left_out(half))

@@ -190,6 +190,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "얼굴이 너무 흐릿해 분석할 수 없습니다.",
         "All faces are below the video half's minimum sharpness.",
     ),
+    "faces_left_out": (
+        "Many faces are seen at once: only the largest of each picture were examined.",
+        "한 화면에 얼굴이 여럿 나와, 그중 큰 얼굴만 분석했습니다.",
+        "Far more faces than the largest of each picture are seen.",
+    ),
     "profile_only": (
         "The faces are only seen from the side and could not be examined.",
         "얼굴이 옆모습만 나와 분석할 수 없습니다.",
