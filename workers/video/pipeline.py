@@ -169,9 +169,10 @@ def analyze(
     seen.dropped.update(source.dropped + mouths.dropped + Counter(order.dropped))
     seen.timings_ms["lips_and_sequence"] = (clock() - looked) * 1000
     refused = refusal(len(seen.scored), len(seen.looked), seen.dropped)
+    coverage = _coverage(seen, media, track, tracks)
     common: dict[str, Any] = {
         "modality": "video",
-        "coverage": _coverage(seen, media, track, tracks),
+        "coverage": coverage,
         "findings": order.findings,
         "models": detector.models,
     }
@@ -198,7 +199,7 @@ def analyze(
         llr=verdict.llr,
         llr_interval=verdict.interval,
         probability=verdict.probability,
-        timeline=timeline(seen.scored, detector.calibration, seen.looked),
+        timeline=timeline(seen.scored, detector.calibration, (*seen.looked, coverage.analysed_s)),
         persons=verdict.persons,
         signals=order.signals | verdict.signals | {"stability_shift": round(shift, 4)},
         sync=series,

@@ -167,7 +167,8 @@ def timeline(
     Args:
         scored: Faces in order of time.
         calibration: The fitted numbers.
-        looked: Times of all pictures in which faces were looked for, in order, in seconds.
+        looked: Times of all pictures in which faces were looked for, in order, and at last when
+            the pictures end, in seconds.
     """
     times = sorted({item.time_s for item in scored})
     worst = dict.fromkeys(times, -math.inf)
