@@ -112,7 +112,7 @@ def test_a_run_shown_twice_is_found_and_says_where_it_comes_from():
     assert [(f.type, f.start_s, f.end_s) for f in result.findings] == [
         ("duplicated_run", near(90), near(120))
     ]
-    assert "from 2.4" in result.findings[0].detail
+    assert "those of 1.2 s before" in result.findings[0].detail
     assert "static_scene" in result.findings[0].ruled_out
 
 

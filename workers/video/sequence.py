@@ -117,12 +117,12 @@ def _frozen(motion: Motion, run: Run) -> Finding:
 
 def _copy(motion: Motion, run: Run) -> Finding:
     start_s, end_s = _times(motion, run.start, run.stop)
-    first_s = float(motion.times_s[run.start - run.lag])
+    lag_s = start_s - float(motion.times_s[run.start - run.lag])
     return Finding(
         type="duplicated_run",
         start_s=start_s,
         end_s=end_s,
-        detail=f"{run.stop - run.start} frames repeat those from {first_s:.2f} s on, one by one.",
+        detail=f"{run.stop - run.start} frames repeat those of {lag_s:.1f} s before, one by one.",
         strength=_bounded(0.5 + 0.5 * run.contrast),
         ruled_out=("static_scene", "encoder_skip", "pull_down", "fade", "looping_part"),
     )
