@@ -1,5 +1,6 @@
 """The newest jobs in memory: the same rows as the table has, whatever changed between two looks."""
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from shared import aws, listing
 from shared.jobs import SHARDS, JobStore
 from shared.records import Upload
+from shared.rows import JobSummary
 from shared.telemetry import UNREADABLE
 from workers.console import feed, tail
 from workers.console.tail import Tail
@@ -115,6 +117,22 @@ def test_more_than_is_kept_is_read_from_the_table(store, small):
         if before is None:
             break
     assert found == made[::-1]
+
+
+@pytest.mark.parametrize("key", ["NFC", "NFD"])
+@pytest.mark.parametrize("text", ["NFC", "NFD"])
+def test_a_search_finds_a_name_in_whatever_form_it_is_written(key, text):
+    row = JobSummary(
+        job_id="0" * 32,
+        status="queued",
+        bucket="b",
+        key=unicodedata.normalize(key, "uploads/회의 Été.mp4"),
+        created_at=START,
+        updated_at=START,
+    )
+
+    assert feed.Wanted(text=unicodedata.normalize(text, " 회의 été")).fits(row)
+    assert not feed.Wanted(text="회식").fits(row)
 
 
 def test_a_search_looks_through_memory_first_and_then_further_down(store, small):

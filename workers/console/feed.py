@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -28,17 +29,22 @@ class Wanted(BaseModel):
 
     def fits(self, row: JobSummary) -> bool:
         """Tell whether a row is wanted."""
-        words = f"{row.job_id} {row.key} {row.error.code if row.error else ''}".casefold()
+        words = _alike(f"{row.job_id} {row.key} {row.error.code if row.error else ''}")
         return (
             self.status in (None, row.status)
             and self.label in (None, row.label)
-            and self.text.strip().casefold() in words
+            and _alike(self.text.strip()) in words
         )
 
     @property
     def everything(self) -> bool:
         """Whether every row is wanted."""
         return self == Wanted()
+
+
+def _alike(text: str) -> str:
+    """Return text in the form in which it is compared: file names of macOS come in another."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 class Page(BaseModel):
