@@ -49,11 +49,21 @@ class _Group(click.Group):
             return super().invoke(context)
         except GuardianError as error:
             if "--json" in sys.argv:
-                document = {"error": {"code": error.code, "message": error.message}}
-                click.echo(terminal.document(document), err=True)
+                _tell(error.code, error.message)
             else:
                 NOTES.print(f"[red]{error.code}[/red]: {terminal.plain(error.message)}")
             context.exit(1)
+        except click.UsageError as error:
+            if "--json" not in sys.argv:
+                raise
+            _tell("usage", error.format_message())
+            context.exit(error.exit_code)
+
+
+def _tell(code: str, message: str) -> None:
+    """Print an error as the JSON document that ends standard error."""
+    document = {"error": {"code": code, "message": message}}
+    click.echo(terminal.document(document), err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

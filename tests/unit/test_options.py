@@ -1,5 +1,6 @@
 """Options of commands: what cannot be written is refused first, and no command loads another's."""
 
+import json
 import subprocess
 import sys
 from datetime import UTC
@@ -52,6 +53,27 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, name):
 
     assert done.exit_code == 2
     assert "director" in done.output
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["verify", "/not/there", "--json"],
+        ["jobs", "list", "--before", "yesterday", "--json"],
+        ["jobs", "shwo", "--json"],
+        ["analyze", "--jsn", "--json"],
+    ],
+)
+def test_a_wrong_line_is_a_document_too_where_documents_are_asked_for(line, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["guardian", *line])
+    told = CliRunner().invoke(main, line)
+    monkeypatch.setattr("sys.argv", ["guardian", *line[:-1]])
+    said = CliRunner().invoke(main, line[:-1])
+
+    error = json.loads(told.stderr)["error"]
+    assert (told.exit_code, told.stdout, error["code"]) == (2, "", "usage")
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert f"Error: {error['message']}" in said.stderr
 
 
 def test_the_command_starts_without_what_only_analyses_need():
