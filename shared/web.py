@@ -126,11 +126,14 @@ async def _on_http(_: Request, error: Exception) -> Response:
     return of_http(error)
 
 
-async def _on_invalid(_: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     detail = "; ".join(
         f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
     )
+    sent = request.headers.get("content-type", "none")
+    if "json" not in sent.lower() and any(item["loc"] == ("body",) for item in error.errors()):
+        detail = f"The body has to be JSON, with the content type application/json, not {sent}."
     return problem(422, "invalid_request", "The request is not valid.", detail)
 
 

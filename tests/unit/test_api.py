@@ -289,6 +289,16 @@ def test_the_interface_keeps_its_own_schema(api, explore):
     assert explore(str(api.base_url)) == []
 
 
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded"])
+def test_whoever_does_not_say_that_a_body_is_json_is_told_so(api, kind):
+    body = b'{"s3_bucket": "api-uploads", "s3_key": "uploads/a.mp4"}'
+
+    answer = api.post("/analyze", content=body, headers={"Content-Type": kind} if kind else {})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith(f"application/json, not {kind or 'none'}.")
+
+
 def test_the_type_of_a_form_may_be_written_in_any_case(api):
     frame = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n%b\r\n--b--'
