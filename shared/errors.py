@@ -106,7 +106,7 @@ class NotMedia(Rejected):
 
 
 class ObjectGone(Rejected):
-    """The object is no longer in the bucket."""
+    """There is no such object in the bucket, or no longer."""
 
     code = "object_gone"
 

@@ -119,6 +119,10 @@ def test_what_is_refused_is_a_problem_with_its_code(api, key, bucket, status, co
     assert answer.headers["content-type"] == PROBLEM
 
 
+def test_a_key_that_never_was_is_not_told_as_one_that_is_gone(api):
+    assert ask(api, "uploads/misspelt.mp4").json()["title"].startswith("There is no such object")
+
+
 def test_an_invalid_request_says_what_is_missing(api):
     answer = api.post("/analyze", json={"s3_key": "uploads/a.mp4"})
 
