@@ -270,19 +270,31 @@ def test_every_operation_that_changes_or_tells_something_needs_a_token(name):
 @pytest.mark.parametrize("name", ["console", "analyzer"])
 def test_the_document_names_all_that_a_client_has_to_send_and_may_get(name):
     document = apps()[name].openapi()
-    parts = {"/api/uploads/complete", "/api/uploads/abort"}
 
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             needed = operation.get("security", [])
             assert needed == ([] if path in PROBES else [{"HTTPBearer": []}]), path
             asked = {one["name"] for one in operation.get("parameters", [])}
-            changes = method == "post" and path.startswith("/api/") and path not in parts
+            changes = method == "post" and path.startswith("/api/")
             assert (actions.INTENT_HEADER in asked) == changes, path
             for status, answer in operation["responses"].items():
                 if status >= "400":
                     assert list(answer["content"]) == [web.PROBLEM_TYPE], path
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+
+
+async def test_no_change_is_made_without_the_header_that_forms_cannot_send():
+    import httpx  # noqa: PLC0415  # slow
+
+    app = apps()["console"]
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": "Bearer right"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://a", headers=headers) as one:
+        for path, operations in app.openapi()["paths"].items():
+            if "post" in operations:
+                answer = await one.post(path.format(job_id="0" * 32, queue="audio"), json={})
+                assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
 
 
 def test_a_console_of_a_real_installation_needs_a_token_even_on_loopback():

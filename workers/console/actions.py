@@ -66,18 +66,21 @@ class _Log:
     def __call__(
         self, request: Request, action: str, target: str, detail: str = ""
     ) -> Iterator[str]:
-        if INTENT_HEADER not in request.headers:
-            raise HTTPException(403, f"A change needs the header {INTENT_HEADER}.")
         who = f"console:{request.client.host if request.client else 'unknown'}"
         with audit.noted(self._settings, who, action, target, datetime.now(UTC), detail):
             yield who
         CONSOLE_ACTIONS.labels(action).inc()
 
 
+def _meant(request: Request) -> None:
+    if INTENT_HEADER not in request.headers:
+        raise HTTPException(403, f"A change needs the header {INTENT_HEADER}.")
+
+
 def add(api: APIRouter, settings: Settings, board: Board, operate: web.Door) -> None:
     """Add the acting half of the API."""
     log = _Log(settings)
-    door = [Depends(operate)]
+    door = [Depends(operate), Depends(_meant)]
     _add_queues(api, settings, door, log)
     _add_jobs(api, settings, board, door, log)
     _add_uploads(api, settings, door, log)
@@ -166,12 +169,12 @@ def _add_uploads(
         with log(request, "upload", named):
             return uploads.begin(settings, new, key)
 
-    @api.post("/uploads/complete", dependencies=door, responses=refusals)
+    @api.post("/uploads/complete", dependencies=door, responses=refusals, openapi_extra=_INTENT)
     def complete(uploading: uploads.Uploading) -> uploads.Uploaded:
         """Close an upload whose parts have been put, and tell which job it becomes."""
         return uploads.complete(settings, uploading)
 
-    @api.post("/uploads/abort", dependencies=door, status_code=204)
+    @api.post("/uploads/abort", dependencies=door, status_code=204, openapi_extra=_INTENT)
     def abort(uploading: uploads.Uploading) -> None:
         """Throw away the parts of an upload."""
         uploads.abort(settings, uploading)
