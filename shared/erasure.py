@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from shared import aws, cache, feedback, items, objects, signing
 from shared.errors import (
+    Busy,
     GuardianError,
     ObjectChanged,
     ObjectGone,
@@ -34,6 +36,8 @@ _GONE_BELOW = {**_GONE, "400": ObjectGone}
 
 #: Rows that hold nothing but the id of a job that was erased, and how long SQS keeps its events.
 _ERASED, _LATE_EVENTS_S = "erased", 14 * 86_400
+#: Rows that say that somebody erases a job, and how long one counts whose process was killed.
+_ERASING, _LONGEST_S = "erasing", 60.0
 
 
 def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
@@ -55,8 +59,26 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
 
     Raises:
         UnknownJob: There is no such job, or no longer.
+        Busy: Somebody else is erasing it.
         ServiceUnavailable: S3, Redis or the table could not be reached; calling again carries on.
     """
+    with _alone(settings, job_id, now):
+        return _erase(settings, job_id, by, now)
+
+
+@contextmanager
+def _alone(settings: Settings, job_id: str, now: datetime) -> Iterator[None]:
+    """Let one at a time erase a job: each of two would count only a part of what went."""
+    if not items.claim(settings, _ERASING, job_id, now, _LONGEST_S, _LONGEST_S):
+        raise Busy("The job is being erased; ask again in a moment.")
+    try:
+        yield
+    finally:
+        with suppress(ServiceUnavailable):  # it ends by itself
+            items.delete(settings, _ERASING, job_id)
+
+
+def _erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, Any]:
     store = JobStore(settings)
     try:
         job = store.get(job_id)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared import aws, erasure, feedback, halves, objects, signing
-from shared.errors import ObjectGone, ServiceUnavailable, UnknownJob
+from shared.errors import Busy, ObjectGone, ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.records import (
     Analysis,
@@ -325,6 +325,24 @@ def later_verdict(settings, job):
         put(Bucket=settings.reports_bucket, Key=key, Body=b"about a person")
     half = PartialResult(modality="video", outcome=Outcome.NOT_APPLICABLE, reason="no_face")
     assert JobStore(settings).save_partial(job.job_id, half, NOW).applied
+
+
+def test_of_two_erasures_at_once_one_counts_all_that_went(aws_settings, monkeypatch):
+    job = uploaded(aws_settings, "a.mp4")
+    forget = feedback.forget
+
+    def overtaken(*given):
+        with pytest.raises(Busy):
+            erasure.erase(aws_settings, job.job_id, "cli:another", NOW)
+        return forget(*given)
+
+    monkeypatch.setattr(feedback, "forget", overtaken)
+    document = erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+    stored = objects.get_report(aws_settings, f"receipts/{job.job_id}.json")
+    assert json.loads(stored) == document
+    assert (document["removed"]["upload"], document["removed"]["evidence"]) == (1, 2)
+    assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
 
 
 def test_what_is_stored_just_before_the_row_goes_does_not_outlive_it(aws_settings, monkeypatch):
