@@ -22,6 +22,9 @@ from workers import ending, health, lifespan
 PORTS: dict[Role, int] = {"audio": 8000, "video": 8001, "aggregator": 9100}
 #: A worker that has received nothing for this many long polls is not ready.
 _MISSED_POLLS = 3
+#: A worker that ends by itself waits this long for a last read of its metrics: Prometheus reads
+#: once a minute, or more often.
+_LAST_READ_S = 65.0
 _log = structlog.get_logger()
 
 
@@ -79,6 +82,8 @@ def run(settings: Settings, role: Role) -> int:
     finally:
         stop.set()
         sqs_transport.delete_done(settings)
+        if settings.exit_after_jobs:
+            server.wait_for_reader(_LAST_READ_S)
         server.shutdown()
     if cause := loading.failure():
         raise SetupError(f"The models could not be loaded: {cause}")

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -17,7 +17,22 @@ from workers import pool_metrics
 _PATIENCE_S = 5.0
 
 
-def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """Knows whether somebody reads the metrics."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        """Listen at an address."""
+        self.metrics_read = Event()
+        super().__init__(address, handler)
+
+    def wait_for_reader(self, patience_s: float) -> None:
+        """Wait until the metrics have been read once more; not where nobody reads them."""
+        if self.metrics_read.is_set():
+            self.metrics_read.clear()
+            self.metrics_read.wait(patience_s)
+
+
+def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Server:
     """Serve from a daemon thread; `ready` is asked at each /ready.
 
     Returns:
@@ -40,6 +55,7 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Thre
                 self._answer(200 if is_ready else 503, {"status": status})
             elif self.path == "/metrics":
                 self._send(200, CONTENT_TYPE_LATEST, metrics())
+                server.metrics_read.set()
             else:
                 self._answer(404, {"status": "not_found"})
 
@@ -57,7 +73,7 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Thre
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds; they are not logged."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    server = Server((host, port), Handler)
     Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
 

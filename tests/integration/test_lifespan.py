@@ -1,10 +1,12 @@
 """A worker that is a Kubernetes Job ends by itself, with status 0 and nothing lost."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from shared import depths
@@ -29,8 +31,8 @@ def system(tmp_path_factory):
         yield running
 
 
-def run(system, *arguments, **settings):
-    environment = {
+def environment(system, **settings):
+    return {
         **os.environ,
         "AWS_ENDPOINT_URL": system.endpoint_url,
         "GUARDIAN_EXIT_AFTER_JOBS": "1",
@@ -39,9 +41,16 @@ def run(system, *arguments, **settings):
         "GUARDIAN_WORK_DIR": str(system.settings.work_dir),
         **settings,
     }
-    command = [sys.executable, *arguments]
+
+
+def run(system, *arguments, **settings):
     return subprocess.run(
-        command, env=environment, check=False, capture_output=True, text=True, timeout=120
+        [sys.executable, *arguments],
+        env=environment(system, **settings),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -71,6 +80,42 @@ def test_it_ends_after_its_job_and_leaves_the_next(system):
     assert done.returncode == 0, done.stderr
     assert '"jobs": 1' in done.stderr
     assert waiting(system) == 1
+
+
+def test_it_stays_until_what_it_counted_is_read(system, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "workers.cli", "worker", "aggregator"],
+            env=environment(system, GUARDIAN_METRICS_PORT=str(port)),
+            stderr=output,
+        )
+
+    def read():
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        except httpx.TransportError:
+            return None
+
+    try:
+        wait_for(read)
+        wait_for(lambda: "worker_ending" in log.read_text())
+        time.sleep(3)
+        assert worker.poll() is None, log.read_text()
+        assert "guardian_verdicts_total" in read()
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+
+
+def wait_for(what):
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.mark.skipif(may_use_gpu("cuda"), reason="needs a machine whose GPU cannot be used")
