@@ -193,6 +193,22 @@ def test_each_role_is_for_one_service_account_of_the_chart(stack, render):
     assert trusted == names | {"system:serviceaccount:keda:keda-operator"}
 
 
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [("guardian", "guardian"), ("g" * 53, "g" * 40), (f"{'g' * 39}-blue", "g" * 39)],
+)
+def test_roles_are_only_made_for_names_that_the_chart_gives(stack, render, release, name):
+    parameter = stack["Parameters"]["Release"]
+
+    def takes(text):
+        fits = re.fullmatch(parameter["AllowedPattern"], text)
+        return bool(fits) and len(text) <= parameter["MaxLength"]
+
+    assert render(name=release).of("ServiceAccount", "-audio")["metadata"]["name"] == f"{name}-audio"
+    assert takes(name)
+    assert takes(release) == (release == name)
+
+
 def test_the_output_is_a_values_file_of_the_chart(stack, render):
     text = stack["Outputs"]["ChartValues"]["Value"]["Fn::Sub"]
     filled = {"Prefix": P, "AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012"}
