@@ -204,9 +204,17 @@ def test_roles_are_only_made_for_names_that_the_chart_gives(stack, render, relea
         fits = re.fullmatch(parameter["AllowedPattern"], text)
         return bool(fits) and len(text) <= parameter["MaxLength"]
 
-    assert render(name=release).of("ServiceAccount", "-audio")["metadata"]["name"] == f"{name}-audio"
+    account = render(name=release).of("ServiceAccount", "-audio")
+    assert account["metadata"]["name"] == f"{name}-audio"
     assert takes(name)
     assert takes(release) == (release == name)
+
+
+def test_roles_are_bounded_where_the_account_asks_for_it(stack):
+    for role in of_type(stack, "AWS::IAM::Role").values():
+        condition, bounded, _ = role["Properties"]["PermissionsBoundary"]["Fn::If"]
+        assert (condition, bounded) == ("HasBoundary", {"Ref": "PermissionsBoundary"})
+    assert stack["Parameters"]["PermissionsBoundary"]["Default"] == ""
 
 
 def test_the_output_is_a_values_file_of_the_chart(stack, render):

@@ -32,7 +32,7 @@ def by_default(node):
 def _chosen(node):
     if isinstance(node, dict) and set(node) == {"Fn::If"}:
         condition, _, otherwise = node["Fn::If"]
-        assert condition in ("HasKey", "HasTopic", "Expires")
+        assert condition in ("HasBoundary", "HasKey", "HasTopic", "Expires")
         return otherwise
     return node
 
