@@ -27,6 +27,7 @@ OWNED = {
     *("host", "metrics_port", "work_dir"),  # probes, Services and volumes
     *("exit_after_jobs", "grace_s"),  # keda.scaledJobs, gracePeriodS
     *("signing_key_file", "api_token"),  # signingSecret, console.tokenSecret
+    "c2pa_trust_anchors",  # trustAnchors
 }
 _MARKS = ("<!-- values:start -->", "<!-- values:end -->")
 

@@ -415,7 +415,8 @@ def test_settings_that_other_values_decide_are_refused(render, name):
 
 def test_the_chart_sets_no_setting_of_its_own_that_may_break_it(render):
     """What may be set beside the chart's own choice is what each process can run with."""
-    values = {"signingSecret": "s", "keda": {"scaledJobs": {"workers": ["video"]}}}
+    values = {"signingSecret": "s", "trustAnchors": "t"}
+    values["keda"] = {"scaledJobs": {"workers": ["video"]}}
     values["global"] = {"queueBaseUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012"}
     found = render(values)
     chosen = {name for process in ("audio", "console") for name in found.environment(process)}
@@ -455,6 +456,22 @@ def test_the_signing_key_reaches_those_who_sign(defaults, render):
         assert named == ("/etc/silver-guardian/signing.pem" if signs else None)
         assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "more"}}]
         assert "envFrom" not in defaults.container(process)
+
+
+def test_the_trust_anchors_reach_those_who_read_notes_of_origin(render, violations):
+    found = render({"trustAnchors": "c2pa", "signingSecret": "report-key"})
+
+    for process in PROCESSES:
+        reads = process in {"audio", "video"}
+        deployment = found.of("Deployment", f"-{process}")
+        pod = deployment["spec"]["template"]["spec"]
+        maps = [v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v]
+        assert maps == (["c2pa"] if reads else [])
+        file = found.environment(process).get("GUARDIAN_C2PA_TRUST_ANCHORS")
+        mounts = [mount["mountPath"] for mount in found.container(process)["volumeMounts"]]
+        assert file == ("/etc/silver-guardian-trust/anchors.pem" if reads else None)
+        assert (file is not None and str(Path(file).parent) in mounts) == reads
+        assert violations(deployment) == []
 
 
 def test_only_prometheus_reaches_workers_and_only_neighbours_the_console(defaults, render):

@@ -20,6 +20,7 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
 {{- if include "guardian.asJobs" . }}{{ $_ := set $env "GUARDIAN_EXIT_AFTER_JOBS" "1" }}{{ end -}}
 {{- if has .component (list "audio" "video" "aggregator") }}{{ $_ := set $env "GUARDIAN_GRACE_S" (sub .root.Values.gracePeriodS 30 | toString) }}{{ end -}}
 {{- if include "guardian.signs" . }}{{ $_ := set $env "GUARDIAN_SIGNING_KEY_FILE" "/etc/silver-guardian/signing.pem" }}{{ end -}}
+{{- if include "guardian.trusts" . }}{{ $_ := set $env "GUARDIAN_C2PA_TRUST_ANCHORS" "/etc/silver-guardian-trust/anchors.pem" }}{{ end -}}
 {{- $env = mergeOverwrite $env .root.Values.settings .values.settings -}}
 {{- range $name, $value := $env }}
 {{- /* A number of a values file is a float, which toString writes as 1e+06. */}}
@@ -41,6 +42,11 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
 {{/* Whether a component signs; empty for no. */}}
 {{- define "guardian.signs" -}}
 {{- if and .root.Values.signingSecret (has .component (list "aggregator" "console")) }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether a component reads notes of origin and knows whom to trust; empty for no. */}}
+{{- define "guardian.trusts" -}}
+{{- if and .root.Values.trustAnchors (has .component (list "audio" "video")) }}true{{ end -}}
 {{- end -}}
 
 {{/* The one container of a component; same arguments. */}}
@@ -95,6 +101,9 @@ volumeMounts:
   - {name: scratch, mountPath: /tmp}
   {{- if include "guardian.signs" . }}
   - {name: signing, mountPath: /etc/silver-guardian, readOnly: true}
+  {{- end }}
+  {{- if include "guardian.trusts" . }}
+  - {name: trust, mountPath: /etc/silver-guardian-trust, readOnly: true}
   {{- end }}
 {{- end -}}
 
@@ -168,5 +177,9 @@ spec:
     {{- if include "guardian.signs" . }}
     - name: signing
       secret: {secretName: {{ .root.Values.signingSecret }}, defaultMode: 0440}
+    {{- end }}
+    {{- if include "guardian.trusts" . }}
+    - name: trust
+      configMap: {name: {{ .root.Values.trustAnchors }}}
     {{- end }}
 {{- end -}}
