@@ -1,5 +1,6 @@
 """The images' steps work, run here one by one, and what they hold runs the chart's commands."""
 
+import json
 import os
 import re
 import shlex
@@ -15,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from workers import local
+from workers import fleet, health, local
+from workers.console import app as console
+from workers.intake import service as intake
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = [ROOT / "Dockerfile.audio", ROOT / "Dockerfile.video"]
@@ -106,6 +109,38 @@ def test_an_image_runs_as_nobody_in_an_empty_directory(dockerfile, target):
     installed = " ".join(all_of(dockerfile, target, "RUN"))
     assert "ffmpeg" in installed
     assert "util-linux" in installed
+
+
+@each
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_whatever_an_image_runs_is_asked_for_its_health(dockerfile, target):
+    modality = dockerfile.suffix.removeprefix(".")
+    (line,) = all_of(dockerfile, target, "HEALTHCHECK")
+    _, _, code = json.loads(line.partition("CMD ")[2])
+    ports = (fleet.PORTS[modality], fleet.PORTS["aggregator"], console.PORT)
+    assert fleet.PORTS["aggregator"] == intake.PORT
+    assert sorted(re.findall(r"\b\d{4}\b", code)) == sorted(map(str, ports))
+    for asked in ports:
+        server = health.start(0, lambda: False)
+        here = only_at(server.server_port, asked, code)
+        assert healthy(here)
+        assert healthy(code, GUARDIAN_METRICS_PORT=str(server.server_port))
+        server.shutdown()
+        server.server_close()
+        assert not healthy(here)
+
+
+def only_at(here, port, code):
+    """Put one port in the place of another, and one that nobody listens on for all others."""
+    known = {str(port): str(here)}
+    return re.sub(r"\b\d{4}\b", lambda found: known.get(found[0], "1"), code)
+
+
+def healthy(code, **settings):
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=settings, check=False, capture_output=True
+    )
+    return done.returncode == 0
 
 
 @each
