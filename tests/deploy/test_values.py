@@ -595,6 +595,17 @@ def test_writable_space_is_one_scratch_directory(defaults, render):
     assert volume["emptyDir"] == {"sizeLimit": "20Gi"}
 
 
+def test_pods_that_write_no_uploads_ask_for_little_room(defaults):
+    """Four intake pods at 4 Gi each would take all that a node of 20 GiB has."""
+    writers = {"audio", "video", "console"}  # and the aggregator metrics of its pool
+    intake = "".join(path.read_text() for path in (ROOT / "workers" / "intake").glob("*.py"))
+
+    assert not re.search(r"\b(workspace|fetch|tempfile)\b", intake)
+    for process in set(PROCESSES) - writers:
+        asked = defaults.container(process)["resources"]["requests"]["ephemeral-storage"]
+        assert asked in ("256Mi", "1Gi")
+
+
 def test_defaults_that_templates_know_are_those_of_the_settings():
     text = "".join(path.read_text() for path in (render_chart.CHART / "templates").iterdir())
     known = re.findall(r'"GUARDIAN_(\w+)" (\d+)\b', text)
