@@ -237,6 +237,15 @@ def test_the_output_is_a_values_file_of_the_chart(stack, render):
     assert trigger["queueURL"] == f"https://sqs.eu-west-1.amazonaws.com/123456789012/{P}-audio"
 
 
+def test_outputs_that_the_charts_name_are_outputs(stack):
+    folders = (ROOT / "deploy" / "helm" / "silver-guardian", ROOT / "keda")
+    text = "".join(path.read_text() for folder in folders for path in folder.glob("*.*"))
+
+    named = set(re.findall(r"stack's (?:output )?`?(\w+(?:RoleArn|Values|Url))", text))
+    assert named >= {"ChartValues", "KedaRoleArn"}
+    assert named <= set(stack["Outputs"])
+
+
 def test_names_are_those_of_the_code(stack):
     settings = Settings()
     queues = {
