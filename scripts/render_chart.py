@@ -98,10 +98,29 @@ def alerts() -> Iterator[tuple[Path, str]]:
     yield path, before + "\n".join(["<!-- alerts:start -->", *lines, "<!-- alerts:end -->"]) + after
 
 
-_STAGES = "sum by (task, stage, le) (rate(guardian_stage_seconds_bucket[$i]))"
-_NOT_EXTENDED = 'guardian_visibility_extensions_total{outcome!="extended"}'
 #: Title, unit and queries (legend, expression) of each panel.
 PANELS = Path(__file__).with_name("panels.toml")
+
+
+#: Which installation is shown; all of them at first.
+_NAMESPACE = {
+    "name": "namespace",
+    "type": "query",
+    "datasource": {"type": "prometheus", "uid": "${source}"},
+    "query": "label_values(guardian_last_receive_timestamp_seconds, namespace)",
+    "refresh": 2,
+    "includeAll": True,
+    "allValue": ".*",
+    "multi": True,
+    "current": {"text": "All", "value": "$__all"},
+}
+
+
+def _of_one_installation(query: str) -> str:
+    """Let every metric of a query be of the namespaces that are chosen."""
+    chosen = '{namespace=~"$namespace"'
+    query = re.sub(r"\b(guardian_\w+)(?![\w{])", rf"\1{chosen}}}", query)
+    return re.sub(r"\b(guardian_\w+)\{(?!namespace)", rf"\1{chosen}, ", query)
 
 
 def dashboard() -> Iterator[tuple[Path, str]]:
@@ -119,7 +138,7 @@ def dashboard() -> Iterator[tuple[Path, str]]:
                 {
                     "refId": chr(65 + place),
                     "legendFormat": legend,
-                    "expr": query.replace("$i", "$__rate_interval"),
+                    "expr": _of_one_installation(query.replace("$i", "$__rate_interval")),
                     "datasource": source,
                 }
                 for place, (legend, query) in enumerate(panel["queries"])
@@ -134,7 +153,9 @@ def dashboard() -> Iterator[tuple[Path, str]]:
         "timezone": "browser",
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [{"name": "source", "type": "datasource", "query": "prometheus"}]},
+        "templating": {
+            "list": [{"name": "source", "type": "datasource", "query": "prometheus"}, _NAMESPACE]
+        },
         "panels": panels,
     }
     yield CHART / "files" / "dashboard.json", json.dumps(document, indent=1) + "\n"

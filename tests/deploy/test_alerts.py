@@ -124,6 +124,10 @@ def test_the_dashboard_asks_for_declared_metrics_in_valid_queries(promtool, rend
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    (chosen,) = [one for one in document["templating"]["list"] if one["name"] == "namespace"]
+    assert chosen["allValue"] == ".*"  # those without a namespace, too
+    of_one = re.findall(r'\bguardian_\w+({namespace=~"\$namespace")?', " ".join(queries))
+    assert all(of_one), "a panel sums the installations up"
     shown = named(" ".join(queries))
     assert shown <= declared()
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in shown} >= families()
