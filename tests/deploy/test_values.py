@@ -488,6 +488,17 @@ def test_only_prometheus_reaches_workers_and_only_neighbours_the_console(default
     assert 6379 in ports
 
 
+def test_pods_of_an_ipv6_cluster_listen_where_their_probes_ask(render, violations):
+    found = render({"ipv6": True, "networkPolicy": {"egressCidrs": ["::/0"]}})
+
+    for process in PROCESSES:
+        assert found.environment(process)["GUARDIAN_HOST"] == "::"
+        policy = found.of("NetworkPolicy", f"-{process}")
+        peers = [peer for rule in policy["spec"]["egress"] for peer in rule.get("to", [])]
+        assert [peer["ipBlock"]["cidr"] for peer in peers] == ["::/0", "fd00:ec2::23/128"]
+        assert violations(policy) == []
+
+
 def test_empty_lists_let_nobody_in_or_out(render, violations):
     found = render({"networkPolicy": {"egressCidrs": []}, "console": {"allowFrom": []}})
     console = found.of("NetworkPolicy", "-console")

@@ -1,5 +1,6 @@
-"""The small HTTP thread of workers: a process that ends waits for whoever reads its metrics."""
+"""The small HTTP thread of workers: where it listens, and whom it waits for when it ends."""
 
+import socket
 import time
 import urllib.request
 from threading import Timer
@@ -10,15 +11,26 @@ from workers import health
 
 
 @pytest.fixture
-def server():
-    server = health.start(0, lambda: True)
-    yield server
-    server.shutdown()
-    server.server_close()
+def start():
+    running = []
+
+    def start_one(host="127.0.0.1"):
+        running.append(health.start(0, lambda: True, host))
+        return running[-1]
+
+    yield start_one
+    for server in running:
+        server.shutdown()
+        server.server_close()
 
 
-def ask(server, path):
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}") as answer:
+@pytest.fixture
+def server(start):
+    return start()
+
+
+def ask(server, path, host="127.0.0.1"):
+    with urllib.request.urlopen(f"http://{host}:{server.server_port}{path}") as answer:
         return answer.read()
 
 
@@ -53,3 +65,19 @@ def test_a_reader_who_stays_away_is_not_waited_for_without_end(server):
     read_metrics(server)
 
     assert 0.2 < waited_s(server, 0.3) < 30
+
+
+def has_version_6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_version_6(), reason="needs a machine with addresses of version 6")
+def test_all_addresses_of_version_6_are_those_of_version_4_too(start):
+    server = start("::")
+
+    for host in ("127.0.0.1", "[::1]"):
+        assert b"alive" in ask(server, "/health", host)

@@ -8,7 +8,7 @@ Call with (dict "root" $ "component" NAME "spec" SPEC "values" VALUES).
   "AWS_REGION" $g.region
   "GUARDIAN_PREFIX" $g.prefix
   "GUARDIAN_REGION" $g.region
-  "GUARDIAN_HOST" "0.0.0.0"
+  "GUARDIAN_HOST" (ternary "::" "0.0.0.0" .root.Values.ipv6)
   "GUARDIAN_LOG_FORMAT" "json"
   "GUARDIAN_WORK_DIR" "/tmp/silver-guardian"
   "GUARDIAN_THREADS" (include "guardian.cores" .values.resources.requests.cpu)
