@@ -132,17 +132,28 @@ class Channel(SQS.Channel):
         """Every queue of ours has dead letters behind it, so rejected messages are left to SQS."""
         return True
 
-    def _receive_message(self, queue: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def _receive_message(
+        self,
+        queue: str,
+        max_number_of_messages: int = 1,
+        wait_time_seconds: int | None = None,  # noqa: ARG002  # kombu's signature
+    ) -> dict[str, Any]:
+        """Receive as the settings say: kombu leaves the visibility to what the queue has set."""
+        settings = get_settings()
         if not all(gate() for gate in gates):
             time.sleep(_CLOSED_S)
             return {}
-        if flags.paused(get_settings(), queue):
+        if flags.paused(settings, queue):
             self._is_well(queue)  # and told to wait
             time.sleep(_PAUSED_S)
             return {}
         try:
-            answer: dict[str, Any] = super()._receive_message(  # type: ignore[misc]  # not in the stubs
-                queue, *args, **kwargs
+            answer: dict[str, Any] = self.sqs().receive_message(
+                QueueUrl=self._new_queue(queue),  # type: ignore[func-returns-value]  # it does
+                MaxNumberOfMessages=max_number_of_messages,
+                WaitTimeSeconds=settings.receive_wait_s,
+                VisibilityTimeout=settings.visibility_timeout_s,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
         except (ClientError, BotoCoreError) as error:
             RECEIVE_ERRORS.labels(queue).inc()

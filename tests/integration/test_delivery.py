@@ -112,6 +112,20 @@ def test_a_task_of_three_visibility_timeouts_runs_once(settings, start, tmp_path
     assert depth(settings).visible == depth(settings).dead == 0
 
 
+def test_a_queue_that_has_another_visibility_changes_nothing(settings, start, tmp_path):
+    """As where an operator changes the setting, and the stack stays as it is."""
+    url = queue_url(settings, settings.queue("aggregate"))
+    aws.client(settings, "sqs").set_queue_attributes(
+        QueueUrl=url, Attributes={"VisibilityTimeout": "1"}
+    )
+    start(2 * VISIBILITY_S)
+    start(2 * VISIBILITY_S)
+    send(settings, "long")
+    wait_for(lambda: "end" in notes(tmp_path))
+
+    assert notes(tmp_path) == ["start 1", "end"]
+
+
 def test_a_task_that_hangs_is_killed_and_comes_back(settings, start, tmp_path):
     worker = start(60, GUARDIAN_JOB_TIMEOUT_S="2")
     send(settings, "hangs")
@@ -137,10 +151,7 @@ def test_a_killed_workers_task_is_back_within_the_timeout(settings, start, tmp_p
 
 
 def test_a_failing_task_becomes_a_dead_letter(settings, start, tmp_path):
-    url = queue_url(settings, settings.queue("aggregate"))
-    sqs = aws.client(settings, "sqs")
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
-    start(0)
+    start(0, GUARDIAN_VISIBILITY_TIMEOUT_S="2")
     send(settings, "fails")
 
     wait_for(lambda: depth(settings).dead == 1)
