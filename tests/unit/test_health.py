@@ -9,6 +9,8 @@ import pytest
 
 from workers import health
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.fixture
 def start():
