@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -29,6 +30,7 @@ def load(work: Callable[[], bool]) -> None:
         work: Loads, and returns whether the answers are right.
     """
     worker = os.getppid()
+    _note("loaded", worker).unlink(missing_ok=True)  # by a child whose place this one takes
     try:
         fit = work()
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker is of no use
@@ -38,6 +40,23 @@ def load(work: Callable[[], bool]) -> None:
         return
     if fit:
         _note("loaded", worker).touch()
+
+
+@contextmanager
+def replaced_where_lost() -> Iterator[None]:
+    """End this child where a network cannot be run; another one takes its place, and loads anew.
+
+    A fault of the GPU lasts as long as the process that met it (CUDA, "sticky" errors), so this
+    child would fail at every message. The one in hand goes back with backoff.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("onnxruntime"):
+            _log.error("child_replaced", error=str(error))
+            _note("loaded", os.getppid()).unlink(missing_ok=True)
+            os._exit(os.EX_SOFTWARE)
+        raise
 
 
 def done() -> bool:

@@ -144,6 +144,20 @@ def test_a_task_that_kills_its_workers_is_a_dead_letter_in_the_end(settings, sta
     assert worker.poll() is None
 
 
+def test_a_child_that_lost_its_gpu_is_replaced_and_its_message_is_done(
+    settings, start, notes, tmp_path
+):
+    worker = start(str(PROGRAM), slow_s=0)
+    send(settings, "loses its GPU")
+
+    wait_for(lambda: notes() == ["start 1", "end", "start 2", "end"])
+
+    log = (tmp_path / "process-0.log").read_text()
+    assert "child_replaced" in log
+    assert "worker_lost" in log
+    assert worker.poll() is None
+
+
 def test_intake_ends_at_the_second_sigterm_without_waiting_for_its_poll(settings, start, tmp_path):
     intake = start("-m", "workers.cli", "worker", "intake", RECEIVE_WAIT_S=20)
     log = tmp_path / "process-0.log"

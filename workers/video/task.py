@@ -64,4 +64,5 @@ def analyze(self: Any, job_id: str, schema_version: int) -> None:
     check_schema(schema_version)
     score = shadow.beside("video", _score, _score_beside if _shadow() else None)
     receipt = Receipt.of_message(self.request.properties)
-    run_half(get_settings(), "video", job_id, score, receipt)
+    with loading.replaced_where_lost():
+        run_half(get_settings(), "video", job_id, score, receipt)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from celery.signals import worker_process_init
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from shared import loading, queues
 from shared.queues import DECIDE_TASK, app
@@ -32,6 +33,9 @@ def decide(self, job_id, schema_version):
     time.sleep(SECONDS)
     with NOTES.open("a") as notes:
         notes.write("end\n")
+    if job_id == "loses its GPU" and receipt.attempt == 1:
+        with loading.replaced_where_lost():
+            raise Fail("CUDA failure 700: an illegal memory access was encountered")
     if job_id == "fails":
         raise RuntimeError("as asked")
 
