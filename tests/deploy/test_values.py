@@ -258,6 +258,19 @@ def test_images_come_from_the_registry_with_the_tag(render):
     assert pod["imagePullSecrets"] == [{"name": "pull"}]
 
 
+def test_images_may_be_pinned_by_digest(render):
+    digest = f"sha256:{'0' * 64}"
+    found = render({"image": {"tag": "1.2.3", "digests": {"audio-cpu": digest}}})
+
+    for process in ("intake", "aggregator", "console"):
+        image = found.container(process)["image"]
+        assert image == f"silver-guardian-audio:1.2.3-cpu@{digest}"
+    assert found.container("audio")["image"] == "silver-guardian-audio:1.2.3-gpu"
+    for wrong in ({"audio": digest}, {"audio-cpu": "latest"}):
+        with pytest.raises(helm.HelmError):
+            render({"image": {"digests": wrong}})
+
+
 def test_settings_of_one_process_win_over_those_of_all(render):
     found = render(
         {

@@ -40,7 +40,9 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- $tag := $image.tag | default .root.Chart.AppVersion -}}
 {{- $registry := $image.registry | trimSuffix "/" -}}
 {{- if $registry }}{{ $registry }}/{{ end -}}
-silver-guardian-{{ .spec.image }}:{{ $tag }}-{{ if .values.gpus }}gpu{{ else }}cpu{{ end }}
+{{- $kind := ternary "gpu" "cpu" (gt (int .values.gpus) 0) -}}
+silver-guardian-{{ .spec.image }}:{{ $tag }}-{{ $kind }}
+{{- with get $image.digests (printf "%s-%s" .spec.image $kind) }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* Whole cores of a CPU request: "2" is 2, 250m is 1. */}}
