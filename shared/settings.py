@@ -109,7 +109,9 @@ class Settings(BaseSettings):
         le=43_200,
         description="Longest work on one half; a process that hangs longer is killed.",
     )
-    max_receive_count: int = Field(5, ge=1, description="Receives before a message is dead.")
+    max_receive_count: int = Field(
+        5, ge=1, description="Receives before a message is dead; the stack's `MaxReceiveCount`."
+    )
     receive_wait_s: int = Field(20, ge=0, le=20, description="Long-poll wait of one receive.")
     grace_s: float = Field(
         0,
