@@ -227,6 +227,16 @@ def test_a_gpu_pod_asks_for_one_and_runs_nowhere_else(render):
     assert "tolerations" not in plain
 
 
+def test_a_rollout_that_waits_for_gpus_is_no_failed_one(defaults, render, violations):
+    kubernetes_default_s = 600
+    slow = render({"gracePeriodS": 3600})
+    for found, grace_s in ((defaults, 660), (slow, 3600)):
+        deployment = found.of("Deployment", "-video")
+        assert deployment["spec"]["progressDeadlineSeconds"] == grace_s + kubernetes_default_s
+        assert violations(deployment) == []
+        assert "progressDeadlineSeconds" not in found.of("Deployment", "-intake")["spec"]
+
+
 def test_without_a_gpu_the_cpu_image_runs(render):
     cpu = render({"video": {"gpus": 0, "nodeSelector": {"pool": "cpu"}}})
 
