@@ -17,6 +17,7 @@ from training.video_folds import Fold
 from training.video_loop import score, to_tensor
 from training.video_material import Material
 from workers import evaluation
+from workers.video.pooling import low_quarter
 
 Floats = NDArray[np.float64]
 #: Out-of-fold scores by clip; a clip that two folds test is in both.
@@ -127,7 +128,7 @@ def meso_net(fold: Fold, material: Material, seed: int) -> Meso4:
 def meso(fold: Fold, material: Material, seed: int) -> Floats:
     """Return the small network's scores of the test clips."""
     net = meso_net(fold, material, seed)
-    return np.array([score(net, material.crops[clip.file]).mean() for clip in fold.test])
+    return np.array([low_quarter(score(net, material.crops[clip.file])) for clip in fold.test])
 
 
 def baseline_scores(split: list[Fold], material: Material, seed: int) -> dict[str, Scores]:

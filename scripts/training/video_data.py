@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from training.video_crops import Clip, Crop
 from training.video_degrade import Image, Random, degrade, rescale
 from training.video_fakes import Square, blend
+from workers.video.scoring import Views, views
 
-#: Side of the network's input, in pixels, and of the square around the face, in face boxes.
+#: Side of the network's input, in pixels, and of the square that it learns from, in face boxes.
 SIDE_PX = 160
 MARGIN = 1.3
+#: Sides of the two squares that a face is scored in: close up lips tell more, and generated heads
+#: with what is round the face.
+NARROW, WIDE = 1.1, 1.75
 #: Pseudo-fakes and degradations work on a square of this many face boxes.
 WORKING_MARGIN = 1.65
 
@@ -79,10 +83,22 @@ def shrink(crop: Crop, rng: Random) -> Square:
     return replace(square, redrawn=kept[1]) if twin else square
 
 
-def frame_face(image: Image, face_px: float, rng: Random | None, side_px: int = SIDE_PX) -> Image:
-    """Cut the square that the network sees, jittered if there is an `rng`, at the input size."""
+def views_of(crop: Crop, side_px: int = SIDE_PX) -> Views:
+    """Cut the two squares in which a face is scored, as the workers do."""
+    narrow, wide = (frame_face(crop.image, crop.size, None, side_px, m) for m in (NARROW, WIDE))
+    return views(narrow, wide)
+
+
+def frame_face(
+    image: Image,
+    face_px: float,
+    rng: Random | None,
+    side_px: int = SIDE_PX,
+    margin: float = MARGIN,
+) -> Image:
+    """Cut a square that the network sees, jittered if there is an `rng`, at the input size."""
     middle = image.shape[0] / 2
-    side = MARGIN * face_px
+    side = margin * face_px
     shift = np.zeros(2)
     if rng is not None:
         side *= rng.uniform(0.88, 1.2)

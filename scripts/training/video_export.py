@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.video_crops import Crop
-from training.video_data import SIDE_PX, frame_face
+from training.video_data import SIDE_PX, views_of
 from training.video_loop import device_of, to_tensor
 from training.video_net import FaceNet, same_pads
 
@@ -55,19 +55,19 @@ class Shipped(nn.Module):
 
     def typical_distance(self, crops: list[Crop]) -> float:
         """Return the mean distance of some crops."""
-        squares = np.stack([frame_face(crop.image, crop.size, None) for crop in crops])
+        squares = np.concatenate([views_of(crop) for crop in crops])
         with torch.no_grad():
             _, distances = self(to_tensor(squares, device_of(self)))
         return float(distances.mean())
 
 
 def features_of(net: FaceNet, crops: list[Crop]) -> Tensor:
-    """Return the features of crops, shape (n, channels)."""
+    """Return the features of the squares of n crops, shape (2 n, channels)."""
     parts = []
     with torch.no_grad():
         for first in range(0, len(crops), 32):
-            squares = [frame_face(c.image, c.size, None) for c in crops[first : first + 32]]
-            parts.append(net.features(to_tensor(np.stack(squares), device_of(net))))
+            squares = np.concatenate([views_of(crop) for crop in crops[first : first + 32]])
+            parts.append(net.features(to_tensor(squares, device_of(net))))
     return torch.cat(parts)
 
 

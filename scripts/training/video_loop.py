@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.video_crops import Crop
-from training.video_data import SIDE_PX, frame_face
+from training.video_data import SIDE_PX, views_of
 from training.video_net import FaceNet
 
 #: Blocks after the stem whose weights stay those of ImageNet.
@@ -140,9 +140,8 @@ def _as_they_are(drawn: Drawn) -> Drawn:
 
 
 def score(net: torch.nn.Module, crops: list[Crop], side_px: int = SIDE_PX) -> NDArray[np.float32]:
-    """Return one logit a crop; a crop and its mirror image are averaged."""
-    squares = np.stack([frame_face(crop.image, crop.size, None, side_px) for crop in crops])
+    """Return one logit a crop, averaged over its two squares."""
+    squares = np.concatenate([views_of(crop, side_px) for crop in crops])
     with torch.no_grad():
-        plain = net(to_tensor(squares, device_of(net)))
-        mirrored = net(to_tensor(squares[:, :, ::-1], device_of(net)))
-    return ((plain + mirrored) / 2).cpu().numpy().astype(np.float32)
+        logits = net(to_tensor(squares, device_of(net))).cpu().numpy().astype(np.float32)
+    return logits.reshape(-1, 2).mean(axis=1)

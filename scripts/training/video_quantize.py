@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.video_crops import Crop
-from training.video_data import frame_face
+from training.video_data import NARROW, WIDE, views_of
 from workers.video.scoring import FaceScorer
 
 #: Faces behind the ranges of the activations, by batch.
-BATCHES, BATCH = 12, 16
+BATCHES, BATCH = 12, 8
 
 
 def quantise(source: Path, target: Path, crops: list[Crop]) -> None:
@@ -51,7 +51,7 @@ def _batches(crops: list[Crop]) -> Iterator[dict[str, NDArray[np.float32]]]:
     order = np.random.default_rng(0).permutation(len(crops))
     for first in range(0, min(len(order), BATCHES * BATCH), BATCH):
         chosen = [crops[n] for n in order[first : first + BATCH]]
-        squares = np.stack([frame_face(c.image, c.size, None) for c in chosen])[..., ::-1]
+        squares = np.concatenate([views_of(crop) for crop in chosen])[..., ::-1]
         yield {"faces": ((squares.transpose(0, 3, 1, 2).astype(np.float32)) - 127) / 128}
 
 
@@ -63,12 +63,12 @@ def open_scorer(path: Path) -> FaceScorer:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # it tells of every unused number that quantising left
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    return FaceScorer(session, 1.0)
+    return FaceScorer(session, NARROW, WIDE)
 
 
 def timed_scores(scorer: FaceScorer, crops: list[Crop]) -> tuple[NDArray[Any], float]:
     """Return the scores of crops, and the processor time a face in milliseconds."""
-    squares = [frame_face(crop.image, crop.size, None) for crop in crops]
+    squares = [views_of(crop) for crop in crops]
     started = time.process_time()
     scores, _ = scorer.score_crops(squares)
     return scores, (time.process_time() - started) * 1000 / len(crops)

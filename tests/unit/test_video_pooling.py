@@ -13,8 +13,9 @@ from workers.video.faces import Face
 from workers.video.pooling import Calibration, Scored, pool, timeline
 
 PARAMS = {
+    "narrow": 1.1,
+    "wide": 1.75,
     "scale": 1.0,
-    "top_scale": 0.0,
     "offset": -0.5,
     "face_scale": 0.8,
     "face_offset": -0.4,
@@ -42,10 +43,16 @@ def test_a_higher_score_means_more_likely_manipulated():
     assert high.llr == pytest.approx(0.5)
 
 
-def test_the_highest_quarter_of_the_scores_has_a_weight_of_its_own():
-    weighted = Calibration.from_params(PARAMS | {"top_scale": 0.5})
-    scores = np.array([0.0] * 6 + [1.0, 2.0])
-    assert weighted.of_person(scores) == pytest.approx(0.375 + 0.5 * 1.5 - 0.5)
+def test_a_person_is_judged_by_the_lowest_quarter_of_the_scores():
+    scores = np.array([3.0] * 5 + [1.0, 2.0, 2.5])
+    assert CALIBRATION.of_person(scores) == pytest.approx(1.5 - 0.5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_no_face_that_looks_more_manipulated_reassures(count):
+    scores = np.linspace(-1, 1, count)
+    for raised in np.eye(count):
+        assert CALIBRATION.of_person(scores + raised) >= CALIBRATION.of_person(scores)
 
 
 def test_no_statement_is_stronger_than_the_limit():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from training.video_calibrate import calibrate, fit_pooling
+from training.video_calibrate import calibrate
 from training.video_crops import Clip, Crop, read_crops, save_crops
 from training.video_data import SIDE_PX, Recipe, Source, batch, shrink
 from training.video_fakes import Square, blend
@@ -113,17 +113,6 @@ def test_photographs_are_optional(tmp_path):
     ((photo,),) = load_photos(tmp_path).values()
     assert photo.size == 130
     assert np.array_equal(photo.points, FIVE)
-
-
-def test_the_top_scores_get_a_weight_only_where_they_help():
-    rng = np.random.default_rng(0)
-    fake = np.arange(80) % 2 == 1
-    groups = [str(n // 2) for n in range(80)]
-    noise = rng.normal(size=80)
-    useless = np.column_stack([fake + 0.5 * rng.normal(size=80), noise])
-    helpful = np.column_stack([noise, fake + 0.5 * rng.normal(size=80)])
-    assert fit_pooling(helpful, fake, groups)[1] > 0.5
-    assert abs(fit_pooling(useless, fake, groups)[1]) < 0.5
 
 
 def test_calibration_orders_clips_and_bounds_what_is_said():

@@ -10,6 +10,7 @@ from shared.calibration import to_probability
 from shared.records import Evidence, EvidenceRef
 from workers.video.faces import Face, Image, cut
 from workers.video.pooling import Calibration, Scored
+from workers.video.scoring import Views
 
 #: Crops kept as evidence: the most suspicious, and one least suspicious to compare.
 MOST, LEAST = 4, 1
@@ -26,12 +27,12 @@ class Shot:
 
     Attributes:
         scored: Person, time and score.
-        crop: The square that the network saw, BGR.
+        views: The squares that the network saw, BGR.
         shown: The wider square for people, BGR.
     """
 
     scored: Scored
-    crop: Image
+    views: Views
     shown: Image
 
 

@@ -37,7 +37,7 @@ from workers.video.faces import Face, FaceFinder, Image
 from workers.video.mouths import Mouths
 from workers.video.pooling import Calibration, Scored, pool, timeline
 from workers.video.quality import refusal, unfit
-from workers.video.scoring import FaceScorer, instability
+from workers.video.scoring import FaceScorer, Views, instability
 from workers.video.source import SEQUENCE_S, Choice, Source
 from workers.video.tracks import Tracker, likeness_vector
 
@@ -68,7 +68,7 @@ class _Waiting:
 
     person: int
     time_s: float
-    crop: Image
+    views: Views
     shown: Image
 
 
@@ -97,11 +97,12 @@ def load(registry: Registry) -> VideoDetector:
         SetupError: The calibration is not complete, or a file is not what it should be.
     """
     entry = registry.entry(SCORER)
+    calibration = Calibration.from_params(entry.params)
     mouth = load_projection(registry, MOUTH)
     return VideoDetector(
         finder=FaceFinder(registry.session(FINDER)),
-        scorer=FaceScorer(registry.scorer(SCORER), float(entry.params.get("margin", 1.3))),
-        calibration=Calibration.from_params(entry.params),
+        scorer=FaceScorer(registry.scorer(SCORER), calibration.narrow, calibration.wide),
+        calibration=calibration,
         mouth=mouth,
         models=(entry.ref, registry.entry(FINDER).ref, mouth.ref),
     )
@@ -189,8 +190,8 @@ def analyze(
         return Analysis(result)
     looked = clock()
     spread = seen.album.spread
-    crops, scores = [shot.crop for shot in spread], [shot.scored.score for shot in spread]
-    shift = instability(detector.scorer, crops, scores)
+    looks, scores = [shot.views for shot in spread], [shot.scored.score for shot in spread]
+    shift = instability(detector.scorer, looks, scores)
     seen.timings_ms["stability"] = (clock() - looked) * 1000
     verdict = pool(seen.scored, detector.calibration, shift)
     evidence = seen.album.evidence(detector.calibration)
@@ -313,18 +314,18 @@ def _gather(seen: _Seen, frame: Frame, faces: list[Face], scorer: FaceScorer) ->
     for face, person in zip(good, persons, strict=True):
         if not seen.waiting and not seen.scored:
             seen.any_face.put(True)
-        crop, shown = scorer.cut(frame.image, face), show(frame.image, face)
-        seen.waiting.append(_Waiting(person, frame.pts_s, crop, shown))
+        views, shown = scorer.cut(frame.image, face), show(frame.image, face)
+        seen.waiting.append(_Waiting(person, frame.pts_s, views, shown))
 
 
 def _score_waiting(seen: _Seen, scorer: FaceScorer) -> None:
     if not seen.waiting:
         return
-    scores, distances = scorer.score_crops([face.crop for face in seen.waiting])
+    scores, distances = scorer.score_crops([face.views for face in seen.waiting])
     for face, score, distance in zip(seen.waiting, scores, distances, strict=True):
         scored = Scored(face.person, face.time_s, float(score), float(distance))
         seen.scored.append(scored)
-        seen.album.add(Shot(scored, face.crop, face.shown))
+        seen.album.add(Shot(scored, face.views, face.shown))
     seen.waiting.clear()
 
 

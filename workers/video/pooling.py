@@ -16,8 +16,8 @@ from shared.records import Person, TimelinePoint
 
 #: A person seen in fewer faces than this share of the most-seen one does not count.
 MIN_SHARE = 0.25
-#: One face in this many is among the highest.
-TOP = 4
+#: One face in this many is among the lowest.
+LOW = 4
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ class Calibration:
     """Numbers fitted on out-of-fold scores that turn scores into log-likelihood ratios.
 
     Attributes:
-        scale: Weight of the mean score of a person.
-        top_scale: Weight of the mean of the highest quarter of the scores.
-        offset: Added to both.
+        narrow: Side of the narrow square in which a face is scored, in longer sides of its box.
+        wide: And of the wide one.
+        scale: Weight of what a person's faces are judged by, see `low_quarter`.
+        offset: Added to it.
         face_scale: Weight of the score of a single face.
         face_offset: Added to it.
         llr_limit: No statement is stronger than this, in nats either way.
@@ -54,8 +55,9 @@ class Calibration:
         threshold: Log-likelihood ratio from which the shipped figures count an alarm.
     """
 
+    narrow: float
+    wide: float
     scale: float
-    top_scale: float
     offset: float
     face_scale: float
     face_offset: float
@@ -76,8 +78,7 @@ class Calibration:
 
     def of_person(self, scores: Floats) -> float:
         """Return the log-likelihood ratio of one person, in nats."""
-        mean, top = summary(scores)
-        return self._limit(self.scale * mean + self.top_scale * top + self.offset)
+        return self._limit(self.scale * low_quarter(scores) + self.offset)
 
     def of_face(self, score: float) -> float:
         """Return the log-likelihood ratio of one face alone, in nats."""
@@ -87,10 +88,12 @@ class Calibration:
         return max(-self.llr_limit, min(self.llr_limit, llr))
 
 
-def summary(scores: Floats) -> tuple[float, float]:
-    """Return what a person's faces are judged by: the mean, and that of the highest quarter."""
-    highest = np.sort(scores)[-math.ceil(scores.size / TOP) :]
-    return float(scores.mean()), float(highest.mean())
+def low_quarter(scores: Floats) -> float:
+    """Return what a person's faces are judged by: the mean of the lowest quarter of the scores.
+
+    A made face is suspicious at every look, a genuine one at some: blurred, turned, or covered.
+    """
+    return float(np.sort(scores)[: math.ceil(scores.size / LOW)].mean())
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
     most = max(person.frames for person in persons)
     main = [person.llr for person in persons if person.frames >= MIN_SHARE * most]
     llr = math.log(sum(math.exp(value) for value in main) / len(main))
-    reach = math.hypot(calibration.spread, (calibration.scale + calibration.top_scale) * shift)
+    reach = math.hypot(calibration.spread, calibration.scale * shift)
     distance = float(np.mean([item.distance for item in scored]))
     scores = np.array([item.score for item in scored])
     usual, unfamiliar = calibration.distance_usual, calibration.distance_unfamiliar
