@@ -41,7 +41,7 @@ from shared.records import (
 from shared.settings import Settings
 from shared.table import Written
 from shared.telemetry import RETRIES, TASKS
-from shared.visibility import Receipt, give_back
+from shared.visibility import Receipt, give_back, wait_s
 
 _Item = TypeVar("_Item")
 #: Objects that are written at once.
@@ -65,6 +65,7 @@ def run_half(
 
     Raises:
         Retryable: A passing fault; the message has been given back with backoff.
+        SetupError: A fault of the installation; it has been given back for a longer while.
         GuardianError: Anything else that is no property of the input; SQS delivers again, and
             after the last receive the half is stored as failed and the message is a dead letter.
     """
@@ -83,9 +84,9 @@ def run_half(
         _log.exception("half_failed")
         if receipt and attempt >= settings.max_receive_count:
             _give_up(settings, store, modality, job_id, error, attempt)
-        elif receipt and isinstance(error, Retryable):
+        elif receipt and (delay_s := wait_s(error, attempt)):
             RETRIES.labels(modality).inc()
-            _log.info("given_back", delay_s=give_back(settings, receipt))
+            _log.info("given_back", delay_s=give_back(settings, receipt, delay_s))
         raise
 
 

@@ -17,7 +17,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws
-from shared.errors import GuardianError, ReceiptLost
+from shared.errors import GuardianError, ReceiptLost, Retryable, SetupError
 from shared.settings import Settings
 from shared.telemetry import HEARTBEATS, LAST_RECEIVE
 
@@ -175,6 +175,20 @@ def change(sqs: Any, receipt: Receipt, timeout_s: int) -> None:
 def backoff_s(attempt: int) -> int:
     """Return after how many seconds a message may come again, received so often by now."""
     return int(min(_MAX_BACKOFF_S, _BACKOFF_BASE_S ** min(attempt, 5)))
+
+
+def wait_s(error: Exception, attempt: int) -> int | None:
+    """Return after how many seconds a message may come again whose task failed so.
+
+    A fault of the installation lasts until somebody mends it, a right that was revoked, say: five
+    receives take more than an hour then, and not a few minutes for every message of a queue.
+
+    Returns:
+        None for what may be the message's own fault: SQS brings it again when its time is over.
+    """
+    if isinstance(error, SetupError):
+        return _MAX_BACKOFF_S
+    return backoff_s(attempt) if isinstance(error, Retryable) else None
 
 
 def give_back(settings: Settings, receipt: Receipt, delay_s: int | None = None) -> int:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared import aws, erasure, objects, queues, repeat
-from shared.errors import NotMedia, ServiceUnavailable, UnknownJob
+from shared.errors import NotMedia, ServiceUnavailable, SetupError, UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.outbox import Outbox
@@ -116,6 +116,22 @@ async def test_over_http_a_report_is_that_of_the_verdict_that_stands(
         refused = Upload(bucket=aws_settings.uploads_bucket, key="uploads/b", etag="e")
         store.reject(refused, NotMedia(), NOW)
         assert await asked("spectrogram", refused.job_id) == (422, "not_decided")
+
+
+def test_where_the_installation_is_at_fault_the_message_rests(
+    store, aws_settings, model, job_id, monkeypatch
+):
+    def refuse(*_):
+        raise SetupError("the right s3:PutObject is missing")
+
+    given_back = []
+    monkeypatch.setattr(objects, "put_report", refuse)
+    monkeypatch.setattr(service, "give_back", lambda *given: given_back.append(given[2]))
+    receipt = Receipt("http://127.0.0.1/1/aggregate", "handle", 1)
+    with pytest.raises(SetupError):
+        service.conclude(aws_settings, store, job_id, model, NOW, receipt=receipt)
+
+    assert given_back == [900]
 
 
 def test_a_verdict_does_not_wait_for_its_report(store, aws_settings, model, job_id, monkeypatch):

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import structlog
 
 from shared import measures, objects, outbox, signing, tracing
-from shared.errors import GuardianError, NoVerdict, Retryable, UnknownJob
+from shared.errors import GuardianError, NoVerdict, UnknownJob
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.records import Job, JobStatus, Verdict
 from shared.settings import Settings
 from shared.table import Written
 from shared.telemetry import RETRIES, SHADOW_VERDICTS, VERDICTS
-from shared.visibility import Receipt, give_back
+from shared.visibility import Receipt, give_back, wait_s
 from workers.aggregator import fusion, report, shadow
 
 _log = structlog.get_logger()
@@ -35,6 +35,7 @@ def conclude(
 
     Raises:
         Retryable: A passing fault; the message has been given back with backoff.
+        SetupError: A fault of the installation; it has been given back for a longer while.
         UnknownJob: The job was erased; nothing of it is left behind.
     """
     structlog.contextvars.clear_contextvars()
@@ -48,9 +49,9 @@ def conclude(
         if receipt and receipt.attempt >= settings.max_receive_count:
             measures.dead_letter("aggregate", error)
             _give_up(store, job_id, error, now)
-        elif receipt and isinstance(error, Retryable):
+        elif receipt and (delay_s := wait_s(error, receipt.attempt)):
             RETRIES.labels("aggregator").inc()
-            give_back(settings, receipt)
+            give_back(settings, receipt, delay_s)
         raise
     return job
 

@@ -13,11 +13,11 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws, deletion, flags, measures, presence, queues, series, tracing
-from shared.errors import Permanent, Retryable, WrongBucket
+from shared.errors import Permanent, Retryable, SetupError, WrongBucket
 from shared.jobs import JobStore
 from shared.settings import Settings
 from shared.telemetry import EVENTS, LAST_RECEIVE, RECEIVE_ERRORS, RETRIES
-from shared.visibility import backoff_s
+from shared.visibility import wait_s
 from workers import health
 from workers.intake import admission, events
 from workers.intake.outgoing import Outgoing
@@ -179,11 +179,11 @@ class _Intake:
         try:
             with self._desk.outgoing.in_hand():
                 await self._take_uploads(events.parse(message["Body"]), message["MessageId"])
-        except Retryable as error:
+        except (Retryable, SetupError) as error:
             EVENTS.labels("retried").inc()
             RETRIES.labels("intake").inc()
             attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-            delay_s = backoff_s(attempt)
+            delay_s = wait_s(error, attempt) or 0
             _log.warning("intake_retry", error=error.message, delay_s=delay_s)
             await self._give_back(message, delay_s)
             return False
