@@ -141,10 +141,10 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
     pool = heard.parts[0][0]
     folds = Folds(fitted.fold_heads, grown.fold_trees, tree_weight)
     tried = (QUICK_CLIPS,) if arguments.quick else ()
-    recordings = put_together(pool, heard.encoder, folds, *tried)
     params = calibrate(table, score, fitted.head)
     conditions = under_conditions(pool, heard.encoder, folds, *tried)
     params["threshold"] = threshold(table, score, conditions, params)
+    recordings = put_together(pool, heard.encoder, folds, params, *tried)
     report: dict[str, Any] = {"params": params}
     plain = cross_fit(tabulate(heard.parts, heard.encoded_32)[0]).scores[PENALTY]
     in_32 = plain + tree_weight * grown.odds

@@ -74,7 +74,7 @@ def fill(parts: dict[str, list[str]]) -> None:
 
 def sections(report: dict[str, Any]) -> dict[str, list[str]]:
     """Return the lines of each marked part of the card."""
-    figures, robust, splices = report["figures"], report["robustness"], report["splices"]
+    figures, robust = report["figures"], report["robustness"]
     clean = figures["clean"]
     ratio = max(row["eer"] for row in robust.values()) / robust["clean"]["eer"]
     telephone = [_percent(robust[name]["fpr_at_threshold"], 1) for name in _TELEPHONE]
@@ -86,13 +86,6 @@ def sections(report: dict[str, Any]) -> dict[str, list[str]]:
         f"The worst of these has an EER {ratio:.2f} times that of the clean clips. On genuine "
         f"speech through a telephone codec the false-alarm rate is {telephone[0]} (G.711) and "
         f"{telephone[1]} (GSM); the sample is small."
-    )
-    located = (
-        f"Of {splices['recordings_each']} recordings with a synthetic sentence, "
-        f"{_percent(splices['located'])} are located by a finding; of as many plain ones, "
-        f"{_percent(splices['plain_with_findings'])} have one "
-        f"({splices['plain_findings_per_hour']} an hour). As whole recordings the spliced "
-        f"ones are told from the plain ones with AUC {splices['auc_of_recordings']:.2f}."
     )
     eight = report["eight_bits"]
     eight_bits = (
@@ -122,8 +115,30 @@ def sections(report: dict[str, Any]) -> dict[str, list[str]]:
             "",
             worst,
         ],
-        "splices": [located],
+        "splices": _splices(report["splices"]),
     }
+
+
+def _splices(found: dict[str, Any]) -> list[str]:
+    """Return what is located in recordings with a synthetic sentence, and in those without."""
+    lines = ["| | recordings | located | findings elsewhere |", "|---|---|---|---|"]
+    for kind, row in found["located"].items():
+        elsewhere = row["wrong_findings_elsewhere"]
+        lines.append(
+            f"| {kind} | {found['recordings_each']} | {_percent(row['located'])} | {elsewhere} |"
+        )
+    lines += ["", "| | hours | wrong findings | an hour |", "|---|---|---|---|"]
+    wrong = found["wrong"]
+    every = {key: sum(row[key] for row in wrong.values()) for key in ("hours", "findings")}
+    for kind, row in {**wrong, "all of these": every}.items():
+        hourly = row["findings"] / row["hours"]
+        lines.append(f"| {kind} | {row['hours']:.2f} | {row['findings']} | {hourly:.1f} |")
+    told = (
+        f"Of wholly synthetic recordings, {_percent(found['synthetic_with_findings'])} have a "
+        "finding. As whole recordings the spliced ones are told from the genuine ones with AUC "
+        f"{found['auc_of_recordings']:.2f}."
+    )
+    return [*lines, "", told]
 
 
 def _pooling(shares: dict[str, dict[str, float]]) -> list[str]:

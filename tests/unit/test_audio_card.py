@@ -52,9 +52,12 @@ REPORT: dict[str, Any] = {
     },
     "splices": {
         "recordings_each": 40,
-        "located": 0.25,
-        "plain_with_findings": 0.0,
-        "plain_findings_per_hour": 0.0,
+        "located": {"spliced": {"located": 0.25, "wrong_findings_elsewhere": 1}},
+        "wrong": {
+            "genuine": {"findings": 2, "hours": 0.5},
+            "one voice": {"findings": 0, "hours": 0.3},
+        },
+        "synthetic_with_findings": 0.3,
         "auc_of_recordings": 0.75,
     },
 }
@@ -96,7 +99,8 @@ def test_shipping_fills_every_part_of_the_card(packaged: Path) -> None:
     assert "| ko | 20 / 30 | 0.91 | 0.85 to 0.95 | 16 % | - | 0.60 | 1.5 % | - |" in text
     assert "an EER 1.50 times" in text
     assert "1.5 % (G.711) and 4.0 % (GSM)" in text
-    assert "25 % are located" in text
+    assert "| spliced | 40 | 25 % | 1 |" in text
+    assert "| all of these | 0.80 | 2 | 2.5 |" in text
     assert "| weight | auc, spliced | genuine | spliced |" in text
     assert "| 0.3 | 0.66 | 2 % | 20 % |" in text
     assert "| none |" not in text

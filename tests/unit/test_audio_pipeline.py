@@ -16,7 +16,7 @@ from shared.media import DEFAULT_LIMITS, PCM_RATE, PcmReader
 from shared.models import Registry
 from shared.probing import probe
 from shared.records import Media, Outcome, Track
-from workers.audio import pipeline, scoring, speech
+from workers.audio import closer, pipeline, scoring, speech
 
 pytestmark = pytest.mark.unit
 
@@ -82,6 +82,20 @@ def test_a_longer_recording_has_more_windows_and_later_times(tmp_path, detector,
     half = _analyze(path, detector, stability=False)
     assert half.coverage.analysed_s == pytest.approx(4 * spoken.size / PCM_RATE, abs=0.1)
     assert half.timeline[-1].end_s > 3 * spoken.size / PCM_RATE
+
+
+def test_a_closer_look_adds_a_place_and_leaves_the_score_alone(
+    tmp_path, detector, spoken, monkeypatch
+):
+    path = _wav(tmp_path / "long.wav", np.tile(spoken, 4))
+    plain = _analyze(path, detector, stability=False)
+    for name in ("WORTH_A_LOOK", "ABOVE_REST", "FINDING_PROBABILITY"):
+        monkeypatch.setattr(closer, name, -99.0)
+    looked = _analyze(path, detector, stability=False)
+    assert not plain.findings
+    (found,) = looked.findings
+    assert found.end_s - found.start_s == pytest.approx(2.0, abs=0.5)
+    assert looked.model_copy(update={"findings": ()}) == plain
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,12 @@ def test_all_speech_is_covered():
         assert any(w.start <= second * PCM_RATE < w.end for w in windows), second
 
 
+def test_speech_is_told_of_any_stretch():
+    cutter, _ = _cut([(1.024, 3.072), (5, 6)], 8)
+    assert cutter.spoken_s(0, 4 * PCM_RATE) == pytest.approx(2.048)
+    assert cutter.spoken_s(3 * PCM_RATE + FRAME * 3, 4 * PCM_RATE) == 0
+
+
 def test_pauses_are_skipped():
     _, windows = _cut([(0, 4.2), (60, 65)], 70)
     assert not any(6 * PCM_RATE < w.start < 55 * PCM_RATE for w in windows)

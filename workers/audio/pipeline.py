@@ -16,9 +16,19 @@ from shared.clips import Clip
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
 from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader, breaks_off
 from shared.models import Registry
-from shared.records import Analysis, Coverage, Media, ModelRef, Outcome, PartialResult, Track
+from shared.records import (
+    Analysis,
+    Coverage,
+    Finding,
+    Media,
+    ModelRef,
+    Outcome,
+    PartialResult,
+    Track,
+)
 from shared.spectrum import Spectrogram
 from workers.audio import speech
+from workers.audio.closer import Place, look_closer
 from workers.audio.features import SoundSummary
 from workers.audio.pooling import Calibration, Scored, findings, pool, timeline
 from workers.audio.scoring import Scoring, run
@@ -58,6 +68,7 @@ class _Heard:
     cutter: WindowCutter = field(default_factory=WindowCutter)
     summary: SoundSummary = field(default_factory=SoundSummary)
     scored: list[Scored] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     samples: list[Window] = field(default_factory=list)
     stride: int = 1
     seen: int = 0
@@ -146,13 +157,16 @@ def analyze(
     shift = _instability(heard, detector) if stability else 0.0
     heard.timings_ms["stability"] = (clock() - started) * 1000
     verdict = pool(heard.scored, detector.calibration, shift)
+    started = clock()
+    located = findings(heard.scored, detector.calibration) or _look_closer(heard, detector)
+    heard.timings_ms["score"] += (clock() - started) * 1000
     return PartialResult(
         outcome=Outcome.SCORED,
         llr=verdict.llr,
         llr_interval=verdict.interval,
         probability=verdict.probability,
         timeline=timeline(heard.scored, detector.calibration),
-        findings=findings(heard.scored, detector.calibration),
+        findings=located,
         signals={**signals, **verdict.signals, "stability_shift": round(shift, 4)},
         timings_ms=_rounded(heard.timings_ms),
         **common,
@@ -220,6 +234,7 @@ def _hear(reader: PcmReader | Clip, detector: AudioDetector, heard: _Heard, cloc
         for window in heard.cutter.finish():
             _take(heard, window, scoring)
         heard.scored = scoring.finish()
+        heard.places = scoring.places
         heard.timings_ms["score"] = scoring.waited_ms
     heard.decode_errors = reader.decode_errors
     return heard
@@ -258,6 +273,17 @@ def _instability(heard: _Heard, detector: AudioDetector) -> float:
         lambda samples: run(detector.network, samples)[0].mean(axis=1),
         [window.samples for window in windows],
         [by_start[window.start] for window in windows],
+    )
+
+
+def _look_closer(heard: _Heard, detector: AudioDetector) -> tuple[Finding, ...]:
+    """Look closer where a recording that has no findings sounds most synthetic."""
+    return look_closer(
+        heard.places,
+        heard.scored,
+        detector.calibration,
+        lambda samples: run(detector.network, samples)[0].mean(axis=1),
+        lambda window: heard.cutter.spoken_s(window.start, window.end),
     )
 
 

@@ -77,6 +77,10 @@ class WindowCutter:
         """Speech so far, in seconds."""
         return sum(self._speech) * FRAME_S
 
+    def spoken_s(self, start: int, end: int) -> float:
+        """Return the speech between two samples, in seconds."""
+        return sum(self._speech[start // FRAME : -(-end // FRAME)]) * FRAME_S
+
     def feed(self, block: Samples, probabilities: NDArray[np.float32]) -> Iterator[Window]:
         """Take in a block and the frames completed by it; yield the windows that are complete."""
         self._kept = np.concatenate([self._kept, block])
