@@ -19,7 +19,7 @@ export function timelines(job, id, urls) {
     { class: "card timeline" },
     h("h2", {}, word("timeline")),
     h("p", { class: "quiet" }, word("timeline_help")),
-    job.media?.tracks.some((track) => track.kind === "audio") ? spectrogram(id, parts[0][1], length, urls) : null,
+    job.verdict && job.audio && job.media?.tracks.some((track) => track.kind === "audio") ? spectrogram(id, parts[0][1], length, urls) : null,
     parts.map(([modality, points]) => row(modality, points, length)),
     axis(length),
     spans(parts),
