@@ -197,7 +197,10 @@ def judges(run: Run, split: list[Fold]) -> list[FaceNet]:
 def out_of_fold(
     run: Run, split: list[Fold], nets: list[FaceNet]
 ) -> tuple[dict[str, list[list[float]]], dict[str, list[float]]]:
-    """Return the face scores of every clip from each network that did not see it, and distances."""
+    """Return the face scores of every clip from each network that did not see it, and distances.
+
+    Prints the area under the curve among the clips that one and the same network scored.
+    """
     held_out: dict[str, list[list[float]]] = {}
     distances: dict[str, list[float]] = {}
     for fold, net in zip(split, nets, strict=True):
@@ -206,6 +209,9 @@ def out_of_fold(
             crops = run.crops[clip.file]
             held_out.setdefault(clip.file, []).append(score(net, crops).tolist())
             distances.setdefault(clip.file, []).append(model.typical_distance(crops))
+        pooled = np.array([low_quarter(np.array(held_out[clip.file][-1])) for clip in fold.test])
+        fake = np.array([clip.fake for clip in fold.test])
+        print(f"fold {fold.number}: AUC {evaluation.auc(pooled, fake):.3f}", flush=True)
     return held_out, distances
 
 
