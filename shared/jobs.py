@@ -8,11 +8,12 @@ Two sparse, sharded indexes: `newest` (`feed`, `created`) lists jobs by age with
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from shared import listing, rows
@@ -82,9 +83,22 @@ class JobStore:
             written = self._table.put(item, over=written.job)
         return written
 
-    def reject(self, upload: Upload, error: GuardianError, now: datetime) -> Written:
-        """Create the job of an upload as rejected, with its reason code, unless it exists."""
-        item = self._new(upload, now, JobStatus.REJECTED)
+    def reject(
+        self,
+        upload: Upload,
+        error: GuardianError,
+        now: datetime,
+        beside: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Written:
+        """Create the job of an upload as rejected, with its reason code, unless it exists.
+
+        Args:
+            upload: The object.
+            error: Why it is rejected.
+            now: The time of the write.
+            beside: Further attributes of the row.
+        """
+        item = self._new(upload, now, JobStatus.REJECTED) | beside
         item["error"] = rows.text(JobError(code=error.code, message=error.message))
         return self._table.put(item)
 

@@ -1,7 +1,7 @@
-"""The outbox of the jobs table: decided jobs whose verdict others are still to be told of.
+"""The outbox of the jobs table: jobs whose verdict or rejection others are still to be told of.
 
 It is a partition of the sparse index `pending` of its own: a job enters it with the very write
-that takes it from the sweeper's list, so that no crash can lose it on the way.
+that takes it from the sweeper's list, or that rejects it, so that no crash can lose it on the way.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from shared import rows
-from shared.errors import UnknownJob
+from shared.errors import GuardianError, UnknownJob
 from shared.jobs import SHARDS, Closing, JobStore
-from shared.records import Job, Telling, Verdict
+from shared.records import Job, JobStatus, Telling, Upload, Verdict
 from shared.settings import Settings
 from shared.table import Written
 
@@ -30,33 +30,49 @@ def close(settings: Settings, job: Job, now: datetime) -> Written:
         ServiceUnavailable: The table could not be reached.
     """
     outbox = Outbox(settings)
-    if _are_told(settings, job):
+    if _are_told(settings, job.upload):
         return outbox.enter(job, now)
     return outbox.reported(job.job_id, now)
 
 
 def closing(settings: Settings, job: Job, verdict: Verdict, now: datetime) -> Closing:
     """Return what does the same as `close` in the write that stores the verdict."""
-    if _are_told(settings, job):
+    if _are_told(settings, job.upload):
         return Closing(sets=_ENTERS, values=_entering(job.job_id, verdict, now))
     return Closing(removes=("pending", "due"))
 
 
-def _are_told(settings: Settings, job: Job) -> bool:
-    return bool(settings.webhook_url or settings.event_bus) and not job.upload.is_probe
+def reject(settings: Settings, upload: Upload, error: GuardianError, now: datetime) -> Written:
+    """Create the job of an upload as rejected, unless it exists; others may want to be told.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    told = _attributes(upload.job_id, now, now) if _are_told(settings, upload) else {}
+    return JobStore(settings).reject(upload, error, now, told)
 
 
-#: What puts a verdict into the outbox, and takes its job from the sweeper's list.
-_ENTERS = ("pending = :outbox", "due = :due", "telling = :telling", "told_of = :of")
+def _are_told(settings: Settings, upload: Upload) -> bool:
+    return bool(settings.webhook_url or settings.event_bus) and not upload.is_probe
+
+
+def _attributes(job_id: str, of: datetime, now: datetime) -> dict[str, Any]:
+    """Return what puts a job into the outbox, to tell what happened to it at a time."""
+    return {
+        "pending": _shard(job_id),
+        "due": int(now.timestamp()),
+        "telling": rows.text(Telling(since=now)),
+        "told_of": rows.iso(of),
+    }
+
+
+#: The same as assignments, which also take a job from the sweeper's list.
+_ENTERS = ("pending = :pending", "due = :due", "telling = :telling", "told_of = :told_of")
 
 
 def _entering(job_id: str, verdict: Verdict, now: datetime) -> dict[str, Any]:
-    return {
-        ":outbox": _shard(job_id),
-        ":due": int(now.timestamp()),
-        ":telling": rows.text(Telling(since=now)),
-        ":of": rows.iso(verdict.decided_at),
-    }
+    attributes = _attributes(job_id, verdict.decided_at, now)
+    return {f":{name}": value for name, value in attributes.items()}
 
 
 class Outbox(JobStore):
@@ -73,7 +89,7 @@ class Outbox(JobStore):
             f"SET {', '.join(_ENTERS)}, updated = :now",
             _entering(job.job_id, job.verdict, now),
             now,
-            "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of < :of)",
+            "attribute_exists(verdict) AND (attribute_not_exists(told_of) OR told_of < :told_of)",
         )
 
     def is_closed(self, job_id: str) -> bool:
@@ -89,8 +105,8 @@ class Outbox(JobStore):
         return self._pending(limit, int(now.timestamp()) + 1, "outbox")
 
     def claim(self, job: Job, now: datetime, lease_s: float) -> bool:
-        """Claim the right to tell of a verdict until the lease ends; of several, one gets it."""
-        if job.verdict is None:  # taken back after it was found due
+        """Claim the right to tell of a job until the lease ends; of several, one gets it."""
+        if _happened(job) is None:  # the verdict was taken back after it was found due
             return False
         values: dict[str, Any] = {
             **_still(job),
@@ -107,7 +123,7 @@ class Outbox(JobStore):
     def tried(self, job: Job, telling: Telling, now: datetime, again_s: float | None) -> None:
         """Write down how a try went; None for `again_s` ends the telling.
 
-        Nothing is written where another verdict has come meanwhile: of that one, nobody knows yet.
+        Nothing is written where a verdict has come meanwhile: of that one, nobody knows yet.
         """
         values: dict[str, Any] = {**_still(job), ":telling": rows.text(telling)}
         sets = "SET telling = :telling, updated = :now"
@@ -120,13 +136,21 @@ class Outbox(JobStore):
             self._table.update(job.job_id, sets, values, now, _STILL)
 
 
-#: Whether a verdict that somebody has read is the one that others are still to be told of.
+#: Whether what somebody has read of a job is what others are still to be told of.
 _STILL = "pending = :outbox AND told_of = :of"
 
 
 def _still(job: Job) -> dict[str, str]:
-    assert job.verdict is not None
-    return {":outbox": _shard(job.job_id), ":of": rows.iso(job.verdict.decided_at)}
+    happened = _happened(job)
+    assert happened is not None
+    return {":outbox": _shard(job.job_id), ":of": rows.iso(happened)}
+
+
+def _happened(job: Job) -> datetime | None:
+    """Return when a job was decided or rejected; None where it is neither."""
+    if job.status is JobStatus.REJECTED:
+        return job.created_at
+    return job.verdict.decided_at if job.verdict else None
 
 
 def _shard(job_id: str) -> str:

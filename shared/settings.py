@@ -148,13 +148,14 @@ class Settings(BaseSettings):
     )
     # Whom it tells
     webhook_url: str | None = Field(
-        None, description="Address that each verdict is posted to, signed; empty: none."
+        None,
+        description="Address that each verdict and rejection is posted to, signed; empty: none.",
     )
     webhook_secret: SecretStr | None = Field(
         None, description="Key of the webhook's HMAC-SHA256 signature; needed with its address."
     )
     event_bus: str | None = Field(
-        None, description="EventBridge bus that each verdict is put on; empty: none."
+        None, description="EventBridge bus that each verdict and rejection is put on; empty: none."
     )
     # What operators see
     log_format: Literal["auto", "json", "console"] = Field(

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared import aws, outbox
-from shared.errors import ServiceUnavailable, SettingsInvalid
+from shared.errors import NotMedia, ServiceUnavailable, SettingsInvalid
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.outbox import Outbox
 from shared.queues import queue_url
-from shared.records import JobStatus, Outcome, PartialResult, Upload
+from shared.records import PROBE_PREFIX, JobStatus, Outcome, PartialResult, Upload
 from shared.settings import Settings
 from workers.aggregator import fusion, notices, service
 from workers.aggregator.outbox import GIVE_UP_AFTER, empty_once, pause_s
@@ -124,9 +124,41 @@ def test_the_documented_check_takes_our_messages_and_no_others(settings, receive
     assert not documented["is_ours"]("another", headers, body)
     assert not documented["is_ours"](SECRET, headers, body + b" ")
     assert not documented["is_ours"](SECRET, {**headers, "X-Guardian-Timestamp": "1"}, body)
-    (example,) = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    example, _ = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert json.loads(example).keys() == json.loads(body).keys()
     assert json.loads(example)["verdict"].keys() == json.loads(body)["verdict"].keys()
+
+
+def refused(settings, name="letter.pdf", now=NOW):
+    """Reject an upload as intake does."""
+    upload = Upload(bucket=settings.uploads_bucket, key=f"uploads/{name}", etag=name, size_bytes=1)
+    return outbox.reject(settings, upload, NotMedia(), now).job.job_id
+
+
+def test_a_rejection_is_told_too_with_its_reason(settings, receiver):
+    job_id = refused(settings)
+    receiver.answers = [500]
+    assert empty(settings, NOW) == 1
+    assert refused(settings, now=NOW + timedelta(seconds=1)) == job_id  # the event came twice
+    assert JobStore(settings).get(job_id).telling.attempts == 1
+    assert empty(settings, NOW + timedelta(seconds=pause_s(1))) == 1
+    assert empty(settings, NOW + timedelta(days=1)) == 0
+
+    first, told = (json.loads(body) for _, body in receiver.heard)
+    assert first == told
+    assert (told["type"], told["job_id"]) == ("rejection", job_id)
+    assert told["rejection"]["code"] == "not_media"
+    assert JobStore(settings).get(job_id).telling.state == "delivered"
+    _, example = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert json.loads(example).keys() == told.keys()
+    assert json.loads(example)["rejection"].keys() == told["rejection"].keys()
+
+
+def test_of_a_rejected_probe_nobody_is_told(settings, aws_settings):
+    refused(settings, PROBE_PREFIX.removeprefix("uploads/") + "x.mp4")
+    refused(aws_settings)
+
+    assert empty(settings, NOW) == 0
 
 
 def test_a_receiver_that_is_down_is_tried_again_ever_more_slowly(settings, receiver, model):
@@ -235,7 +267,10 @@ def test_an_event_goes_to_the_bus_and_only_what_failed_is_told_again(settings, r
     empty(settings, NOW + timedelta(seconds=pause_s(1)))
     messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     (body,) = [body for one in messages if "detail" in (body := json.loads(one["Body"]))]
-    assert (body["detail-type"], body["detail"]["job_id"]) == (notices.DETAIL_TYPE, job_id)
+    assert (body["detail-type"], body["detail"]["job_id"]) == (
+        notices.DETAIL_TYPES["verdict"],
+        job_id,
+    )
     assert len(receiver.heard) == 2
     assert JobStore(settings).get(job_id).telling.state == "delivered"
 

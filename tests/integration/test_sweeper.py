@@ -335,7 +335,7 @@ def empty(house):
 
 
 def look(house, patrol, now=LATER):
-    return patrol.look(house.store, now)
+    return patrol.look(now)
 
 
 async def test_an_upload_whose_event_was_lost_becomes_a_job(house, forgotten):
@@ -423,7 +423,7 @@ def test_the_patrol_can_be_switched_off(house, forgotten):
     forgotten("lost")
     off = house.settings.model_copy(update={"bucket_sweep_interval_s": 0})
 
-    assert Patrol(off).look(house.store, LATER) == 0
+    assert Patrol(off).look(LATER) == 0
 
 
 def test_a_claim_is_one_in_a_stretch_of_time(aws_settings):

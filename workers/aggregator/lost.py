@@ -10,9 +10,8 @@ from urllib.parse import quote_plus
 
 import structlog
 
-from shared import aws, depths, items, queues
+from shared import aws, depths, items, outbox, queues
 from shared.errors import NotAdmitted
-from shared.jobs import JobStore
 from shared.records import Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 from shared.telemetry import SWEEPER_REPAIRS
@@ -42,7 +41,7 @@ class Patrol:
         self._marker: dict[str, str] = {}
         self._next_round: datetime | None = None
 
-    def look(self, store: JobStore, now: datetime) -> int:
+    def look(self, now: datetime) -> int:
         """Read the next pages; return how many events were sent again.
 
         Nothing is done while the uploads queue holds messages: an event may simply wait there. Of
@@ -62,7 +61,7 @@ class Patrol:
             answer = self._list()
             uploads = list(self._due(answer, now))
             for start in range(0, len(uploads), _BATCH):
-                sent += self._mend(store, uploads[start : start + _BATCH], now)
+                sent += self._mend(uploads[start : start + _BATCH], now)
             self._marker = _next(answer)
             if not self._marker:
                 self._next_round = now + timedelta(seconds=interval_s)
@@ -95,7 +94,7 @@ class Patrol:
                     size_bytes=row["Size"],
                 )
 
-    def _mend(self, store: JobStore, uploads: list[Upload], now: datetime) -> int:
+    def _mend(self, uploads: list[Upload], now: datetime) -> int:
         """Send the events of those uploads that have no job; end one that is never taken in."""
         known = items.existing(self._settings, [upload.job_id for upload in uploads])
         lost = [upload for upload in uploads if upload.job_id not in known]
@@ -105,7 +104,7 @@ class Patrol:
             keep_s = LOOKBACK.total_seconds()
             tries = items.claim(self._settings, _CLAIM, upload.job_id, now, patience_s, keep_s)
             if tries > self._settings.max_receive_count:
-                store.reject(upload, NotAdmitted(), now)
+                outbox.reject(self._settings, upload, NotAdmitted(), now)
                 self._note(upload, "never_admitted", tries)
             elif tries:
                 self._send(upload)

@@ -1,4 +1,4 @@
-"""The message about a verdict, its signature, and its two ways out: HTTP and EventBridge."""
+"""The message about a verdict or a rejection, its signature, and its ways out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from urllib.parse import SplitResult, urlsplit
 
 from shared import aws
 from shared.errors import ServiceUnavailable, SettingsInvalid
-from shared.records import SCHEMA_VERSION, Job
+from shared.records import SCHEMA_VERSION, Job, Verdict
 from shared.settings import Settings
 
 #: How long a receiver may take to answer.
 TIMEOUT_S = 10.0
-DETAIL_TYPE = "Silver Guardian verdict"
+#: What EventBridge calls each type of message.
+DETAIL_TYPES = {
+    "verdict": "Silver Guardian verdict",
+    "rejection": "Silver Guardian rejection",
+}
 _FINE = range(200, 300)
 
 
@@ -46,33 +50,46 @@ def targets(settings: Settings) -> dict[str, Callable[[Job], None]]:
 
 
 def message(job: Job) -> dict[str, Any]:
-    """Return what others are told of a decided job.
+    """Return what others are told of a job that was decided or rejected.
 
     `delivery_id` is the same however often the message comes; another verdict on the same upload
     has another.
     """
-    assert job.verdict is not None
-    verdict = job.verdict.model_dump(
-        mode="json",
-        include={
-            *("label", "probability", "interval", "llr", "prior", "modalities_used"),
-            *("manipulated_part", "next_step", "decided_at"),
-        },
-    )
-    identity = f"{job.job_id} {verdict['decided_at']}"
+    if job.verdict:
+        kind, about = "verdict", _of_verdict(job, job.verdict)
+        happened = about[kind]["decided_at"]
+    else:
+        kind, about = "rejection", _of_rejection(job)
+        happened = about[kind]["rejected_at"]
     return {
         "schema_version": SCHEMA_VERSION,
-        "type": "verdict",
-        "delivery_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
+        "type": kind,
+        "delivery_id": hashlib.sha256(f"{job.job_id} {happened}".encode()).hexdigest()[:32],
         "job_id": job.job_id,
         "bucket": job.bucket,
         "key": job.key,
         "version_id": job.version_id,
         "sha256": job.sha256,
-        "verdict": verdict,
+        **about,
+    }
+
+
+def _of_verdict(job: Job, verdict: Verdict) -> dict[str, Any]:
+    told = {
+        *("label", "probability", "interval", "llr", "prior", "modalities_used"),
+        *("manipulated_part", "next_step", "decided_at"),
+    }
+    return {
+        "verdict": verdict.model_dump(mode="json", include=told),
         "supersedes": len(job.superseded),
         "report_key": job.report_key,
     }
+
+
+def _of_rejection(job: Job) -> dict[str, Any]:
+    assert job.error is not None
+    rejected_at = job.model_dump(mode="json", include={"created_at"})["created_at"]
+    return {"rejection": job.error.model_dump() | {"rejected_at": rejected_at}}
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -152,10 +169,11 @@ def _put_event(settings: Settings, job: Job) -> None:
         ServiceUnavailable: EventBridge could not be reached, or did not take it.
         SetupError: There is no such bus, or no right to it.
     """
+    told = message(job)
     entry = {
         "Source": settings.prefix,
-        "DetailType": DETAIL_TYPE,
-        "Detail": json.dumps(message(job), ensure_ascii=False),
+        "DetailType": DETAIL_TYPES[told["type"]],
+        "Detail": json.dumps(told, ensure_ascii=False),
         "EventBusName": settings.event_bus,
     }
     with aws.translated("putting an event"):

@@ -38,7 +38,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         try:
             store, now = JobStore(settings), datetime.now(UTC)
             sweep(settings, store, now)
-            patrol.look(store, now)
+            patrol.look(now)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep must come
             SWEEPS.labels("failed").inc()
             _log.warning("sweep_failed", error=str(error), exc_info=not _is_known(error))

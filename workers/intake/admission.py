@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import aws, erasure
+from shared import aws, erasure, outbox
 from shared.containers import AUDIO_CONTAINERS, SNIFF_BYTES, admit
 from shared.errors import (
     KeyOutsideUploads,
@@ -83,7 +83,7 @@ async def take_in(desk: Desk, upload: Upload, event: str | None = None) -> None:
             EVENTS.labels("duplicate").inc()  # its key must not come back with a late event
             log.info("erased_before", job_id=upload.job_id)
             return
-        written = await asyncio.to_thread(store.reject, upload, error, now)
+        written = await asyncio.to_thread(outbox.reject, settings, upload, error, now)
         if written.applied:
             REJECTED.labels(error.code).inc()
         EVENTS.labels("rejected" if written.applied else "duplicate").inc()
