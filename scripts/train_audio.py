@@ -42,8 +42,11 @@ from audio_shortcuts import shortcuts
 from audio_splices import pooling, put_together, splices
 from audio_statistics import Statistics
 from audio_weights import whisper
+from parts import partly
 
+from shared.calibration import stretches
 from workers import evaluation
+from workers.audio.pooling import STRETCH, Calibration
 
 #: Layers of the encoder that are used, and degraded copies of each clip.
 LAYERS = 3
@@ -163,6 +166,7 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
     write_scores(arguments.work / "scores.csv", table, rows, llr)
     report["splices"] = splices(recordings, params)
     report["pooling"] = {f"{share:g}": pooling(recordings, params, share) for share in TOPS}
+    report["in_part"] = in_part(table, score, params)
     ratios = by_clip(llr[table.pool], table.of_pool(), 0)
     report["shortcuts"] = shortcuts(arguments.data, rows, *ratios)
     report["sha256"] = export(heard.encoder, fitted.head, grown.trees, tree_weight, arguments.out)
@@ -171,6 +175,22 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
     print(text)
     if arguments.write:
         ship(report, arguments.out)
+
+
+def in_part(table: Table, score: np.ndarray, params: dict[str, float]) -> list[dict[str, float]]:
+    """Return what becomes of recordings of which one take of several is synthetic.
+
+    A take is a source's windows, at least one stretch of them, whoever speaks.
+    """
+    takes: dict[bool, list[np.ndarray]] = {False: [], True: []}
+    for fake, own in takes.items():
+        clean = table.pool & (table.copy == 0) & (table.fake == fake)
+        for source in np.unique(table.source[clean]):
+            scores = score[clean & (table.source == source)]
+            own += [take for take in stretches(scores, STRETCH) if take.size >= STRETCH]
+    calibration = Calibration.from_params(params)
+    judges = {"in stretches": calibration.of_recording, "as a whole": calibration.of_stretch}
+    return partly(takes[False], takes[True], judges, params["threshold"])
 
 
 def shipped_scores(table: Table, seed: int, sets: int = FOLDS) -> dict[str, np.ndarray]:

@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from training.caching import digest_of
+from training.parts import partly
 from training.registry import write_entry
 from training.spreading import spread
 from training.video_baselines import as_markdown, baseline_scores, compare
-from training.video_calibrate import Fitted, calibrate, report
+from training.video_calibrate import Fitted, calibrate, pooled_score, report
 from training.video_crops import Clip, Crop, load_clips, read_manifest
 from training.video_data import NARROW, SIDE_PX, WIDE, Recipe, batch
 from training.video_export import Shipped, average, export, features_of
@@ -43,11 +44,11 @@ from shared.models import PACKAGED, Registry
 from workers import evaluation
 from workers.video.faces import FaceFinder
 from workers.video.pipeline import FINDER, SCORER
-from workers.video.pooling import low_quarter
+from workers.video.pooling import Calibration
 
 #: What the registry tells of the face detector.
 WORDS = {
-    "version": "2.1.0",
+    "version": "2.2.0",
     "file": f"video-{SCORER}.onnx",
     "modality": "video",
     "input": f"float32 (n, 3, {SIDE_PX}, {SIDE_PX}): RGB squares, for each face one of "
@@ -209,10 +210,27 @@ def out_of_fold(
             crops = run.crops[clip.file]
             held_out.setdefault(clip.file, []).append(score(net, crops).tolist())
             distances.setdefault(clip.file, []).append(model.typical_distance(crops))
-        pooled = np.array([low_quarter(np.array(held_out[clip.file][-1])) for clip in fold.test])
+        scores = [np.array(held_out[clip.file][-1]) for clip in fold.test]
+        pooled = np.array([pooled_score(of_clip) for of_clip in scores])
         fake = np.array([clip.fake for clip in fold.test])
         print(f"fold {fold.number}: AUC {evaluation.auc(pooled, fake):.3f}", flush=True)
     return held_out, distances
+
+
+def in_part(
+    split: list[Fold], held_out: dict[str, list[list[float]]], calibration: Calibration
+) -> dict[str, list[dict[str, float]]]:
+    """Return what becomes of recordings of which one clip of several is manipulated, by fold."""
+    left = {file: iter(lists) for file, lists in held_out.items()}
+    judges = {"in stretches": calibration.of_person, "as a whole": calibration.of_stretch}
+    found = {}
+    for fold in split:
+        takes: dict[bool, list[NDArray[np.float64]]] = {False: [], True: []}
+        for clip in fold.test:
+            takes[clip.fake].append(np.array(next(left[clip.file])))
+        rows = partly(takes[False], takes[True], judges, calibration.threshold)
+        found[f"fold {fold.number}, in part"] = rows
+    return found
 
 
 def print_comparison(run: Run, split: list[Fold]) -> None:
@@ -238,7 +256,8 @@ def print_int8(run: Run, split: list[Fold]) -> None:
         for path in (plain, small):
             scorer = open_scorer(path)
             timed = [timed_scores(scorer, run.crops[clip.file][::4]) for clip in fold.test]
-            area = evaluation.auc(np.array([low_quarter(scores) for scores, _ in timed]), fake)
+            pooled = np.array([pooled_score(scores) for scores, _ in timed])
+            area = evaluation.auc(pooled, fake)
             spent_ms = np.median([ms for _, ms in timed])
             print(f"{path.stem}: AUC {area:.3f}, {spent_ms:.1f} ms a face", flush=True)
 
@@ -251,7 +270,7 @@ def finish(run: Run, split: list[Fold], out: Path) -> None:
     fitted = calibrate(run.clips, held_out, distances)
     soup = stretched_average(run, every, run.clips)
     export(Shipped(soup, features_of(soup, some(run, run.clips))), out / WORDS["file"])
-    measured = report(fitted)
+    measured = report(fitted) | in_part(split, held_out, Calibration.from_params(fitted.params))
     kept = {name: measured["all"][name] for name in ("n", "auc", "auc_ci", "eer", "cllr", "ece")}
     write_entry(out, SCORER, WORDS, fitted.params, kept)
     text = json.dumps({"figures": measured, "params": fitted.params}, indent=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,20 @@ def smooth(values: Floats) -> Floats:
         return values.astype(np.float64)
     padded = np.concatenate([values[:1], values, values[-1:]])
     return np.convolve(padded, _SMOOTHING, "valid")
+
+
+def stretches(values: Floats, least: int) -> list[Floats]:
+    """Cut values in order of time into runs of equal length, each of at least so many, or all."""
+    return np.array_split(values, max(1, values.size // least))
+
+
+def one_of(llrs: Iterable[float]) -> float:
+    """Return the log-likelihood ratio of "one of these, any of them alike": that of the mean ratio.
+
+    In nats. Of parts of a recording, it says that one of them is manipulated: genuine parts cannot
+    outweigh it, however many they are, beyond the share that they have.
+    """
+    return math.log(np.mean(np.exp([*llrs])))
 
 
 def unfamiliarity(distance: float, usual: float, unfamiliar: float) -> float:

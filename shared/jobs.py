@@ -98,7 +98,7 @@ class JobStore:
             now: The time of the write.
             beside: Further attributes of the row.
         """
-        item = self._new(upload, now, JobStatus.REJECTED) | beside
+        item = {**self._new(upload, now, JobStatus.REJECTED), **beside}
         item["error"] = rows.text(JobError(code=error.code, message=error.message))
         return self._table.put(item)
 

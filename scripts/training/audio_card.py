@@ -11,7 +11,7 @@ from training.registry import write_entry
 
 NAME = "voice-detector"
 WORDS = {
-    "version": "0.8.1",
+    "version": "0.8.2",
     "file": f"{NAME}.onnx",
     "modality": "audio",
     "input": "float32 (batch, 64000): 4 s windows of mono PCM at 16 kHz",
@@ -106,6 +106,7 @@ def sections(report: dict[str, Any]) -> dict[str, list[str]]:
         ],
         "members": members_table(report["members"]),
         "pooling": _pooling(report["pooling"]),
+        "in part": in_part_table(report["in_part"]),
         "shortcuts": _shortcuts(report["shortcuts"]),
         "languages": [*_HEAD, *_rows(figures, "language ")],
         "families": [*_HEAD, *_rows(figures, "family ")],
@@ -150,6 +151,19 @@ def _pooling(shares: dict[str, dict[str, float]]) -> list[str]:
             for name in columns
         ]
         lines.append(f"| {share} | {' | '.join(cells)} |")
+    return lines
+
+
+def in_part_table(rows: list[dict[str, float]]) -> list[str]:
+    """Return the table of recordings of which a part is manipulated, a line for each part."""
+    columns = [name for name in rows[0] if name != "takes"]
+    lines = [f"| takes | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for row in rows:
+        cells = [
+            f"{row[name]:.2f}" if name.startswith("auc") else _percent(row[name])
+            for name in columns
+        ]
+        lines.append(f"| {row['takes']} | {' | '.join(cells)} |")
     return lines
 
 

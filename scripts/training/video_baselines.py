@@ -10,14 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.video_calibrate import fit_logistic
+from training.video_calibrate import fit_logistic, pooled_score
 from training.video_crops import Clip, Crop
 from training.video_data import Recipe, batch, frame_face
 from training.video_folds import Fold
 from training.video_loop import score, to_tensor
 from training.video_material import Material
 from workers import evaluation
-from workers.video.pooling import low_quarter
 
 Floats = NDArray[np.float64]
 #: Out-of-fold scores by clip; a clip that two folds test is in both.
@@ -128,7 +127,8 @@ def meso_net(fold: Fold, material: Material, seed: int) -> Meso4:
 def meso(fold: Fold, material: Material, seed: int) -> Floats:
     """Return the small network's scores of the test clips."""
     net = meso_net(fold, material, seed)
-    return np.array([low_quarter(score(net, material.crops[clip.file])) for clip in fold.test])
+    scores = [score(net, material.crops[clip.file]) for clip in fold.test]
+    return np.array([pooled_score(of_clip) for of_clip in scores])
 
 
 def baseline_scores(split: list[Fold], material: Material, seed: int) -> dict[str, Scores]:

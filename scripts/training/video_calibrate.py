@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.calibration import stretches
 from training.video_crops import Clip
 from training.video_data import NARROW, WIDE
 from workers import evaluation
-from workers.video.pooling import low_quarter
+from workers.video.pooling import STRETCH, Calibration, low_quarter
 
 Floats = NDArray[np.float64]
 
@@ -68,11 +69,10 @@ def calibrate(
     clips = [clip for clip in clips if clip.file in held_out]
     fake = np.array([clip.fake for clip in clips])
     scores = [[np.array(faces) for faces in held_out[clip.file]] for clip in clips]
-    pooled = np.array([np.mean([low_quarter(faces) for faces in of_clip]) for of_clip in scores])
+    pooled = np.array([np.mean([pooled_score(faces) for faces in of_clip]) for of_clip in scores])
     groups = [clip.group for clip in clips]
     scale, offset = fit_logistic(pooled, fake, np.ones(len(fake)))
     limit = math.log(min(fake.sum(), (~fake).sum()) / 2)
-    llr = np.clip(scale * pooled + offset, -limit, limit)
     faces = [np.concatenate(of_clip) for of_clip in scores]
     counts = [len(f) for f in faces]
     face_scale, face_offset = fit_logistic(
@@ -90,9 +90,17 @@ def calibrate(
         "spread": _spread(pooled, fake, groups),
         "distance_usual": float(np.quantile(far, 0.95)),
         "distance_unfamiliar": float(np.quantile(far, 0.995)),
-        "threshold": float(np.quantile(llr[~fake], 1 - FALSE_ALARMS)),
+        "threshold": 0.0,
     }
+    calibration = Calibration.from_params(params)
+    llr = np.array([np.mean([calibration.of_person(f) for f in of_clip]) for of_clip in scores])
+    params["threshold"] = float(np.quantile(llr[~fake], 1 - FALSE_ALARMS))
     return Fitted({name: round(value, 4) for name, value in params.items()}, llr, clips)
+
+
+def pooled_score(faces: Floats) -> float:
+    """Return what the faces of a clip are judged by, before calibration."""
+    return float(np.mean([low_quarter(some) for some in stretches(faces, STRETCH)]))
 
 
 def _spread(pooled: Floats, fake: NDArray[np.bool_], groups: list[str]) -> float:

@@ -58,6 +58,14 @@ def test_a_spliced_sentence_weighs_more_than_its_share_of_time():
     assert raised - plain > np.mean(spliced) - np.mean(quiet)
 
 
+def test_a_synthetic_part_is_not_outvoted_by_the_genuine_rest():
+    calm, made = np.full(40, -3.0), np.full(10, 3.0)
+    llr = CALIBRATION.of_recording(np.r_[calm, made])
+    assert llr == pytest.approx(np.log((4 * np.exp(-3.0) + np.exp(3.0)) / 5), abs=0.3)
+    assert CALIBRATION.of_stretch(np.r_[calm, made]) < 0 < llr
+    assert CALIBRATION.of_recording(calm) == pytest.approx(-3.0)
+
+
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=60), st.floats(0, 5))
 def test_statements_are_bounded_and_inside_their_interval(scores, shift):
     pooled = pooling.pool(_windows(scores), CALIBRATION, shift)

@@ -48,7 +48,15 @@ def test_a_person_is_judged_by_the_lowest_quarter_of_the_scores():
     assert CALIBRATION.of_person(scores) == pytest.approx(1.5 - 0.5)
 
 
-@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_a_person_manipulated_in_a_part_of_the_recording_is_not_judged_by_the_rest_of_it():
+    calm, made = np.full(24, -1.0), np.full(12, 3.0)
+    ratios = [math.exp(llr) for llr in (-1.5, -1.5, 2.5)]
+    for scores in (np.r_[calm, made], np.r_[made, calm]):
+        assert CALIBRATION.of_person(scores) == pytest.approx(math.log(sum(ratios) / 3))
+    assert CALIBRATION.of_person(calm) == pytest.approx(-1.5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9, 25])
 def test_no_face_that_looks_more_manipulated_reassures(count):
     scores = np.linspace(-1, 1, count)
     for raised in np.eye(count):

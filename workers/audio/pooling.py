@@ -9,10 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from shared.calibration import MAX_POINTS, Floats, smooth, to_probability, unfamiliarity
+from shared.calibration import (
+    MAX_POINTS,
+    Floats,
+    one_of,
+    smooth,
+    stretches,
+    to_probability,
+    unfamiliarity,
+)
 from shared.models import numbers
 from shared.records import Finding, TimelinePoint
 
+#: A recording of twice as many windows or more is judged in stretches of at least as many as this.
+STRETCH = 10
 #: A located finding needs this probability at even prior, smoothed over neighbouring windows.
 FINDING_PROBABILITY = 0.9
 SYNTHETIC_SPEECH = "synthetic_speech"
@@ -34,7 +44,7 @@ class Calibration:
     """Numbers fitted on out-of-fold scores that turn scores into log-likelihood ratios.
 
     Attributes:
-        scale: Weight of the mean score of a recording.
+        scale: Weight of the mean score of a stretch.
         top_scale: Weight of what its highest quarter of windows has above that mean.
         offset: Added to both.
         window_scale: Weight of a single window's score.
@@ -72,7 +82,18 @@ class Calibration:
         return np.clip(llr, -self.llr_limit, self.llr_limit)
 
     def of_recording(self, scores: Floats) -> float:
-        """Return the log-likelihood ratio of a recording from the scores of its windows."""
+        """Return the log-likelihood ratio of a recording, in nats.
+
+        A manipulated recording is so in one stretch, any of them alike: the ratio is the mean of
+        those of the stretches.
+
+        Args:
+            scores: Of the recording's windows, in order of time.
+        """
+        return one_of(self.of_stretch(some) for some in stretches(scores, STRETCH))
+
+    def of_stretch(self, scores: Floats) -> float:
+        """Return the log-likelihood ratio of one stretch of a recording alone, in nats."""
         mean = float(scores.mean())
         llr = self.scale * mean + self.top_scale * (top_quarter(scores) - mean) + self.offset
         return max(-self.llr_limit, min(self.llr_limit, llr))

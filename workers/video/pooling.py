@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from shared.calibration import MAX_POINTS, Floats, smooth, to_probability, unfamiliarity
+from shared.calibration import (
+    MAX_POINTS,
+    Floats,
+    one_of,
+    smooth,
+    stretches,
+    to_probability,
+    unfamiliarity,
+)
 from shared.models import numbers
 from shared.records import Person, TimelinePoint
 
@@ -18,6 +26,8 @@ from shared.records import Person, TimelinePoint
 MIN_SHARE = 0.25
 #: One face in this many is among the lowest.
 LOW = 4
+#: A person seen in twice as many faces or more is judged in stretches of at least as many as this.
+STRETCH = 12
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class Calibration:
     Attributes:
         narrow: Side of the narrow square in which a face is scored, in longer sides of its box.
         wide: And of the wide one.
-        scale: Weight of what a person's faces are judged by, see `low_quarter`.
+        scale: Weight of what a stretch of a person's faces is judged by, see `low_quarter`.
         offset: Added to it.
         face_scale: Weight of the score of a single face.
         face_offset: Added to it.
@@ -77,7 +87,18 @@ class Calibration:
         return numbers(cls, params, "the face detector")
 
     def of_person(self, scores: Floats) -> float:
-        """Return the log-likelihood ratio of one person, in nats."""
+        """Return the log-likelihood ratio of one person, in nats.
+
+        A manipulated person is so in one stretch of the recording, any of them alike: the ratio is
+        the mean of those of the stretches.
+
+        Args:
+            scores: Of the person's faces, in order of time.
+        """
+        return one_of(self.of_stretch(some) for some in stretches(scores, STRETCH))
+
+    def of_stretch(self, scores: Floats) -> float:
+        """Return the log-likelihood ratio of one stretch of a person's faces alone, in nats."""
         return self._limit(self.scale * low_quarter(scores) + self.offset)
 
     def of_face(self, score: float) -> float:
@@ -89,7 +110,7 @@ class Calibration:
 
 
 def low_quarter(scores: Floats) -> float:
-    """Return what a person's faces are judged by: the mean of the lowest quarter of the scores.
+    """Return what a stretch of faces is judged by: the mean of the lowest quarter of the scores.
 
     A made face is suspicious at every look, a genuine one at some: blurred, turned, or covered.
     """
@@ -121,7 +142,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
     persons = tuple(_persons(scored, calibration))
     most = max(person.frames for person in persons)
     main = [person.llr for person in persons if person.frames >= MIN_SHARE * most]
-    llr = math.log(sum(math.exp(value) for value in main) / len(main))
+    llr = one_of(main)
     reach = math.hypot(calibration.spread, calibration.scale * shift)
     distance = float(np.mean([item.distance for item in scored]))
     scores = np.array([item.score for item in scored])
