@@ -75,6 +75,12 @@ def test_persons_are_scored_apart_and_one_manipulated_person_raises_the_recordin
     assert verdict.llr == pytest.approx(math.log((math.exp(-2.0) + math.exp(2.5)) / 2), abs=1e-3)
 
 
+def test_a_person_who_is_seen_for_a_stretch_counts_however_long_another_is_seen():
+    anchor, guest = faces_of(0, [-1.5] * 300), faces_of(1, [3.0] * 12)
+    verdict = pool(anchor + guest, CALIBRATION, 0.0)
+    assert verdict.llr == pytest.approx(math.log((math.exp(-2.0) + math.exp(2.5)) / 2), abs=1e-3)
+
+
 def test_a_passer_by_is_reported_but_does_not_count():
     verdict = pool(faces_of(0, [-1.5] * 20) + faces_of(1, [9.0]), CALIBRATION, 0.0)
     assert len(verdict.persons) == 2

@@ -22,7 +22,8 @@ from shared.calibration import (
 from shared.models import numbers
 from shared.records import Person, TimelinePoint
 
-#: A person seen in fewer faces than this share of the most-seen one does not count.
+#: A person seen in fewer faces than this share of the most-seen one, and in less than a stretch,
+#: does not count.
 MIN_SHARE = 0.25
 #: One face in this many is among the lowest.
 LOW = 4
@@ -141,7 +142,8 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
     """
     persons = tuple(_persons(scored, calibration))
     most = max(person.frames for person in persons)
-    main = [person.llr for person in persons if person.frames >= MIN_SHARE * most]
+    enough = min(MIN_SHARE * most, STRETCH)
+    main = [person.llr for person in persons if person.frames >= enough]
     llr = one_of(main)
     reach = math.hypot(calibration.spread, calibration.scale * shift)
     distance = float(np.mean([item.distance for item in scored]))
