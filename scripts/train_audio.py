@@ -44,9 +44,8 @@ from audio_statistics import Statistics
 from audio_weights import whisper
 from parts import partly
 
-from shared.calibration import stretches
 from workers import evaluation
-from workers.audio.pooling import STRETCH, Calibration
+from workers.audio.pooling import Calibration
 
 #: Layers of the encoder that are used, and degraded copies of each clip.
 LAYERS = 3
@@ -58,6 +57,8 @@ LLR_LIMIT = 3.5
 #: Share of genuine clips that may be above the threshold: clean and degraded ones together, and
 #: under each condition of the robustness table.
 FALSE_ALARMS = 0.05
+#: Windows of a take, of which recordings are put together.
+TAKE = 10
 
 #: Weight of what a recording's highest quarter of windows has above their mean, as a share of the
 #: mean's; chosen among `TOPS` by what long genuine recordings look like.
@@ -180,14 +181,15 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
 def in_part(table: Table, score: np.ndarray, params: dict[str, float]) -> list[dict[str, float]]:
     """Return what becomes of recordings of which one take of several is synthetic.
 
-    A take is a source's windows, at least one stretch of them, whoever speaks.
+    A take is `TAKE` windows or more of one source, whoever speaks.
     """
     takes: dict[bool, list[np.ndarray]] = {False: [], True: []}
     for fake, own in takes.items():
         clean = table.pool & (table.copy == 0) & (table.fake == fake)
         for source in np.unique(table.source[clean]):
             scores = score[clean & (table.source == source)]
-            own += [take for take in stretches(scores, STRETCH) if take.size >= STRETCH]
+            takes_of_source = np.array_split(scores, max(1, scores.size // TAKE))
+            own += [take for take in takes_of_source if take.size >= TAKE]
     calibration = Calibration.from_params(params)
     judges = {"in stretches": calibration.of_recording, "as a whole": calibration.of_stretch}
     return partly(takes[False], takes[True], judges, params["threshold"])

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+#: Values of a stretch that is judged by itself; fewer than so many stretches are judged together.
+STRETCH, LEAST_STRETCHES = 8, 3
 #: Points of a timeline; longer recordings get coarser ones.
 MAX_POINTS = 240
 #: Weights of a value's neighbours in the timeline.
@@ -24,9 +26,13 @@ def smooth(values: Floats) -> Floats:
     return np.convolve(padded, _SMOOTHING, "valid")
 
 
-def stretches(values: Floats, least: int) -> list[Floats]:
-    """Cut values in order of time into runs of equal length, each of at least so many, or all."""
-    return np.array_split(values, max(1, values.size // least))
+def stretches(values: Floats) -> list[Floats]:
+    """Cut values in order of time into stretches that overlap by about half; few are left whole."""
+    if values.size < LEAST_STRETCHES * STRETCH:
+        return [values]
+    last = values.size - STRETCH
+    starts = np.linspace(0, last, 1 + math.ceil(2 * last / STRETCH)).round().astype(int)
+    return [values[start : start + STRETCH] for start in starts]
 
 
 def one_of(llrs: Iterable[float]) -> float:

@@ -13,7 +13,7 @@ from shared.calibration import stretches
 from training.video_crops import Clip
 from training.video_data import NARROW, WIDE
 from workers import evaluation
-from workers.video.pooling import STRETCH, Calibration, low_quarter
+from workers.video.pooling import Calibration, low_quarter
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def calibrate(
 
 def pooled_score(faces: Floats) -> float:
     """Return what the faces of a clip are judged by, before calibration."""
-    return float(np.mean([low_quarter(some) for some in stretches(faces, STRETCH)]))
+    return float(np.mean([low_quarter(some) for some in stretches(faces)]))
 
 
 def _spread(pooled: Floats, fake: NDArray[np.bool_], groups: list[str]) -> float:

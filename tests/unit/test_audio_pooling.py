@@ -59,10 +59,9 @@ def test_a_spliced_sentence_weighs_more_than_its_share_of_time():
 
 
 def test_a_synthetic_part_is_not_outvoted_by_the_genuine_rest():
-    calm, made = np.full(40, -3.0), np.full(10, 3.0)
-    llr = CALIBRATION.of_recording(np.r_[calm, made])
-    assert llr == pytest.approx(np.log((4 * np.exp(-3.0) + np.exp(3.0)) / 5), abs=0.3)
-    assert CALIBRATION.of_stretch(np.r_[calm, made]) < 0 < llr
+    calm = np.full(40, -3.0)
+    spliced = np.r_[calm, np.full(10, 3.0)]
+    assert CALIBRATION.of_stretch(spliced) < 0 < CALIBRATION.of_recording(spliced)
     assert CALIBRATION.of_recording(calm) == pytest.approx(-3.0)
 
 

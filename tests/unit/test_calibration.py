@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.calibration import one_of, smooth, stretches, unfamiliarity
+from shared.calibration import STRETCH, one_of, smooth, stretches, unfamiliarity
 
 pytestmark = pytest.mark.unit
 
@@ -13,13 +13,18 @@ def test_smoothing_keeps_a_constant():
     assert smooth(np.array([4.0])).tolist() == [4.0]
 
 
-@pytest.mark.parametrize(
-    ("count", "lengths"), [(1, [1]), (19, [19]), (20, [10, 10]), (39, [13, 13, 13])]
-)
-def test_stretches_are_of_like_length_and_not_too_short(count, lengths):
-    found = stretches(np.arange(count), 10)
-    assert [len(some) for some in found] == lengths
-    assert np.concatenate(found).tolist() == list(range(count))
+@pytest.mark.parametrize("count", [1, 8, 23])
+def test_few_values_are_one_stretch(count):
+    assert [some.size for some in stretches(np.arange(count))] == [count]
+
+
+@pytest.mark.parametrize("count", [24, 25, 61, 1000])
+def test_stretches_overlap_by_half_and_leave_nothing_out(count):
+    found = stretches(np.arange(count))
+    assert {some.size for some in found} == {STRETCH}
+    assert (found[0][0], found[-1][-1]) == (0, count - 1)
+    steps = np.diff([some[0] for some in found])
+    assert 0.5 * STRETCH - 1 <= steps.min() <= steps.max() <= 0.5 * STRETCH
 
 
 def test_one_of_several_weighs_its_share_of_the_odds():

@@ -21,8 +21,6 @@ from shared.calibration import (
 from shared.models import numbers
 from shared.records import Finding, TimelinePoint
 
-#: A recording of twice as many windows or more is judged in stretches of at least as many as this.
-STRETCH = 10
 #: A located finding needs this probability at even prior, smoothed over neighbouring windows.
 FINDING_PROBABILITY = 0.9
 SYNTHETIC_SPEECH = "synthetic_speech"
@@ -90,7 +88,7 @@ class Calibration:
         Args:
             scores: Of the recording's windows, in order of time.
         """
-        return one_of(self.of_stretch(some) for some in stretches(scores, STRETCH))
+        return one_of(self.of_stretch(some) for some in stretches(scores))
 
     def of_stretch(self, scores: Floats) -> float:
         """Return the log-likelihood ratio of one stretch of a recording alone, in nats."""

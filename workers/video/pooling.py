@@ -12,6 +12,7 @@ import numpy as np
 
 from shared.calibration import (
     MAX_POINTS,
+    STRETCH,
     Floats,
     one_of,
     smooth,
@@ -27,8 +28,6 @@ from shared.records import Person, TimelinePoint
 MIN_SHARE = 0.25
 #: One face in this many is among the lowest.
 LOW = 4
-#: A person seen in twice as many faces or more is judged in stretches of at least as many as this.
-STRETCH = 12
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Calibration:
         Args:
             scores: Of the person's faces, in order of time.
         """
-        return one_of(self.of_stretch(some) for some in stretches(scores, STRETCH))
+        return one_of(self.of_stretch(some) for some in stretches(scores))
 
     def of_stretch(self, scores: Floats) -> float:
         """Return the log-likelihood ratio of one stretch of a person's faces alone, in nats."""
