@@ -140,11 +140,13 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
 
 
 def _add_probes(app: FastAPI, engine: Engine) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def alive() -> dict[str, str]:
         """Tell that the process is alive."""
         return {"status": "alive"}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses=web.problems(503))
     async def ready() -> dict[str, str | float | None]:
         """Tell whether the model is loaded and scores two known clips on the right side."""
@@ -152,6 +154,7 @@ def _add_probes(app: FastAPI, engine: Engine) -> None:
             raise NotReady("The model is not loaded, or missed its known answers.")
         return {"status": "ready", **engine.test}
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Give the Prometheus metrics of this process."""

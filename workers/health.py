@@ -43,23 +43,28 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Serv
     Raises:
         OSError: The port is taken.
     """
+    probes: dict[str, tuple[Callable[[], bool], str, str]] = {
+        "/health": (lambda: True, "alive", "stuck"),
+        "/ready": (ready, "ready", "not_ready"),
+    }
 
     class Handler(BaseHTTPRequestHandler):
         timeout = _PATIENCE_S
         server_version, sys_version = "guardian", ""
 
         def do_GET(self) -> None:  # http.server's name
-            if self.path == "/health":
-                self._answer(200, {"status": "alive"})
-            elif self.path == "/ready":
-                is_ready = ready()
-                status = "ready" if is_ready else "not_ready"
-                self._answer(200 if is_ready else 503, {"status": status})
+            if self.path in probes:
+                asked, yes, no = probes[self.path]
+                well = asked()
+                self._answer(200 if well else 503, {"status": yes if well else no})
             elif self.path == "/metrics":
                 self._send(200, CONTENT_TYPE_LATEST, metrics())
                 server.metrics_read.set()
             else:
                 self._answer(404, {"status": "not_found"})
+
+        def do_HEAD(self) -> None:  # as load balancers ask
+            self.do_GET()
 
         def _answer(self, status: int, body: dict[str, str]) -> None:
             self._send(status, "application/json", json.dumps(body).encode())
@@ -70,7 +75,8 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Serv
             self.send_header("Content-Length", str(len(body)))
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds; they are not logged."""

@@ -64,6 +64,13 @@ def test_a_known_clip_of_each_side_makes_it_ready(api):
     assert ready["bona_fide_llr"] < 0 < ready["manipulated_llr"]
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+def test_a_load_balancer_may_ask_for_the_status_alone(api, path):
+    answer = api.request("HEAD", path)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_the_picture_analyzer_knows_its_clips_too(settings):
     engine = Engine(settings, "video")
     engine.self_test()

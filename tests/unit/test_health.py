@@ -31,8 +31,9 @@ def server(start):
     return start()
 
 
-def ask(server, path, host="127.0.0.1"):
-    with urllib.request.urlopen(f"http://{host}:{server.server_port}{path}") as answer:
+def ask(server, path, host="127.0.0.1", method="GET"):
+    url = f"http://{host}:{server.server_port}{path}"
+    with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
         return answer.read()
 
 
@@ -67,6 +68,11 @@ def test_a_reader_who_stays_away_is_not_waited_for_without_end(server):
     read_metrics(server)
 
     assert 0.2 < waited_s(server, 0.3) < 30
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+def test_a_load_balancer_may_ask_for_the_status_alone(server, path):
+    assert ask(server, path, method="HEAD") == b""
 
 
 def has_version_6():

@@ -80,11 +80,13 @@ def _gate(settings: Settings) -> web.Gate:
 
 
 def _add_probes(app: FastAPI, board: Board) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def alive() -> dict[str, str]:
         """Tell that the process is alive."""
         return {"status": "alive"}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses=web.problems(503))
     async def ready() -> dict[str, str]:
         """Tell whether the queues could be sampled; pages say how old their figures are."""
@@ -92,6 +94,7 @@ def _add_probes(app: FastAPI, board: Board) -> None:
             raise NotReady("The queues have not been sampled yet.")
         return {"status": "ready"}
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Give the Prometheus metrics of this process."""
