@@ -1,15 +1,20 @@
 """The picture of the sound: where time and pitch lie in it, its size, and when there is none."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from shared.errors import Busy
-from shared.media import PCM_RATE
+from shared.media import PCM_RATE, PcmReader
+from shared.probing import probe
 from shared.records import Job, Media, Outcome, PartialResult, Track, Upload
 from shared.settings import Settings
 from shared.spectrum import HEIGHT, MAX_BYTES, TOP_HZ, WIDTH, Spectrogram
 from workers.console import spectrogram as drawing
+from workers.samples import SAMPLES
 
 RNG = np.random.default_rng(5)
 
@@ -98,3 +103,17 @@ def test_a_drawing_waits_for_another_only_for_a_while(monkeypatch):
 
     with drawing._one_at_a_time, pytest.raises(Busy):
         drawing.of_job(Settings(), job)
+
+
+def test_a_decoder_of_the_console_fits_into_its_pod_beside_it():
+    chart = Path(__file__).parents[2] / "deploy/helm/silver-guardian/values.yaml"
+    memory = yaml.safe_load(chart.read_text())["console"]["resources"]["limits"]["memory"]
+    limits = drawing._limits(Settings())
+
+    assert memory == "1Gi"
+    assert limits.memory_bytes + 256 * 1024**2 <= 1024**3
+    assert drawing._limits(Settings(decode_memory_bytes=1000)).memory_bytes == 1000
+    media = probe(SAMPLES[0], limits)
+    reader = PcmReader(SAMPLES[0], media, media.of_kind("audio")[0], limits=limits)
+    assert sum(map(len, reader)) > PCM_RATE
+    assert not reader.decode_errors

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import BoundedSemaphore
 
 from shared import objects, spectrum
 from shared.errors import Busy, NoAudioTrack, ObjectGone, Permanent
 from shared.halves import decode_limits
-from shared.media import PcmReader
+from shared.media import DecodeLimits, PcmReader
 from shared.probing import probe
 from shared.records import Job
 from shared.settings import Settings
@@ -16,6 +17,9 @@ from shared.settings import Settings
 #: would keep a thread from other requests.
 _one_at_a_time = BoundedSemaphore(1)
 _PATIENCE_S = 3.0
+#: Most address space of its decoder, which has sound alone to decode: the console's pod has 1 GiB,
+#: and where a child goes beyond it, all of the pod is killed.
+_DECODER_BYTES = 768 * 1024**2
 
 
 def of_job(settings: Settings, job: Job) -> bytes:
@@ -48,7 +52,7 @@ def _drawn(settings: Settings, job: Job) -> bytes:
     with objects.workspace(settings) as directory:
         try:
             with objects.fetch(settings, job.upload, directory) as fetched:
-                limits = decode_limits(settings)
+                limits = _limits(settings)
                 media = probe(fetched.path, limits)
                 for block in PcmReader(
                     fetched.path, media, media.of_kind("audio")[0], limits=limits
@@ -60,3 +64,8 @@ def _drawn(settings: Settings, job: Job) -> bytes:
     if not found:
         raise NoAudioTrack
     return found[0].content
+
+
+def _limits(settings: Settings) -> DecodeLimits:
+    limits = decode_limits(settings)
+    return replace(limits, memory_bytes=min(limits.memory_bytes, _DECODER_BYTES))
