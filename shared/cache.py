@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -26,6 +27,8 @@ from shared.settings import Settings
 from shared.telemetry import CACHE_LOOKUPS
 
 _KIND = "cache"
+#: Where the code is that results come from.
+_PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "workers")
 _FAULTS = (GuardianError, OSError, ValueError)
 _log = structlog.get_logger()
 
@@ -117,6 +120,7 @@ def made_by(settings: Settings) -> str:
     """
     parts = (
         version("silver-guardian"),
+        _code(),
         Registry(settings.models_dir).digest,
         shadow.digest(settings),
         str(settings.sample_rate),
@@ -127,6 +131,15 @@ def made_by(settings: Settings) -> str:
         settings.c2pa_trust_anchors.read_text() if settings.c2pa_trust_anchors else "",
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _code() -> str:
+    """Return the digest of the code: between two versions, it may come to other results."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _read(found: str | None) -> Entry | None:

@@ -170,6 +170,19 @@ def test_other_content_other_models_and_other_sampling_are_analysed(settings, tm
     assert detector.asked == 4
 
 
+def test_a_change_of_code_between_two_versions_is_analysed(aws_settings, tmp_path, monkeypatch):
+    made_by = cache.made_by.__wrapped__
+    before = made_by(aws_settings)
+    for package in cache._PACKAGES:
+        shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("*.onnx"))
+    monkeypatch.setattr(cache, "_PACKAGES", tuple(tmp_path / p.name for p in cache._PACKAGES))
+
+    assert made_by(aws_settings) == before
+    with (tmp_path / "workers/audio/closer.py").open("a") as module:
+        module.write("#")
+    assert made_by(aws_settings) != before
+
+
 def test_a_result_is_used_for_the_days_that_are_set_and_no_longer(settings):
     detector = Detector()
     first = run(settings, job_of(settings, "one.mp4"), detector)
