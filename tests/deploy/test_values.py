@@ -481,6 +481,16 @@ def test_the_signing_key_reaches_those_who_sign(defaults, render):
         assert "envFrom" not in defaults.container(process)
 
 
+def test_a_secret_reaches_those_alone_that_read_it(render):
+    values = {"settingsFrom": ["cache"], "aggregator": {"settingsFrom": ["webhook"]}}
+    found = render({**values, "video": {"settingsFrom": None}})  # as of an older release's values
+
+    for process in PROCESSES:
+        secrets = ["cache", "webhook"] if process == "aggregator" else ["cache"]
+        taken = [item["secretRef"]["name"] for item in found.container(process)["envFrom"]]
+        assert taken == secrets  # Kubernetes lets the last one win
+
+
 def test_the_trust_anchors_reach_those_who_read_notes_of_origin(render, violations):
     found = render({"trustAnchors": "c2pa", "signingSecret": "report-key"})
 

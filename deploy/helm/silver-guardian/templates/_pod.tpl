@@ -57,7 +57,7 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 command: {{ toJson .spec.command }}
 env:
   {{- include "guardian.environment" . | trim | nindent 2 }}
-{{- with .root.Values.settingsFrom }}
+{{- with concat .root.Values.settingsFrom (.values.settingsFrom | default list) }}
 envFrom:
   {{- range . }}
   - secretRef: {name: {{ . }}}
