@@ -38,7 +38,8 @@ _log = structlog.get_logger()
 
 #: When a receive last succeeded, by queue name, on the monotonic clock; read by readiness.
 last_receive: dict[str, float] = {}
-
+#: When this process last turned to a queue, whatever came of it; read by liveness.
+last_look: dict[str, float] = {}
 
 #: What must all be true before this process receives.
 gates: list[Callable[[], bool]] = []
@@ -143,6 +144,7 @@ class Channel(SQS.Channel):
         if not all(gate() for gate in gates):
             time.sleep(_CLOSED_S)
             return {}
+        last_look[queue] = time.monotonic()
         if flags.paused(settings, queue):
             self._is_well(queue)  # and told to wait
             time.sleep(_PAUSED_S)

@@ -46,7 +46,13 @@ def run(settings: Settings, role: Role) -> int:
     series.begin(queue, role)
     app = aws.patiently(lambda: queues.configure(settings, role))
     port = PORTS[role] if settings.metrics_port is None else settings.metrics_port
-    server = health.start(port, lambda: _is_ready(settings, queue), settings.host)
+    sqs_transport.last_look[queue] = time.monotonic()
+    server = health.start(
+        port,
+        lambda: _is_ready(settings, queue),
+        settings.host,
+        alive=lambda: _is_alive(settings, queue),
+    )
     worker = app.Worker(
         hostname=f"{role}@{os.uname().nodename}-{os.getpid()}",
         queues=[queue],
@@ -116,3 +122,9 @@ def _is_ready(settings: Settings, queue: str) -> bool:
     heard = sqs_transport.last_receive.get(queue)
     patience_s = _MISSED_POLLS * (settings.receive_wait_s + 10)
     return heard is not None and time.monotonic() - heard < patience_s
+
+
+def _is_alive(settings: Settings, queue: str) -> bool:
+    """Turned to the queue lately: a job keeps it from that for a while, a hang for good."""
+    looked_s = time.monotonic() - sqs_transport.last_look[queue]
+    return looked_s < settings.job_timeout_s + health.STUCK_S

@@ -16,6 +16,9 @@ from workers import pool_metrics
 
 #: Seconds that a client may keep a thread waiting for a piece of its request.
 _PATIENCE_S = 5.0
+#: A process that has not turned to its queue for this long, beside its longest job, is stuck:
+#: whatever AWS answers, or if it does not, a receive is over in minutes.
+STUCK_S = 1800.0
 
 
 class Server(ThreadingHTTPServer):
@@ -34,8 +37,13 @@ class Server(ThreadingHTTPServer):
             self.metrics_read.wait(patience_s)
 
 
-def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Server:
-    """Serve from a daemon thread; `ready` is asked at each /ready.
+def start(
+    port: int,
+    ready: Callable[[], bool],
+    host: str = "127.0.0.1",
+    alive: Callable[[], bool] = lambda: True,
+) -> Server:
+    """Serve from a daemon thread; `ready` is asked at each /ready, and `alive` at each /health.
 
     Returns:
         The server; its `server_port` tells the port where 0 was asked for.
@@ -44,7 +52,7 @@ def start(port: int, ready: Callable[[], bool], host: str = "127.0.0.1") -> Serv
         OSError: The port is taken.
     """
     probes: dict[str, tuple[Callable[[], bool], str, str]] = {
-        "/health": (lambda: True, "alive", "stuck"),
+        "/health": (alive, "alive", "stuck"),
         "/ready": (ready, "ready", "not_ready"),
     }
 

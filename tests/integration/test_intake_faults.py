@@ -10,6 +10,7 @@ import pytest
 
 from shared.records import JobStatus
 from shared.telemetry import RECEIVE_ERRORS
+from workers.health import STUCK_S
 
 pytestmark = pytest.mark.integration
 VIDEO = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(200)
@@ -74,11 +75,15 @@ async def test_a_letter_that_cannot_be_kept_is_not_deleted(house, failing):
     assert (row.visible + row.in_flight, row.dead) == (1, 0)
 
 
-async def test_intake_is_ready_only_after_a_receive(house, failing):
+async def test_intake_is_ready_only_after_a_receive_and_stuck_only_without_a_try(house, failing):
     with failing(lambda action: action.endswith("ReceiveMessage")) as url:
         async with house.running(endpoint_url=url) as intake:
             await asyncio.sleep(1)
             assert not intake._is_ready()
+            assert intake._is_alive()
+            intake._looked -= STUCK_S
+            assert not intake._is_alive()
+            await house.until(intake._is_alive)
 
 
 async def test_a_stop_hands_back_at_once_what_has_not_begun(house):

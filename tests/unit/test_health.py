@@ -2,12 +2,15 @@
 
 import socket
 import time
+import urllib.error
 import urllib.request
 from threading import Timer
 
 import pytest
 
-from workers import health
+from shared import flags, sqs_transport
+from shared.settings import get_settings
+from workers import fleet, health
 
 pytestmark = pytest.mark.unit
 
@@ -16,8 +19,8 @@ pytestmark = pytest.mark.unit
 def start():
     running = []
 
-    def start_one(host="127.0.0.1"):
-        running.append(health.start(0, lambda: True, host))
+    def start_one(host="127.0.0.1", **more):
+        running.append(health.start(0, lambda: True, host, **more))
         return running[-1]
 
     yield start_one
@@ -73,6 +76,38 @@ def test_a_reader_who_stays_away_is_not_waited_for_without_end(server):
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 def test_a_load_balancer_may_ask_for_the_status_alone(server, path):
     assert ask(server, path, method="HEAD") == b""
+
+
+def test_a_stuck_process_says_so_and_is_replaced(start):
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        ask(start(alive=lambda: False), "/health")
+
+
+def test_a_worker_is_stuck_that_stays_away_from_its_queue_longer_than_any_job(monkeypatch):
+    settings, now = get_settings(), time.monotonic()
+    ages = {"waiting": 30, "longest job": settings.job_timeout_s + 900, "stuck": 10_000}
+    looks = {name: now - age for name, age in ages.items()}
+    monkeypatch.setattr(sqs_transport, "last_look", looks)
+
+    alive = [name for name in ages if fleet._is_alive(settings, name)]
+    assert alive == ["waiting", "longest job"]
+
+
+@pytest.mark.parametrize(
+    ("gates", "looked"),
+    [([], True), ([lambda: False], False)],
+    ids=["one that is told to wait", "one whose models are never loaded"],
+)
+def test_a_worker_that_turns_to_its_queue_is_not_stuck(monkeypatch, gates, looked):
+    settings = get_settings()
+    channel = object.__new__(sqs_transport.Channel)
+    monkeypatch.setattr(sqs_transport, "gates", gates)
+    monkeypatch.setattr(sqs_transport, "_PAUSED_S", 0)
+    monkeypatch.setattr(sqs_transport, "last_look", {"q": 0.0})
+    monkeypatch.setitem(flags._seen, (settings.table, "q"), (time.monotonic(), True))
+
+    assert channel._receive_message("q") == {}
+    assert (sqs_transport.last_look["q"] > 0) == looked
 
 
 def has_version_6():

@@ -62,6 +62,7 @@ class _Intake:
         self._places = asyncio.Semaphore(settings.intake_concurrency)
         self._free = asyncio.Semaphore(-(-settings.intake_concurrency // self._batch))
         self._heard = 0.0
+        self._looked = time.monotonic()
         self._pause_s = _MIN_PAUSE_S
         self._sqs: Any = None
         self._desk: Any = None
@@ -75,7 +76,7 @@ class _Intake:
             loop.add_signal_handler(signum, self._on_signal, task)
         series.begin(self._queue, "intake")
         port = PORT if self._settings.metrics_port is None else self._settings.metrics_port
-        server = health.start(port, self._is_ready, self._settings.host)
+        server = health.start(port, self._is_ready, self._settings.host, alive=self._is_alive)
         leaving = threading.Event()
         presence.announce(self._settings, "intake", list, leaving)
         _log.info("intake_starting", queue=self._queue, port=server.server_port)
@@ -89,6 +90,7 @@ class _Intake:
                 self._desk = admission.Desk(self._settings, s3, store, outgoing)
                 _log.info("intake_listening", queue=self._queue)
                 while not self._stop.is_set():
+                    self._looked = time.monotonic()
                     if await self._is_paused():
                         continue
                     await self._free.acquire()
@@ -130,6 +132,9 @@ class _Intake:
     def _is_ready(self) -> bool:
         patience_s = _MISSED_POLLS * (self._settings.receive_wait_s + 10)
         return time.monotonic() - self._heard < patience_s and self._heard > 0
+
+    def _is_alive(self) -> bool:
+        return time.monotonic() - self._looked < health.STUCK_S
 
     async def _receive(self) -> list[Message]:
         """Long-poll once; a failure is counted and followed by a pause, and never ends the loop.

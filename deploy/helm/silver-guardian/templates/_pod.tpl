@@ -71,6 +71,7 @@ startupProbe:
   periodSeconds: 5
   failureThreshold: 60
 livenessProbe:
+  # Fails where a process hangs: one that waits for AWS, or for its longest job, is alive.
   httpGet: {path: /health, port: http}
   periodSeconds: 15
   timeoutSeconds: 5
