@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.jobs import SHARDS, JobStore
+from shared.presence import Worker
 from shared.records import Outcome, PartialResult, Upload
 from workers.console.waiters import Waiters
 
@@ -50,3 +51,11 @@ def test_who_was_seen_once_is_remembered_until_its_half_is_there(store):
     assert ages(waiters, store) == {"audio": 600.0, "video": 7200.0}
     store.erase(oldest.job_id)
     assert ages(waiters, store) == {"audio": 600.0, "video": 600.0}
+
+
+def test_a_job_in_work_does_not_wait(store):
+    long = new_job(store, "long", NOW - timedelta(hours=2))
+    new_job(store, "next", NOW - timedelta(minutes=5))
+    busy = Worker(name="v", role="video", doing=(long.job_id,), started_at=NOW, seen_at=NOW)
+
+    assert Waiters().look(store, NOW, [busy]) == {"audio": 7200.0, "video": 300.0}

@@ -161,10 +161,8 @@ class Board:
         self._measure_lengths(store)
         self._count_states()
         if now_s - self._slow_s > _SLOW_S:
-            self._oldest, self._workers = (
-                self._waiters.look(store, now),
-                presence.alive(self.settings, now),
-            )
+            workers = presence.alive(self.settings, now)
+            self._oldest, self._workers = self._waiters.look(store, now, workers), workers
             self._slow_s = now_s
         self._oldest["uploads"] = self._oldest_upload(now_s)
         pauses = flags.pauses(self.settings)

@@ -7,10 +7,13 @@ ages, and another one after each sweep; the oldest that have been seen are remem
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from shared.errors import UnknownJob
 from shared.jobs import JobStore
+from shared.presence import Worker
+from shared.queues import ROLE_QUEUES
 from shared.records import MODALITIES, Job
 
 #: Jobs that one look reads from the index.
@@ -26,8 +29,15 @@ class Waiters:
         """Begin with nobody."""
         self._known: set[str] = set()
 
-    def look(self, store: JobStore, now: datetime) -> dict[str, float]:
+    def look(
+        self, store: JobStore, now: datetime, workers: Iterable[Worker] = ()
+    ) -> dict[str, float]:
         """Return the age in seconds of the oldest job that waits for each queue's workers.
+
+        Args:
+            store: Where jobs are.
+            now: The time.
+            workers: Those who are alive; what they work on does not wait.
 
         Raises:
             ServiceUnavailable: The table could not be reached.
@@ -37,11 +47,14 @@ class Waiters:
             job = _unfinished(store, job_id)
             if job:
                 jobs[job_id] = job
+        queue_of = {str(role): queue for role, queue in ROLE_QUEUES.items()}
+        in_work = {(queue_of.get(one.role), job_id) for one in workers for job_id in one.doing}
         waiting: dict[str, list[Job]] = {}
         for job in sorted(jobs.values(), key=lambda job: job.created_at):
             halves: list[str] = [name for name in MODALITIES if getattr(job, name) is None]
             for queue in halves or ["aggregate"]:
-                waiting.setdefault(queue, []).append(job)
+                if (queue, job.job_id) not in in_work:
+                    waiting.setdefault(queue, []).append(job)
         self._known = {job.job_id for line in waiting.values() for job in line[:_KEPT]}
         return {
             queue: round((now - line[0].created_at).total_seconds(), 1)
