@@ -52,11 +52,16 @@ def replaced_where_lost() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.startswith("onnxruntime"):
+        if is_lost(error):
             _log.error("child_replaced", error=str(error))
             _note("loaded", os.getppid()).unlink(missing_ok=True)
             os._exit(os.EX_SOFTWARE)
         raise
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether a network could not be run, and so none will be in this process."""
+    return type(error).__module__.startswith("onnxruntime")
 
 
 def done() -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ import structlog
 from fastapi import UploadFile
 from pydantic import BaseModel, Field
 
-from shared import objects
+from shared import loading, objects
 from shared.batching import SharedRegistry, timed_load
 from shared.containers import SNIFF_BYTES, admit
 from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket
@@ -163,13 +165,21 @@ class Engine:
         except GuardianError as error:
             REQUESTS.labels(self.modality, error.code).inc()
             raise
-        except Exception:
+        except Exception as error:
             REQUESTS.labels(self.modality, "internal_error").inc()
+            if loading.is_lost(error):
+                self._end(error)
             raise
         finally:
             self._waiting -= 1
         REQUESTS.labels(self.modality, response.result.outcome).inc()
         return response
+
+    def _end(self, error: Exception) -> None:
+        """End the process, whose network cannot be run any more: what starts it anew loads anew."""
+        _log.error("analyzer_ending", modality=self.modality, error=str(error))
+        self.ready = False
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _respond(
         self, path: Path, name: str, digest: str, sample_rate: int | None

@@ -3,11 +3,14 @@
 import asyncio
 import errno
 import hashlib
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi import HTTPException
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from shared import aws, objects
 from shared.errors import Busy, ObjectGone
@@ -356,6 +359,22 @@ def test_an_open_address_needs_a_token(token):
         check_exposure(Settings(host="0.0.0.0", api_token=token))
     check_exposure(Settings(host="0.0.0.0", api_token="secret"))
     check_exposure(Settings(host="127.0.0.1"))
+
+
+def test_an_analyzer_whose_network_cannot_be_run_any_more_ends(settings, serve, monkeypatch):
+    ended = []
+    monkeypatch.setattr(os, "kill", lambda *what: ended.append(what))
+    engine = Engine(settings, "audio")
+    with serve(analyzer_api.create(settings, "audio", engine)) as client:
+        wait_ready(client)
+        assert ask(client, "uploads/gone.mp4").status_code == 404
+        assert ended == []
+        failed = InvalidArgument("CUDA failure 719")
+        monkeypatch.setattr(engine, "_run", lambda *_: (_ for _ in ()).throw(failed))
+
+        assert ask(client).status_code == 500
+        assert ended == [(os.getpid(), signal.SIGTERM)]
+        assert not engine.ready
 
 
 # The last ones: their engines leave the figure of the self-test at 0.
