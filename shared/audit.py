@@ -75,4 +75,4 @@ def _readable(bodies: Iterable[dict[str, Any]]) -> Iterator[Entry]:
     """Yield the entries that can be read; the others hide none of them."""
     for body in bodies:
         with passing_over(_KIND):
-            yield Entry.model_validate(body)
+            yield Entry.model_validate(body, extra="ignore")

@@ -75,7 +75,7 @@ def every(settings: Settings) -> Iterator[Feedback]:
         ServiceUnavailable: The table could not be reached.
     """
     for body in items.every(settings, KIND):
-        yield Feedback.model_validate(body)
+        yield Feedback.model_validate(body, extra="ignore")
 
 
 def counts(rows: Iterable[Feedback]) -> dict[str, int]:

@@ -65,7 +65,7 @@ def pauses(settings: Settings) -> dict[str, Pause]:
         ServiceUnavailable: The table could not be reached.
     """
     rows = ((queue, items.get(settings, _KIND, queue)) for queue in QUEUES)
-    return {queue: Pause.model_validate(row) for queue, row in rows if row}
+    return {queue: Pause.model_validate(row, extra="ignore") for queue, row in rows if row}
 
 
 def paused(settings: Settings, full_name: str) -> bool:

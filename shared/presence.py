@@ -97,5 +97,5 @@ def alive(settings: Settings, now: datetime) -> list[Worker]:
     workers = []
     for row in items.every(settings, _KIND, since):
         with passing_over(_KIND):
-            workers.append(Worker.model_validate(row))
+            workers.append(Worker.model_validate(row, extra="ignore"))
     return sorted(workers, key=lambda worker: (worker.role, worker.name))

@@ -25,7 +25,7 @@ def render(settings: Settings, job_id: str, language: Language) -> str:
     """
     job = JobStore(settings).get(job_id)
     stored = objects.get_report_of(settings, job)
-    told = report.Report.model_validate_json(stored)
+    told = report.Report.model_validate_json(stored, extra="ignore")
     job = job.model_copy(
         update={
             "verdict": told.verdict,

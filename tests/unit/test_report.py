@@ -106,6 +106,13 @@ def render_html(job, language, found):
     return page.render(job, language, found, report.encode(render_json(job)))
 
 
+def test_the_page_of_another_release_is_shown_without_what_this_one_does_not_know():
+    job, told = CASES["manipulated"], render_json(CASES["manipulated"])
+    later = {**told, "later": 1, "verdict": {**told["verdict"], "later": 2}}
+
+    assert "<h1" in page.render(job, "en", {}, report.encode(later))
+
+
 class Page(HTMLParser):
     """Collects what a browser would show, and what it would fetch."""
 
