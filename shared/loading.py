@@ -30,7 +30,8 @@ def load(work: Callable[[], bool]) -> None:
         work: Loads, and returns whether the answers are right.
     """
     worker = os.getppid()
-    _note("loaded", worker).unlink(missing_ok=True)  # by a child whose place this one takes
+    for name in ("loaded", "unfit"):  # by a child whose place this one takes
+        _note(name, worker).unlink(missing_ok=True)
     try:
         fit = work()
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker is of no use
@@ -38,8 +39,7 @@ def load(work: Callable[[], bool]) -> None:
         _note("failed", worker).write_text(f"{error}" or type(error).__name__, encoding="utf-8")
         os.kill(worker, signal.SIGTERM)
         return
-    if fit:
-        _note("loaded", worker).touch()
+    _note("loaded" if fit else "unfit", worker).touch()
 
 
 @contextmanager
@@ -67,6 +67,11 @@ def is_lost(error: Exception) -> bool:
 def done() -> bool:
     """Return whether a child of this worker has loaded its models, and they are fit for work."""
     return _note("loaded").exists() and failure() is None
+
+
+def unfit() -> bool:
+    """Return whether the models of this worker are loaded and give wrong answers."""
+    return _note("unfit").exists()
 
 
 def failure() -> str | None:

@@ -125,6 +125,9 @@ def _is_ready(settings: Settings, queue: str) -> bool:
 
 
 def _is_alive(settings: Settings, queue: str) -> bool:
-    """Turned to the queue lately: a job keeps it from that for a while, a hang for good."""
+    """Turned to the queue lately: a job keeps it from that for a while, a hang for good.
+
+    One whose models give wrong answers must not, and stays.
+    """
     looked_s = time.monotonic() - sqs_transport.last_look[queue]
-    return looked_s < settings.job_timeout_s + health.STUCK_S
+    return looked_s < settings.job_timeout_s + health.STUCK_S or loading.unfit()

@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from shared import flags, sqs_transport
+from shared import flags, loading, sqs_transport
 from shared.settings import get_settings
 from workers import fleet, health
 
@@ -91,6 +91,8 @@ def test_a_worker_is_stuck_that_stays_away_from_its_queue_longer_than_any_job(mo
 
     alive = [name for name in ages if fleet._is_alive(settings, name)]
     assert alive == ["waiting", "longest job"]
+    monkeypatch.setattr(loading, "unfit", lambda: True)
+    assert fleet._is_alive(settings, "stuck")  # its metrics tell of its wrong answers
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import tempfile
 
 import numpy as np
 import onnxruntime
@@ -50,11 +51,16 @@ def test_other_faults_do_not(exits, error):
     assert exits == []
 
 
-def test_a_child_that_takes_the_place_of_another_loads_anew_before_messages_come(monkeypatch):
+def test_a_child_that_takes_the_place_of_another_loads_anew_before_messages_come(
+    monkeypatch, tmp_path
+):
     monkeypatch.setattr(os, "getppid", os.getpid)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     loading.load(lambda: True)
-    assert loading.done()
+    assert (loading.done(), loading.unfit()) == (True, False)
 
     loading.load(lambda: False)
+    assert (loading.done(), loading.unfit()) == (False, True)
 
-    assert not loading.done()
+    loading.load(lambda: True)
+    assert (loading.done(), loading.unfit()) == (True, False)
