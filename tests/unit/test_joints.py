@@ -58,6 +58,26 @@ def test_a_step_to_another_picture_is_a_joint_of_two_shots():
     assert not joint.same_shot
 
 
+def portrait(seed: int, wall: int) -> np.ndarray:
+    """Somebody before a grey wall, whose head moves from side to side."""
+    texture = (walk([0], seed)[0] - 128.0) * 0.35
+    row, column = np.mgrid[:SIDE, :SIDE]
+    pictures = []
+    for way in 3 * np.sin(np.arange(15) / 3):
+        picture = np.full((SIDE, SIDE), float(wall))
+        picture[(row > 46) & (np.abs(column - 32) < 24)] = 60
+        picture[((column - 32 - way) / 13) ** 2 + ((row - 28) / 17) ** 2 < 1] = 150
+        pictures.append(picture + texture)
+    return np.uint8(pictures)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_two_people_before_walls_that_are_much_alike_are_two_shots(seed):
+    pictures = np.concatenate([portrait(1, 130), portrait(seed, 155)])
+
+    assert not Trail(pictures, np.ones(30)).joint(15).same_shot
+
+
 @pytest.mark.parametrize("at", [0, 3, 26, 29])
 def test_the_ends_are_not_judged(at):
     assert trail([*range(15), *range(40, 55)]).joint(at) is None
