@@ -253,6 +253,6 @@ def _task_of(body: str) -> tuple[str | None, str | None]:
         if envelope.get("properties", {}).get("body_encoding") == "base64":
             inner = base64.b64decode(inner).decode()
         job_id = json.loads(inner)[1].get("job_id")
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None, None
     return str(task), None if job_id is None else str(job_id)

@@ -61,8 +61,9 @@ def _arguments(payload: dict[str, Any]) -> dict[str, Any]:
     """Return what a task is called with.
 
     Raises:
-        ValueError, KeyError, TypeError, IndexError, AttributeError: It is no task message; Celery
-            would end the worker on one without a name or an id, and delete one without a body.
+        ValueError, LookupError, TypeError, AttributeError, RecursionError: It is no task message;
+            Celery would end the worker on one without a name or an id, and delete one without a
+            body.
     """
     headers, encoding = payload["headers"], payload["properties"].get("body_encoding")
     if not (isinstance(headers["task"], str) and isinstance(headers["id"], str)):
@@ -181,7 +182,7 @@ class Channel(SQS.Channel):
                     [message], queue
                 )
                 job_id = _arguments(payload).get("job_id")
-            except (TypeError, ValueError, LookupError, AttributeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
                 RECEIVE_ERRORS.labels(queue).inc()
                 _log.error("message_unreadable", queue=queue, error=str(error))
             else:

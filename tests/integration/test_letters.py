@@ -82,6 +82,16 @@ def test_a_letter_whose_job_cannot_be_read_is_listed_and_the_job_counted(store, 
     assert UNREADABLE.labels("job")._value.get() == before + 1
 
 
+def test_a_letter_that_no_parser_can_read_hides_no_other(aws_settings, sending):
+    sqs = aws.client(aws_settings, "sqs")
+    url = queue_url(aws_settings, aws_settings.dead_letter_queue("uploads"))
+    bodies = {"[" * 100_000, "hello"}
+    for body in bodies:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    assert {row.body for row in letters.read(aws_settings, "uploads")} == bodies
+
+
 def test_a_verdict_that_failed_tells_why(store, aws_settings):
     job_id = failed(store, aws_settings, "a", "service_unavailable")
     queues.send_decision(aws_settings, job_id)

@@ -155,6 +155,7 @@ def test_the_job_of_a_task_is_known_from_its_message(aws_settings, sending, sqs)
     channel.connection, channel._new_queue = SimpleNamespace(_noack_queues=()), lambda _: url
     for broken in (
         {"body": "no JSON"},
+        {"body": "[" * 100_000, "properties": {}},
         {"headers": {"task": DECIDE_TASK}},
         {"headers": {"id": "1"}},
         {"properties": {**payload["properties"], "body_encoding": "rot13"}},
