@@ -143,7 +143,8 @@ def _proxy(endpoint_url, fails):
 
         def forward(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if fails(self.headers.get("X-Amz-Target") or f"S3.{self.command}"):
+            fault = fails(self.headers.get("X-Amz-Target") or f"S3.{self.command}")
+            if fault and fault != "cut":
                 self.reply(503, {}, b"")
                 return
             connection = http.client.HTTPConnection(behind.hostname, behind.port, timeout=60)
@@ -152,15 +153,16 @@ def _proxy(endpoint_url, fails):
             kept = {k: v for k, v in answer.getheaders() if k.lower() not in _OWN_HEADERS}
             if self.command == "HEAD":
                 kept["Content-Length"] = answer.getheader("Content-Length", "0")
-            self.reply(answer.status, kept, answer.read())
+            self.reply(answer.status, kept, answer.read(), cut=fault == "cut")
             connection.close()
 
-        def reply(self, status, headers, body):
+        def reply(self, status, headers, body, cut=False):
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.close_connection |= cut
 
         def __getattr__(self, name):
             if name.startswith("do_"):
@@ -177,6 +179,7 @@ def _proxy(endpoint_url, fails):
 def failing(house, monkeypatch):
     """A context whose URL is a way to AWS that answers 503 where `fails(action)` says so.
 
+    Where it says `cut`, the answer breaks off in its middle.
     The action is `S3.HEAD` and so on, or the target of a JSON call (`AmazonSQS.ReceiveMessage`).
     botocore's own retries are off.
     """

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws, erasure, outbox
@@ -121,7 +122,8 @@ async def _look(s3: Any, upload: Upload) -> tuple[Upload, bytes]:
         if aws.is_passing(error):
             raise ServiceUnavailable(f"S3 answered {aws.error_code(error)}.") from error
         raise
-    except (BotoCoreError, TimeoutError, OSError) as error:
+    # aiobotocore passes on what aiohttp calls an answer that breaks off
+    except (BotoCoreError, ClientPayloadError, OSError) as error:
         raise ServiceUnavailable(f"S3 could not be reached: {error}.") from error
     return found, start
 

@@ -150,7 +150,7 @@ class _Intake:
                 VisibilityTimeout=self._settings.visibility_timeout_s,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
-        except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
+        except (ClientError, BotoCoreError, OSError) as error:
             RECEIVE_ERRORS.labels(self._queue).inc()
             _log.warning("receive_failed", error=str(error), pause_s=self._pause_s)
             await self._rest(self._pause_s)
