@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,7 +20,7 @@ import structlog
 from pydantic import BaseModel
 
 from shared import aws, erasure
-from shared.errors import GuardianError, UnknownJob
+from shared.errors import GuardianError, Retryable, UnknownJob
 from shared.jobs import JobStore
 from shared.outbox import Outbox
 from shared.records import PROBE_PREFIX, Job, Upload
@@ -84,8 +85,9 @@ def _probe_one(settings: Settings, clip: str, path: Path, patience_s: float) -> 
         if job and job.status.final:
             erasure.remove(settings, job)
             JobStore(settings).erase(job.job_id)
-    except GuardianError as error:
-        _log.warning("probe_failed", clip=clip, error=error.message)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the next probe must come
+        known = isinstance(error, GuardianError)
+        _log.warning("probe_failed", clip=clip, error=str(error), exc_info=not known)
     verdict = job.verdict if job else None
     return Answer(
         clip=clip,
@@ -133,11 +135,9 @@ def _follow(store: Outbox, job_id: str, end: float) -> Job | None:
     """Wait until all work on the job has ended, or until the end."""
     job: Job | None = None
     while time.monotonic() < end:
-        try:
+        with suppress(UnknownJob, Retryable):  # not created yet, or asked again in a moment
             job = store.get(job_id)
-        except UnknownJob:
-            job = None
-        if job and job.status.final and store.is_closed(job_id):
-            return job
+            if job.status.final and store.is_closed(job_id):
+                return job
         time.sleep(_POLL_S)
     return job
