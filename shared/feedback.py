@@ -12,6 +12,7 @@ from shared.errors import NotDecided
 from shared.jobs import JobStore
 from shared.records import Label, ModelRef, Record
 from shared.settings import Settings
+from shared.telemetry import passing_over
 
 Truth = Literal["genuine", "manipulated"]
 KIND = "feedback"
@@ -75,7 +76,8 @@ def every(settings: Settings) -> Iterator[Feedback]:
         ServiceUnavailable: The table could not be reached.
     """
     for body in items.every(settings, KIND):
-        yield Feedback.model_validate(body, extra="ignore")
+        with passing_over(KIND):
+            yield Feedback.model_validate(body, extra="ignore")
 
 
 def counts(rows: Iterable[Feedback]) -> dict[str, int]:

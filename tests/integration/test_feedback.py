@@ -58,6 +58,14 @@ def test_verdicts_are_counted_by_what_they_turned_out_to_be(aws_settings, monkey
     assert len(rows) == len(ids)
 
 
+def test_feedback_of_another_release_hides_no_other(aws_settings):
+    job_id = decided(aws_settings, "a", Label.SUSPICIOUS)
+    feedback.give(aws_settings, job_id, "genuine", NOW)
+    items.put(aws_settings, feedback.KIND, "of tomorrow", {"truth": "staged"}, NOW, 9e9)
+
+    assert [row.job_id for row in feedback.every(aws_settings)] == [job_id]
+
+
 def test_feedback_needs_a_verdict(aws_settings):
     upload = Upload(bucket=aws_settings.uploads_bucket, key="uploads/a", etag="a")
     job_id = JobStore(aws_settings).create(upload, NOW).job.job_id
