@@ -286,7 +286,10 @@ class JobStore:
         return rows.job(self._table.get(job_id))
 
     def newest(self, limit: int = 20, before: str | None = None) -> list[JobSummary]:
-        """List jobs, newest first, from the index; `before` is an ISO time to page on from."""
+        """List jobs, newest first, from the index; `before` is an ISO time to page on from.
+
+        Those of the same microsecond as the last one come with it, beyond the limit.
+        """
         return listing.newest(self._settings, SHARDS, limit, before)
 
     def overdue(self, now: datetime, limit: int = 100) -> Iterator[Job]:

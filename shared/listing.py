@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import takewhile
 from typing import Any
 
 from shared import aws, rows
@@ -41,7 +41,7 @@ def newest(
     Args:
         settings: Which installation.
         shards: How many partitions the index has.
-        limit: Most jobs to return.
+        limit: How many jobs to return; see `whole`.
         before: ISO time in UTC to go on from; None begins with the newest.
 
     Raises:
@@ -55,15 +55,24 @@ def newest(
         merged = heapq.merge(
             *(part.found for part in parts), key=lambda row: row.created_at, reverse=True
         )
-        found = list(islice(merged, limit))
-        oldest = found[-1].created_at if len(found) == limit else None
+        found = whole(list(merged), limit)
+        oldest = found[-1].created_at if len(found) >= limit else None
         open_parts = [
             part
             for part in parts
             if not part.done
-            and (oldest is None or not part.found or part.found[-1].created_at > oldest)
+            and (oldest is None or not part.found or part.found[-1].created_at >= oldest)
         ]
     return found
+
+
+def whole(found: list[JobSummary], limit: int) -> list[JobSummary]:
+    """Cut a list, newest first, after so many jobs, but not between those of one microsecond.
+
+    A list goes on below the time of its last job, and would leave out the others of that time.
+    """
+    rest = takewhile(lambda row: row.created_at == found[limit - 1].created_at, found[limit:])
+    return [*found[:limit], *rest]
 
 
 def _read(settings: Settings, part: _Shard, limit: int, before: str | None) -> None:

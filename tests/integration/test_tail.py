@@ -36,6 +36,15 @@ def add(store, count, start=0):
     return made
 
 
+def crowd(store, count, at):
+    """Make jobs of one microsecond; their ids."""
+    made = []
+    for number in range(count):
+        upload = Upload(bucket="b", key=f"uploads/{at.minute}-{number}.mp4", etag="e")
+        made.append(store.create(upload, at).job.job_id)
+    return made
+
+
 def looks(kept, times):
     for _ in range(times):
         kept.look()
@@ -117,6 +126,26 @@ def test_more_than_is_kept_is_read_from_the_table(store, small):
         if before is None:
             break
     assert found == made[::-1]
+
+
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize("wanted", [feed.Wanted(), feed.Wanted(text="uploads/")])
+def test_jobs_of_one_microsecond_are_on_one_page(store, small, watched, wanted):
+    made = [crowd(store, 9, START + timedelta(minutes=minute)) for minute in range(4)]
+    kept = Tail(store)
+    looks(kept, 6 * watched)
+
+    found, before = [], None
+    while len(found) <= len(made):
+        page = feed.page(store, kept, wanted, 4, before)
+        found += [set(ids(page.jobs))] if page.jobs else []
+        before = page.next
+        if before is None:
+            break
+
+    assert found == [set(group) for group in reversed(made)]
+    if watched:
+        assert set(ids(kept.rows)) == {job_id for group in made[1:] for job_id in group}
 
 
 @pytest.mark.parametrize("key", ["NFC", "NFD"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import islice
 
 from pydantic import BaseModel
 
@@ -51,7 +50,7 @@ class Page(BaseModel):
     """Jobs as they were `age_s` seconds ago; `next` is the `before` of the next page.
 
     A page may hold fewer jobs than asked for, or none, and still have a next one: then so many rows
-    were `looked_at`, and others lie further down.
+    were `looked_at`, and others lie further down. Jobs of one microsecond are all on one page.
     """
 
     jobs: list[JobSummary]
@@ -72,8 +71,8 @@ def page(store: JobStore, tail: Tail, wanted: Wanted, limit: int, before: str | 
         if kept or complete:
             age_s = round(tail.age_s or 0.0, 1)
             return _choose(kept, wanted, limit, ended=complete).model_copy(update={"age_s": age_s})
-    rows = list(islice(_rows(store, wanted, limit, before), MAX_LOOKED_AT))
-    return _choose(rows, wanted, limit, ended=len(rows) < MAX_LOOKED_AT)
+    rows, ended = _rows(store, wanted, limit, before)
+    return _choose(rows, wanted, limit, ended=ended)
 
 
 def _choose(rows: Iterable[JobSummary], wanted: Wanted, limit: int, *, ended: bool) -> Page:
@@ -83,26 +82,34 @@ def _choose(rows: Iterable[JobSummary], wanted: Wanted, limit: int, *, ended: bo
     for row in rows:
         if wanted.after and row.created_at <= wanted.after:
             return Page(jobs=found, next=None, looked_at=looked)
-        looked, last = looked + 1, row
+        if len(found) >= limit and row.created_at != last:
+            break
+        looked, last = looked + 1, row.created_at
         if wanted.fits(row):
             found.append(row)
-        if len(found) == limit:
-            return Page(jobs=found, next=iso(row.created_at), looked_at=looked)
-    below = None if ended or last is None else iso(last.created_at)
-    return Page(jobs=found, next=below, looked_at=looked)
+    else:
+        last = None if ended else last
+    return Page(jobs=found, next=iso(last) if last else None, looked_at=looked)
 
 
-def _rows(store: JobStore, wanted: Wanted, limit: int, before: str | None) -> Iterator[JobSummary]:
-    """Read rows from the table until as many as wanted fit."""
+def _rows(
+    store: JobStore, wanted: Wanted, limit: int, before: str | None
+) -> tuple[list[JobSummary], bool]:
+    """Read rows from the table until as many as wanted fit; True where there are no others."""
     step = limit if wanted.everything else _STEP
-    found = 0
-    while found < limit:
-        rows = store.newest(step, before)
-        yield from rows
-        found += sum(map(wanted.fits, rows))
-        if len(rows) < step or (wanted.after and rows[-1].created_at <= wanted.after):
-            return
-        before = iso(rows[-1].created_at)
+    rows: list[JobSummary] = []
+    while True:
+        page = store.newest(step, before)
+        rows += page
+        ended = len(page) < step
+        if (
+            ended
+            or len(rows) >= MAX_LOOKED_AT
+            or sum(map(wanted.fits, rows)) >= limit
+            or (wanted.after and page[-1].created_at <= wanted.after)
+        ):
+            return rows, ended
+        before = iso(page[-1].created_at)
 
 
 def in_utc(moment: datetime | None) -> datetime | None:

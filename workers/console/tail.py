@@ -13,6 +13,7 @@ import structlog
 
 from shared.errors import GuardianError
 from shared.jobs import JobStore
+from shared.listing import whole
 from shared.rows import JobSummary, iso
 
 #: Jobs that are kept; older ones are read from the table when somebody asks for them.
@@ -135,7 +136,7 @@ class Tail:
                 break
             limit *= 2  # much has come since
         else:  # more has come than is kept
-            self._kept = head[:KEPT], False
+            self._kept = whole(head, KEPT), False
         if newest is None and self._read_s is not None:  # the first ever
             self.arrived += len(head)
         elif newest:
@@ -152,7 +153,7 @@ class Tail:
     def _read_from(self, start: datetime) -> datetime | None:
         """Read one slice below a time; returns where it ends, or None at the end of the list."""
         page = self.store.newest(_SLICE, iso(start))
-        last = page[-1].created_at if len(page) == _SLICE else None
+        last = page[-1].created_at if len(page) >= _SLICE else None
         self._replace(page, last, start)
         return last
 
@@ -169,5 +170,5 @@ class Tail:
         above = [] if start is None else [row for row in self.rows if row.created_at >= start]
         below = [] if last is None else [row for row in self.rows if row.created_at < last]
         rows = [*above, *page, *below]
-        complete = (last is None or self._kept[1]) and len(rows) <= KEPT
-        self._kept = rows[:KEPT], complete
+        kept = whole(rows, KEPT)
+        self._kept = kept, (last is None or self._kept[1]) and len(kept) == len(rows)
