@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared import aws, depths
-from shared.queues import queue_url
+from shared.queues import queue_url, send_decision
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone]
 PROGRAM = Path(__file__).parents[1] / "data" / "programs" / "slow_worker.py"
@@ -20,7 +20,7 @@ SLACK_S = 4
 
 
 @pytest.fixture
-def settings(aws_settings):
+def settings(aws_settings, sending):
     """Provisioned settings whose aggregate queue has a short visibility."""
     short = aws_settings.model_copy(
         update={"visibility_timeout_s": VISIBILITY_S, "receive_wait_s": 1}
@@ -70,20 +70,6 @@ def start(settings, tmp_path):
         child.wait()
 
 
-def send(settings, job_id: str) -> None:
-    """Send a task as any process of the fleet would, from a process of its own."""
-    code = (
-        "import sys; from shared.queues import send_decision; "
-        "from shared.settings import get_settings; send_decision(get_settings(), sys.argv[1])"
-    )
-    environment = {
-        **os.environ,
-        "GUARDIAN_ENDPOINT_URL": settings.endpoint_url,
-        "GUARDIAN_PREFIX": settings.prefix,
-    }
-    subprocess.run([sys.executable, "-c", code, job_id], env=environment, check=True)
-
-
 def notes(tmp_path) -> list[str]:
     path = tmp_path / "notes"
     return path.read_text().splitlines() if path.exists() else []
@@ -104,7 +90,7 @@ def depth(settings):
 def test_a_task_of_three_visibility_timeouts_runs_once(settings, start, tmp_path):
     start(3 * VISIBILITY_S)
     start(3 * VISIBILITY_S)
-    send(settings, "long")
+    send_decision(settings, "long")
     wait_for(lambda: "end" in notes(tmp_path))
     wait_for(lambda: depth(settings).in_flight == 0)
 
@@ -120,7 +106,7 @@ def test_a_queue_that_has_another_visibility_changes_nothing(settings, start, tm
     )
     start(2 * VISIBILITY_S)
     start(2 * VISIBILITY_S)
-    send(settings, "long")
+    send_decision(settings, "long")
     wait_for(lambda: "end" in notes(tmp_path))
 
     assert notes(tmp_path) == ["start 1", "end"]
@@ -128,7 +114,7 @@ def test_a_queue_that_has_another_visibility_changes_nothing(settings, start, tm
 
 def test_a_task_that_hangs_is_killed_and_comes_back(settings, start, tmp_path):
     worker = start(60, GUARDIAN_JOB_TIMEOUT_S="2")
-    send(settings, "hangs")
+    send_decision(settings, "hangs")
 
     wait_for(lambda: "start 2" in notes(tmp_path))
 
@@ -138,7 +124,7 @@ def test_a_task_that_hangs_is_killed_and_comes_back(settings, start, tmp_path):
 
 def test_a_killed_workers_task_is_back_within_the_timeout(settings, start, tmp_path):
     first = start(60)
-    send(settings, "orphan")
+    send_decision(settings, "orphan")
     wait_for(lambda: notes(tmp_path))
     second = start(0.1)
     time.sleep(3)  # the second worker is up and polling
@@ -152,7 +138,7 @@ def test_a_killed_workers_task_is_back_within_the_timeout(settings, start, tmp_p
 
 def test_a_failing_task_becomes_a_dead_letter(settings, start, tmp_path):
     start(0, GUARDIAN_VISIBILITY_TIMEOUT_S="2")
-    send(settings, "fails")
+    send_decision(settings, "fails")
 
     wait_for(lambda: depth(settings).dead == 1)
 
@@ -162,7 +148,7 @@ def test_a_failing_task_becomes_a_dead_letter(settings, start, tmp_path):
 
 def test_sigterm_finishes_the_task_in_hand(settings, start, tmp_path):
     worker = start(3)
-    send(settings, "last")
+    send_decision(settings, "last")
     wait_for(lambda: notes(tmp_path))
 
     worker.send_signal(signal.SIGTERM)

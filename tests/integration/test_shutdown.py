@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared import aws, depths
-from shared.queues import queue_url
+from shared.queues import queue_url, send_decision
 
 pytestmark = pytest.mark.integration
 PROGRAM = Path(__file__).parents[1] / "data" / "programs" / "slow_worker.py"
@@ -20,7 +20,7 @@ LONG_S = "90"
 
 
 @pytest.fixture
-def settings(aws_settings):
+def settings(aws_settings, sending):
     return aws_settings.model_copy(update={"visibility_timeout_s": VISIBILITY_S})
 
 
@@ -68,19 +68,6 @@ def notes(tmp_path):
     return lambda: path.read_text().splitlines() if path.exists() else []
 
 
-def send(settings, job_id):
-    code = (
-        "import sys; from shared.queues import send_decision; "
-        "from shared.settings import get_settings; send_decision(get_settings(), sys.argv[1])"
-    )
-    environment = {
-        **os.environ,
-        "GUARDIAN_ENDPOINT_URL": settings.endpoint_url,
-        "GUARDIAN_PREFIX": settings.prefix,
-    }
-    subprocess.run([sys.executable, "-c", code, job_id], env=environment, check=True)
-
-
 def wait_for(condition, timeout_s=100.0):
     end = time.monotonic() + timeout_s
     while not condition():
@@ -95,7 +82,7 @@ def depth(settings, name="aggregate"):
 
 def test_a_grace_period_shorter_than_the_job_hands_it_back_at_once(settings, start, notes):
     worker = start(str(PROGRAM), GRACE_S=1)
-    send(settings, "long")
+    send_decision(settings, "long")
     wait_for(notes)
 
     worker.send_signal(signal.SIGTERM)
@@ -107,7 +94,7 @@ def test_a_grace_period_shorter_than_the_job_hands_it_back_at_once(settings, sta
 
 def test_a_job_that_ends_by_itself_finishes_beyond_the_grace_period(settings, start, notes):
     worker = start(str(PROGRAM), slow_s=4, GRACE_S=1, EXIT_AFTER_JOBS=1)
-    send(settings, "long")
+    send_decision(settings, "long")
 
     assert worker.wait(100) == 0
     assert notes() == ["start 1", "end"]
@@ -115,7 +102,7 @@ def test_a_job_that_ends_by_itself_finishes_beyond_the_grace_period(settings, st
 
 def test_the_second_sigterm_hands_back_what_the_first_would_have_finished(settings, start, notes):
     worker = start(str(PROGRAM))
-    send(settings, "long")
+    send_decision(settings, "long")
     wait_for(notes)
 
     worker.send_signal(signal.SIGTERM)
@@ -135,7 +122,7 @@ def test_a_task_that_kills_its_workers_is_a_dead_letter_in_the_end(settings, sta
     twice = policy["Attributes"]["RedrivePolicy"].replace(": 5", ": 2").replace(':"5"', ':"2"')
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": twice})
     worker = start(str(PROGRAM))
-    send(settings, "kills")
+    send_decision(settings, "kills")
 
     wait_for(lambda: depth(settings).dead == 1)
 
@@ -148,7 +135,7 @@ def test_a_child_that_lost_its_gpu_is_replaced_and_its_message_is_done(
     settings, start, notes, tmp_path
 ):
     worker = start(str(PROGRAM), slow_s=0)
-    send(settings, "loses its GPU")
+    send_decision(settings, "loses its GPU")
 
     wait_for(lambda: notes() == ["start 1", "end", "start 2", "end"])
 
