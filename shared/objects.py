@@ -9,17 +9,9 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from botocore.exceptions import (
-    ConnectionClosedError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-)
 
 from shared import aws
 from shared.errors import (
@@ -27,7 +19,6 @@ from shared.errors import (
     NotDecided,
     ObjectChanged,
     ObjectGone,
-    ServiceUnavailable,
     SettingsInvalid,
     TooLarge,
 )
@@ -46,7 +37,6 @@ GONE: dict[str, type[GuardianError]] = {
     "412": ObjectChanged,
     "PreconditionFailed": ObjectChanged,
 }
-_BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 @dataclass(frozen=True)
@@ -92,8 +82,12 @@ def fetch(settings: Settings, upload: Upload, directory: Path) -> Iterator[Fetch
         raise TooLarge(f"The object has {size} bytes; {settings.max_upload_bytes} are allowed.")
     digest = hashlib.sha256()
     try:
-        with path.open("wb") as file, _streaming(answer["Body"]) as chunks:
-            for chunk in chunks:
+        with (
+            path.open("wb") as file,
+            closing(answer["Body"]) as body,
+            aws.translated("downloading the object"),
+        ):
+            for chunk in body.iter_chunks(_CHUNK_BYTES):
                 digest.update(chunk)
                 file.write(chunk)
                 if file.tell() > settings.max_upload_bytes:
@@ -102,16 +96,6 @@ def fetch(settings: Settings, upload: Upload, directory: Path) -> Iterator[Fetch
         yield Fetched(path, digest.hexdigest(), written)
     finally:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _streaming(body: Any) -> Iterator[Iterator[bytes]]:
-    try:
-        yield body.iter_chunks(_CHUNK_BYTES)
-    except _BROKEN as error:
-        raise ServiceUnavailable("The download of the object broke off.") from error
-    finally:
-        body.close()
 
 
 @contextmanager

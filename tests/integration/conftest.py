@@ -144,7 +144,7 @@ def _proxy(endpoint_url, fails):
         def forward(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = fails(self.headers.get("X-Amz-Target") or f"S3.{self.command}")
-            if fault and fault != "cut":
+            if fault and fault not in ("cut", "spoilt"):
                 self.reply(503, {}, b"")
                 return
             connection = http.client.HTTPConnection(behind.hostname, behind.port, timeout=60)
@@ -153,7 +153,9 @@ def _proxy(endpoint_url, fails):
             kept = {k: v for k, v in answer.getheaders() if k.lower() not in _OWN_HEADERS}
             if self.command == "HEAD":
                 kept["Content-Length"] = answer.getheader("Content-Length", "0")
-            self.reply(answer.status, kept, answer.read(), cut=fault == "cut")
+            content = answer.read()
+            content = bytes(len(content)) if fault == "spoilt" else content
+            self.reply(answer.status, kept, content, cut=fault == "cut")
             connection.close()
 
         def reply(self, status, headers, body, cut=False):
@@ -179,7 +181,7 @@ def _proxy(endpoint_url, fails):
 def failing(house, monkeypatch):
     """A context whose URL is a way to AWS that answers 503 where `fails(action)` says so.
 
-    Where it says `cut`, the answer breaks off in its middle.
+    Where it says `cut`, the answer breaks off in its middle; `spoilt`, it is all zeros.
     The action is `S3.HEAD` and so on, or the target of a JSON call (`AmazonSQS.ReceiveMessage`).
     botocore's own retries are off.
     """
