@@ -20,8 +20,6 @@ from shared.errors import (
     NotApplicable,
     ObjectGone,
     Permanent,
-    Retryable,
-    SetupError,
     UnknownJob,
 )
 from shared.jobs import JobStore
@@ -336,5 +334,5 @@ def _give_up(
     )
     try:
         pass_on(settings, store, store.save_partial(job_id, half, datetime.now(UTC)))
-    except (Retryable, SetupError, Permanent):
+    except GuardianError:
         _log.exception("giving_up_not_stored")  # the sweeper mends it
