@@ -8,10 +8,11 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared import aws
 from shared.errors import (
@@ -52,6 +53,27 @@ class Fetched:
     path: Path
     sha256: str
     size_bytes: int
+
+
+def as_upload(
+    bucket: str, key: str, told: Mapping[str, Any], size_bytes: int | None = None
+) -> Upload:
+    """Return an object as its job will know it, by what S3 tells of it.
+
+    Args:
+        bucket: Where it lies.
+        key: Under which name.
+        told: An answer or a line of a list, with its tag, and its version where it has one.
+        size_bytes: Its size, where that is known.
+    """
+    version = told.get("VersionId")
+    return Upload(
+        bucket=bucket,
+        key=key,
+        version_id=None if version == "null" else version,
+        etag=told["ETag"].strip('"'),
+        size_bytes=size_bytes,
+    )
 
 
 def pin(upload: Upload) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import structlog
 from pydantic import BaseModel
 
-from shared import aws, erasure
+from shared import aws, erasure, objects
 from shared.errors import GuardianError, Retryable, UnknownJob
 from shared.jobs import JobStore
 from shared.outbox import Outbox
@@ -121,14 +121,7 @@ def _put(settings: Settings, clip: str, path: Path) -> Upload:
         answer = aws.client(settings, "s3").put_object(
             Bucket=settings.uploads_bucket, Key=key, Body=body
         )
-    version = answer.get("VersionId")
-    return Upload(
-        bucket=settings.uploads_bucket,
-        key=key,
-        version_id=version if version != "null" else None,
-        etag=answer["ETag"].strip(chr(34)),
-        size_bytes=len(body),
-    )
+    return objects.as_upload(settings.uploads_bucket, key, answer, len(body))
 
 
 def _follow(store: Outbox, job_id: str, end: float) -> Job | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 
-from shared import aws
+from shared import aws, objects
 from shared.errors import NotMedia, Retryable, ServiceUnavailable, UnknownJob
 from shared.jobs import JobStore
 from shared.records import Job, Upload
@@ -51,14 +51,7 @@ def put(
             head = s3.head_object(Bucket=settings.uploads_bucket, Key=key)
     except OSError as error:
         raise NotMedia(f"The file {path} cannot be read: {error.strerror}.") from error
-    version = head.get("VersionId")
-    return Upload(
-        bucket=settings.uploads_bucket,
-        key=key,
-        version_id=version if version != "null" else None,
-        etag=head["ETag"].strip('"'),
-        size_bytes=head["ContentLength"],
-    )
+    return objects.as_upload(settings.uploads_bucket, key, head, head["ContentLength"])
 
 
 def _name(path: Path) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 
 import structlog
 
-from shared import aws, depths, items, outbox, queues
+from shared import aws, depths, items, objects, outbox, queues
 from shared.errors import NotAdmitted
 from shared.records import Upload
 from shared.settings import UPLOADS_PREFIX, Settings
@@ -85,14 +85,7 @@ class Patrol:
         for row in answer.get("Versions", []):
             is_folder = row["Key"].endswith("/") and not row["Size"]
             if oldest < row["LastModified"].astimezone(UTC) < youngest and not is_folder:
-                version = row.get("VersionId")
-                yield Upload(
-                    bucket=self._settings.uploads_bucket,
-                    key=row["Key"],
-                    version_id=None if version in (None, "null") else version,
-                    etag=row["ETag"].strip('"'),
-                    size_bytes=row["Size"],
-                )
+                yield objects.as_upload(self._settings.uploads_bucket, row["Key"], row, row["Size"])
 
     def _mend(self, uploads: list[Upload], now: datetime) -> int:
         """Send the events of those uploads that have no job; end one that is never taken in."""

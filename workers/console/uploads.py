@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from shared import aws
+from shared import aws, objects
 from shared.errors import GuardianError, KeyOutsideUploads, ObjectGone, TooLarge
-from shared.records import Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 
 #: Size of a part; S3 wants 5 MiB at least, but for the last.
@@ -112,13 +111,7 @@ def complete(settings: Settings, uploading: Uploading) -> Uploaded:
             answer = _close(s3, where, settings.max_upload_bytes)
         except s3.exceptions.NoSuchUpload:  # whoever asks again has not had the answer
             answer = s3.head_object(Bucket=where["Bucket"], Key=where["Key"])
-    version = answer.get("VersionId")
-    upload = Upload(
-        bucket=settings.uploads_bucket,
-        key=uploading.key,
-        version_id=version if version != "null" else None,
-        etag=answer["ETag"].strip('"'),
-    )
+    upload = objects.as_upload(settings.uploads_bucket, uploading.key, answer)
     return Uploaded(job_id=upload.job_id, key=uploading.key)
 
 
