@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benching import bare, inputs
-from benching.counting import Calls, Counted
+from benching.counting import Calls, Counted, CountingWay
 from benching.processes import running, system, worker
 from benching.showing import Bars, Table
 from shared import aws, rows
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         intake's rate beside a bare consumer's.
     """
     burst, alone = (10, 3) if args.quick else (args.uploads, 12)
-    idle_s, poll_s = (3.0, "2") if args.quick else (args.idle_s, "20")
+    idle_s = 3.0 if args.quick else args.idle_s
     with tempfile.TemporaryDirectory() as directory, system(Path(directory)) as (settings, way):
         halves = Path(directory) / "halves"
         left = _write_halves(args, halves)
@@ -72,12 +72,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _follow(settings, [_put(settings, f"burst-{n}") for n in range(burst)])
             time.sleep(2.0)
             in_a_burst = _of_roles(way.taken())
-        with running(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S=poll_s):
-            time.sleep(1.0)
-            way.taken()
-            time.sleep(idle_s)
-            idle = _of_roles(way.taken())
-        rates = _rates(settings, Path(directory), 20 if args.quick else 3 * args.uploads)
+            if args.quick:
+                idle = _idle_calls(way, idle_s)
+        if not args.quick:
+            with running(settings, way, Path(directory), ROLES, GUARDIAN_RECEIVE_WAIT_S="20"):
+                idle = _idle_calls(way, idle_s)
+        events, turns = (20, 1) if args.quick else (3 * args.uploads, 2)
+        rates = _rates(settings, Path(directory), events, turns)
     return {
         "delay_s": {
             "p50": round(statistics.median(delays), 3),
@@ -161,6 +162,14 @@ def _is_decided(store: JobStore, job_id: str) -> bool:
     return job.verdict is not None
 
 
+def _idle_calls(way: CountingWay, watched_s: float) -> Counted:
+    """Return what is asked while nothing is uploaded."""
+    time.sleep(1.0)
+    way.taken()
+    time.sleep(watched_s)
+    return _of_roles(way.taken())
+
+
 def _of_roles(counted: Counted) -> Counted:
     """Leave out what the bench itself asked."""
     return Counted(
@@ -229,10 +238,10 @@ def _idle(idle: Counted, watched_s: float) -> list[dict[str, Any]]:
     ]
 
 
-def _rates(settings: Settings, directory: Path, count: int) -> dict[str, Any]:
+def _rates(settings: Settings, directory: Path, count: int, turns: int) -> dict[str, Any]:
     """Drain the same number of events with a bare consumer and with intake, in turn."""
     bare_rates, intake_rates = [], []
-    for turn in range(2):
+    for turn in range(turns):
         names = [f"bare-{turn}-{n}" for n in range(count)]
         for name in names:
             _put(settings, name)
