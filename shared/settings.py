@@ -183,7 +183,11 @@ class Settings(BaseSettings):
     @field_validator("c2pa_trust_anchors")
     @classmethod
     def _holds_certificates(cls, path: Path | None) -> Path | None:
-        if path and b"BEGIN CERTIFICATE" not in path.read_bytes():
+        try:
+            holds_some = path is None or b"BEGIN CERTIFICATE" in path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        if not holds_some:
             raise ValueError(f"{path} holds no certificate in PEM")
         return path
 

@@ -69,6 +69,13 @@ def test_anchors_that_vouch_for_nobody_are_refused_at_the_start(
         get_settings()
 
 
+def test_anchors_that_cannot_be_read_are_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("GUARDIAN_C2PA_TRUST_ANCHORS", "/proc/self/mem")  # nothing is at its start
+
+    with pytest.raises(SettingsInvalid, match=r"C2PA_TRUST_ANCHORS: .*cannot be read"):
+        get_settings()
+
+
 def test_settings_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         Settings().prior = 0.1
