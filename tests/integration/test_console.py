@@ -287,6 +287,21 @@ def empty(endpoint_url, tmp_path_factory):
     return settings
 
 
+def test_without_its_queues_it_says_so(endpoint_url):
+    environment = {
+        **os.environ,
+        "GUARDIAN_ENDPOINT_URL": endpoint_url,
+        "GUARDIAN_PREFIX": "nowhere",
+    }
+    command = [GUARDIAN, "console", "--port", "0"]
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert "nowhere-audio" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_interface_keeps_its_own_schema(empty, explore, serve, monkeypatch):
     monkeypatch.setattr(letters, "_WAIT_S", 0)  # the stand-in is one server: nothing to wait for
     with serve(app.create(empty, stored_page.render)) as client:

@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from shared import queues, web
+from shared import aws, queues, web
 from shared.errors import NotReady
 from shared.settings import Settings
 from workers import probe
@@ -38,7 +38,6 @@ def create(settings: Settings, render: reading.Render) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(queues.configure, settings)  # to send what people repeat
         sampler = asyncio.create_task(board.run())
         leaving = threading.Event()
         threading.Thread(target=probe.run, args=(settings, leaving), daemon=True).start()
@@ -128,6 +127,9 @@ def run(settings: Settings, render: reading.Render, port: int | None = None) -> 
 
     Raises:
         SettingsInvalid: Others could reach it, or it would act on AWS itself, without a token.
+        SetupError: A queue does not exist.
+        ServiceUnavailable: SQS could not be asked for a minute.
     """
     web.check_exposure(settings, changes_state=True)
+    aws.patiently(lambda: queues.configure(settings))  # to send what people repeat
     web.serve(create(settings, render), settings, PORT if port is None else port)
