@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fault = Literal["error", "throttle", "lost_answer", "broken_off", "cut"]
+Fault = Literal["error", "throttle", "lost_answer", "half_answer", "broken_off", "cut"]
 
 #: Share of calls that fail in a storm, and in the bursts of it.
 USUAL = 0.06
@@ -18,7 +18,7 @@ BURST = 0.7
 BURST_S = 2.5
 #: Time between two bursts, at most, in seconds.
 BURST_EVERY_S = 12.0
-_KINDS: tuple[Fault, ...] = ("error", "throttle", "lost_answer", "broken_off")
+_KINDS: tuple[Fault, ...] = ("error", "throttle", "lost_answer", "half_answer", "broken_off")
 
 
 @dataclass

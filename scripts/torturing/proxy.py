@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "lost_answer" or self.server.weather.is_cut:
                 self._break_off()
             else:
-                self._send(*answer)
+                self._send(*answer, half=fault == "half_answer")
 
     def _answer(self, body: bytes) -> Answer:
         operation = self.headers.get("X-Amz-Target", "")
@@ -179,7 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(500, json_type, b'{"__type": "InternalServerError"}')
 
-    def _send(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+    def _send(
+        self, status: int, headers: list[tuple[str, str]], content: bytes, *, half: bool = False
+    ) -> None:
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -187,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if half else content)
+        self.close_connection |= half
 
     def _break_off(self) -> None:
         """Reset the connection without an answer."""
