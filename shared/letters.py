@@ -18,6 +18,7 @@ from shared.queues import AUDIO_TASK, DECIDE_TASK, VIDEO_TASK, queue_url
 from shared.records import Job, Outcome, Record
 from shared.settings import Settings
 from shared.telemetry import passing_over
+from shared.visibility import Receipt, give_back
 
 #: SQS hands out at most ten messages a receive.
 _BATCH = 10
@@ -196,10 +197,9 @@ def _hold(
 
 
 def _release(settings: Settings, queue: str, one: _Held) -> None:
-    with aws.translated("putting a dead letter back"):
-        aws.client(settings, "sqs").change_message_visibility(
-            QueueUrl=_dead_url(settings, queue), ReceiptHandle=one.handle, VisibilityTimeout=0
-        )
+    """Put a letter back; one that cannot be is back already, or soon by itself."""
+    receipt = Receipt(_dead_url(settings, queue), one.handle, one.letter.receives)
+    give_back(settings, receipt, delay_s=0)
 
 
 def _letter(queue: str, raw: dict[str, Any]) -> Letter:

@@ -92,6 +92,24 @@ def test_a_letter_that_no_parser_can_read_hides_no_other(aws_settings, sending):
     assert {row.body for row in letters.read(aws_settings, "uploads")} == bodies
 
 
+def test_letters_that_can_be_put_back_no_more_are_listed_all_the_same(
+    aws_settings, sending, monkeypatch
+):
+    """Their time out of sight ended while others were read, or somebody else discarded them."""
+    queues.send_analysis(aws_settings, "audio", "0" * 32)
+    bury(aws_settings, "audio")
+    find_cause = letters._with_cause
+
+    def slowly(settings, letter):
+        url = queue_url(settings, settings.dead_letter_queue("audio"))
+        aws.client(settings, "sqs").purge_queue(QueueUrl=url)
+        return find_cause(settings, letter)
+
+    monkeypatch.setattr(letters, "_with_cause", slowly)
+
+    assert [row.code for row in letters.read(aws_settings, "audio")] == ["job_gone"]
+
+
 def test_a_verdict_that_failed_tells_why(store, aws_settings):
     job_id = failed(store, aws_settings, "a", "service_unavailable")
     queues.send_decision(aws_settings, job_id)
