@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,13 @@ def template_text() -> str:
     return path.read_text()
 
 
+@lru_cache(maxsize=1)
+def _template() -> dict[str, Any]:
+    """Parse the stack file, once: that takes a third of the time that a stand-in needs for all."""
+    template: dict[str, Any] = yaml.load(template_text(), _Loader)  # noqa: S506  # a SafeLoader with functions
+    return template
+
+
 def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
     """Create or update everything; running it again changes nothing.
 
@@ -80,7 +88,7 @@ def provision(settings: Settings, *, dry_run: bool = False) -> Plan:
         SetupError: CloudFormation refused or failed.
         ServiceUnavailable: AWS could not be reached.
     """
-    template = yaml.load(template_text(), _Loader)  # noqa: S506  # a SafeLoader with functions
+    template = _template()
     with aws.translated("looking for the stack"):
         earlier = _earlier(settings)
     parameters = _parameters(settings, template, earlier or {})
