@@ -318,7 +318,8 @@ class Child:
     @staticmethod
     def _kill(process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # another thread has just waited for it
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _unread(output: IO[bytes] | None) -> int:

@@ -284,6 +284,14 @@ def test_our_own_slowness_is_not_the_decoders():
         assert child._process.poll() is None
 
 
+def test_a_child_that_ends_when_its_time_does_is_gone_and_no_error():
+    process = subprocess.Popen(["true"], process_group=0)
+    os.waitpid(process.pid, 0)
+    with process._waitpid_lock:  # as whoever waits for its end holds it
+        Child._kill(process)
+    process.wait()
+
+
 def test_leaving_early_leaves_no_child(clip):
     media = probe(clip)
     for _ in FrameReader(clip, media, media.of_kind("video")[0], Sampling(every=1)):
