@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from shared.errors import ServiceUnavailable
 from shared.letters import Letter
 from shared.models import Registry
 from shared.records import (
@@ -25,6 +26,7 @@ from shared.rows import JobSummary
 from workers import onefile, show, terminal
 from workers.aggregator import reasons
 from workers.cli import main
+from workers.commands import operating
 from workers.console.board import Overview, QueueView
 
 pytestmark = pytest.mark.unit
@@ -230,3 +232,20 @@ def test_queues_are_shown_with_times_in_their_largest_unit():
     for figure in ("video", "1200", "1.2 min", "–", "59 s", "1.5 h"):
         assert figure in text
     assert "workers alive: none" in text
+
+
+def test_a_watch_outlasts_a_fault_that_passes(monkeypatch, capsys):
+    answers = iter(["at first", ServiceUnavailable(), "later", KeyboardInterrupt()])
+
+    def render():
+        answer = next(answers)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(operating, "_WATCH_S", 0)
+    operating._watch(render)
+
+    shown = capsys.readouterr().out
+    assert "service_unavailable" in shown
+    assert "later" in shown

@@ -11,7 +11,9 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from shared.errors import Retryable
 from shared.settings import QUEUES, get_settings
+from workers import terminal
 from workers.commands.basics import caller, emit, installation, noted, yes_option
 from workers.commands.options import json_option
 
@@ -158,14 +160,16 @@ def queues(watch: bool, as_json: bool) -> None:
 
 
 def _watch(render: Callable[[], Any]) -> None:
-    """Redraw every two seconds until Ctrl-C."""
+    """Redraw every two seconds until Ctrl-C; a fault that passes is told above the last figures."""
     with Live(render(), console=Console(), auto_refresh=False) as live:
-        try:
-            while True:
+        while True:
+            try:
                 time.sleep(_WATCH_S)
                 live.update(render(), refresh=True)
-        except KeyboardInterrupt:
-            return
+            except Retryable as error:
+                live.console.print(f"[red]{error.code}[/red]: {terminal.plain(error.message)}")
+            except KeyboardInterrupt:
+                return
 
 
 @click.command()
