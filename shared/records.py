@@ -267,6 +267,8 @@ class Reason(Record):
     offset_s: float | None = None
     places_s: tuple[Seconds, ...] = ()
     """Where it is more than one place: all of them, in order."""
+    spans_s: tuple[tuple[Seconds, Seconds], ...] = ()
+    """Where it is more than one span: all of them, the most telling one first."""
     person: int | None = Field(default=None, ge=0)
     """Whose face it is about, where several were scored."""
 

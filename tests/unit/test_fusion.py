@@ -540,6 +540,60 @@ def test_two_places_apart_are_not_one_span():
     assert (verdict.reasons[0].start_s, verdict.reasons[0].end_s) == (0, 8)
 
 
+def test_all_places_that_stand_out_are_told_and_the_highest_is_where_it_begins_and_ends():
+    heights = {0: 0.85, 20: 0.6, 40: 0.95, 60: 0.9, 80: 0.9, 100: 0.9}
+    points = tuple(
+        TimelinePoint(start_s=at, end_s=at + 4, probability=height)
+        for at, height in heights.items()
+    )
+    two = decide(half("audio", 5, timeline=points[:3]), NO_FACE).reasons[0]
+    many = decide(half("audio", 5, timeline=points), NO_FACE).reasons[0]
+
+    assert (two.start_s, two.end_s) == (40, 44)
+    assert two.spans_s == ((40, 44), (0, 4))
+    assert two.text.endswith("by a computer, from 0:00 to 0:04 and from 0:40 to 0:44.")
+    assert reasons.text(two, "ko").endswith("(0:00~0:04, 0:40~0:44).")
+    assert many.text.endswith("from 0:40 to 0:44, from 1:00 to 1:04, from 1:20 to 1:24 and 2 more.")
+    assert reasons.text(many, "ko").endswith("1:20~1:24 등 5곳).")
+
+
+def test_the_place_of_a_face_is_one_where_it_is_seen():
+    points = [TimelinePoint(start_s=at, end_s=at + 4, probability=0.9) for at in (0, 4)]
+    points += [TimelinePoint(start_s=at, end_s=at + 4, probability=0.8) for at in (20, 24)]
+    one, other = seen((0, 7.9, 20), (20, 28, 20))
+    persons = (one.model_copy(update={"llr": 2}), other.model_copy(update={"llr": 4}))
+    reason = decide(NO_SOUND, half("video", 4, persons=persons, timeline=points)).reasons[0]
+
+    assert reason.text.startswith("Face 2 has strong signs")
+    assert (reason.start_s, reason.end_s) == (20, 28)
+
+
+def test_of_several_faces_those_that_stand_out_in_a_part_are_named():
+    points = [
+        TimelinePoint(start_s=at, end_s=at + 4, probability={8: 0.85, 32: 0.9}.get(at, 0.3))
+        for at in range(0, 40, 4)
+    ]
+    persons = seen((0, 19.9, 20), (20, 30, 20), (30, 40, 20))
+    found = decide(half("audio", -6), half("video", -2, persons=persons, timeline=points)).reasons
+
+    assert found[0].text.startswith("Face 3 has signs")
+    assert "from 0:32 to 0:36" in found[0].text
+    assert found[1].text.startswith("Face 1 has signs")
+    assert "from 0:08 to 0:12" in found[1].text
+    assert reasons.text(found[0], "ko").startswith("일부 구간에서 3번 얼굴을")
+
+
+def test_a_part_that_stands_out_comes_before_what_calms_in_a_verdict_that_accuses():
+    points = [
+        TimelinePoint(start_s=4 * n, end_s=4 * n + 4, probability=one)
+        for n, one in enumerate([0.3] * 8 + [0.9])
+    ]
+    verdict = decide(half("audio", -1), half("video", -0.1, timeline=points, findings=(DUPLICATE,)))
+
+    assert verdict.label is Label.SUSPICIOUS
+    assert codes(verdict) == ["sequence_findings", "picture_local_signs", "voice_no_signs"]
+
+
 def test_a_finding_of_a_kind_without_weight_changes_nothing():
     unknown = DUPLICATE.model_copy(update={"type": "brand_new"})
 

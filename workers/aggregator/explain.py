@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shared.errors import Undecodable
-from shared.records import Label, Outcome, PartialResult, Reason, TimelinePoint
+from shared.records import Label, Outcome, PartialResult, Person, Reason, TimelinePoint
 from workers.aggregator import crossmodal
 from workers.aggregator import reasons as registry
 from workers.aggregator.evidence import (
@@ -27,12 +27,19 @@ _CLEAR = 1.0
 _LIKELY = 0.5
 #: Faces of a calm recording do not reach this probability for more than a look.
 _STANDS_OUT = 0.8
+#: Faces of which is told that they stand out in a part, the most telling ones.
+_FACES_NAMED = 3
 #: Speech from here on is told with its length, so nobody may be said not to have been heard.
 _HEARD_S = 0.05
 #: Points of a timeline that are further apart are two places, in seconds.
 _APART_S = 5.0
 #: Faces beyond the largest of their pictures, for each that was scored, that may be left out.
 _MOST_BESIDE = 0.25
+#: What speaks for a genuine recording, or for neither.
+_CALM = (
+    *(f"{side}_{answer}" for side in _SIDES.values() for answer in ("no_signs", "unclear")),
+    "sync_agrees",
+)
 #: Provenance states that are reasons; `absent` and `unsupported` are only reported.
 _PROVENANCE_CODES = {
     "declared_ai": "declared_ai",
@@ -47,16 +54,25 @@ def doubt(code: str) -> Reason:
 
 
 def local_signs(half: PartialResult | None) -> tuple[Reason, ...]:
-    """Return the reason that a part of a voice or of a picture stands out, with its place."""
+    """Return the reasons that parts of a voice or of a picture stand out: where, and whose face."""
     if half is None:
         return ()
     if half.modality == "audio":
-        place = max(half.findings, key=lambda finding: finding.strength, default=None)
-        span = (place.start_s, place.end_s) if place else None
+        strongest_first = sorted(half.findings, key=lambda finding: -finding.strength)
+        spans = [(finding.start_s, finding.end_s) for finding in strongest_first]
     else:
         highest = max((point.probability for point in half.timeline), default=0.0)
-        span = peak(half.timeline) if highest >= _STANDS_OUT else None
-    return (registry.make(f"{_SIDES[half.modality]}_local_signs", 0.0, *span),) if span else ()
+        spans = places(half.timeline) if highest >= _STANDS_OUT else []
+    faces: dict[int | None, list[tuple[float, float]]] = {}
+    for start_s, end_s in spans:
+        there = [one for one in half.persons if one.start_s < end_s and one.end_s >= start_s]
+        face = _most_suspicious(half, there)
+        faces.setdefault(face.person if face else None, []).append((start_s, end_s))
+    code = f"{_SIDES[half.modality]}_local_signs"
+    return tuple(
+        registry.make(code, spans_s=found, person=person)
+        for person, found in list(faces.items())[:_FACES_NAMED]
+    )
 
 
 def reasons(
@@ -72,6 +88,7 @@ def reasons(
 ) -> tuple[Reason, ...]:
     """Return what speaks for and against, heaviest first, then what was not examined.
 
+    Of a verdict that accuses, what calms comes after all signs, the lightest of which says where.
     A half that the verdict accuses has signs, if only some: together they crossed the line. None
     has strong ones where the whole has some. What is said beside the halves' scores comes from
     `beside_scores`, if it is clear or is accused.
@@ -84,7 +101,7 @@ def reasons(
             found += _half_reasons(source, pieces[source], half, model, prior, label, is_accused)
     found += [r for r in beside if r.weight >= _CLEAR or accused == "sequence"]
     found += provenance_reasons(provenance, model)
-    found.sort(key=lambda reason: -reason.weight)
+    found.sort(key=lambda reason: (accused is not None and reason.code in _CALM, -reason.weight))
     return (*found, *unexamined(audio, video))
 
 
@@ -184,26 +201,28 @@ def manipulated_part(
     return max(terms, key=lambda kind: terms[kind])
 
 
-def peak(timeline: Sequence[TimelinePoint], threshold: float = 0.5) -> tuple[float, float] | None:
-    """Return the span around the highest point that stays at or above a probability."""
-    if not timeline:
-        return None
-    top = max(range(len(timeline)), key=lambda index: timeline[index].probability)
-    if timeline[top].probability < threshold:
-        return None
-    first = last = top
+def places(timeline: Sequence[TimelinePoint], threshold: float = 0.5) -> list[tuple[float, float]]:
+    """Return the span around the highest point that stays at or above a probability.
 
-    def goes_on(at: int) -> bool:
-        """Tell whether the point and the next are both high, with nothing between them."""
-        one, other = timeline[at], timeline[at + 1]
-        is_high = min(one.probability, other.probability) >= threshold
-        return is_high and other.start_s <= one.end_s + _APART_S
+    After it come others of the kind, in order of their highest points, as far as they stand out.
+    """
+    runs: list[list[TimelinePoint]] = []
+    before: TimelinePoint | None = None
+    for point in timeline:
+        if point.probability < threshold:
+            before = None
+            continue
+        if before is None or point.start_s > before.end_s + _APART_S:
+            runs.append([])
+        runs[-1].append(point)
+        before = point
 
-    while first > 0 and goes_on(first - 1):
-        first -= 1
-    while last < len(timeline) - 1 and goes_on(last):
-        last += 1
-    return timeline[first].start_s, timeline[last].end_s
+    def height(run: list[TimelinePoint]) -> float:
+        return max(point.probability for point in run)
+
+    first, *others = sorted(runs, key=height, reverse=True) or [[]]
+    told = [first, *(run for run in others if height(run) >= _STANDS_OUT)]
+    return [(run[0].start_s, run[-1].end_s) for run in told if run]
 
 
 def _half_reasons(
@@ -218,20 +237,19 @@ def _half_reasons(
     side = _SIDES[source]
     probability = to_probability(piece.llr, prior)
     bands = model.bands
-    span: tuple[float, float] | None = None
-    person: int | None = None
+    spans: list[tuple[float, float]] = []
+    face: Person | None = None
     has_signs = is_accused or probability >= bands.half
     if has_signs:
         strong = probability >= bands.manipulated and label is not Label.SUSPICIOUS
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
-        span = peak(half.timeline)
-        person = _accused_person(half)
+        face = _most_suspicious(half, taking_part(half))
+        spans = places(_while_seen(half.timeline, face))
     elif probability <= bands.authentic:
         code = f"{side}_no_signs"
     else:
         code = f"{side}_unclear"
-    start_s, end_s = span or (None, None)
-    found = [registry.make(code, piece.llr, start_s, end_s, person=person)]
+    found = [registry.make(code, piece.llr, spans_s=spans, person=face.person if face else None)]
     if not has_signs:
         found = list(local_signs(half)) or found
     if piece.weak:
@@ -239,10 +257,16 @@ def _half_reasons(
     return found
 
 
-def _accused_person(half: PartialResult) -> int | None:
+def _most_suspicious(half: PartialResult, among: Sequence[Person]) -> Person | None:
     """Return whose face looks most manipulated; None where there is only one, or a voice."""
-    several = len(half.persons) > 1
-    return max(taking_part(half), key=lambda one: one.llr).person if several else None
+    return max(among, key=lambda one: one.llr, default=None) if len(half.persons) > 1 else None
+
+
+def _while_seen(timeline: Sequence[TimelinePoint], face: Person | None) -> Sequence[TimelinePoint]:
+    """Return the part of a timeline in which a face is seen; all of it for none in particular."""
+    if face is None:
+        return timeline
+    return [one for one in timeline if face.start_s < one.end_s and one.start_s <= face.end_s]
 
 
 def _unexamined_code(side: Side, half: PartialResult | None) -> str:

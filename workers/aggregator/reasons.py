@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.records import Reason
@@ -55,8 +56,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "The audio half located synthetic speech in a recording that looks authentic as a whole.",
     ),
     "picture_local_signs": (
-        "For a part of the time, a face has signs of having been made by a computer{at}.",
-        "일부 구간에서 얼굴을 컴퓨터로 만들었거나 바꾼 듯한 흔적이 있습니다{at}.",
+        (
+            "{face} has signs of having been made or changed by a computer in a part of the "
+            "recording{at}."
+        ),
+        "일부 구간에서 {face}을 컴퓨터로 만들었거나 바꾼 듯한 흔적이 있습니다{at}.",
         "Faces score high for more than a look in a recording that looks authentic as a whole.",
     ),
     "voice_thin": (
@@ -302,6 +306,7 @@ def make(
     end_s: float | None = None,
     offset_s: float | None = None,
     places_s: tuple[float, ...] = (),
+    spans_s: Sequence[tuple[float, float]] = (),
     person: int | None = None,
 ) -> Reason:
     """Build a reason with its English text.
@@ -313,12 +318,15 @@ def make(
         end_s: Where it ends.
         offset_s: By how much the sound is late, in seconds; negative where it is early.
         places_s: All places, where it is not one span.
+        spans_s: All spans, the most telling one first, instead of where it begins and ends.
         person: Whose face it is about, where several were scored.
 
     Raises:
         KeyError: The registry has no such code.
     """
     REGISTRY[code]
+    if spans_s:
+        start_s, end_s = spans_s[0]
     bare = Reason(
         code=code,
         text="",
@@ -327,6 +335,7 @@ def make(
         end_s=end_s,
         offset_s=offset_s,
         places_s=places_s,
+        spans_s=tuple(spans_s) if len(spans_s) > 1 else (),
         person=person,
     )
     return bare.model_copy(update={"text": text(bare, "en")})
@@ -365,19 +374,24 @@ def _face(reason: Reason, language: Language) -> str:
 
 
 def _at(reason: Reason, language: Language) -> str:
-    if reason.places_s:
-        return _at_places(list(dict.fromkeys(map(clock, reason.places_s))), language)
-    if reason.start_s is None or reason.end_s is None:
-        return ""
-    start, end = clock(reason.start_s), clock(reason.end_s)
-    if start == end:
-        return f", at {start}" if language == "en" else f"({start} 부근)"
-    return f", from {start} to {end}" if language == "en" else f"({start}~{end})"
+    spans = reason.spans_s or tuple((place, place) for place in reason.places_s)
+    if not spans and reason.start_s is not None and reason.end_s is not None:
+        spans = ((reason.start_s, reason.end_s),)
+    starts = {(clock(start), clock(end)): start for start, end in spans}
+    named = sorted(list(starts)[:_PLACES_NAMED], key=lambda one: starts[one])
+    return _at_places(named, len(starts), language) if named else ""
 
 
-def _at_places(times: list[str], language: Language) -> str:
-    named, more = times[:_PLACES_NAMED], max(0, len(times) - _PLACES_NAMED)
+def _at_places(spans: list[tuple[str, str]], in_all: int, language: Language) -> str:
+    """Tell some spans, or moments, of so many in all."""
+    are_moments = all(start == end for start, end in spans)
+    more = in_all - len(spans)
     if language == "ko":
-        return f"({', '.join(named)} {f'등 {len(times)}곳' if more else '부근'})"
-    *first, last = [*named, f"{more} more"] if more else named
-    return f", at {', '.join(first)} and {last}" if first else f", at {last}"
+        told = [start if start == end else f"{start}~{end}" for start, end in spans]
+        near = " 부근" if are_moments else ""
+        return f"({', '.join(told)}{f' 등 {in_all}곳' if more else near})"
+    at = "" if are_moments else "at "
+    told = [f"{at}{start}" if start == end else f"from {start} to {end}" for start, end in spans]
+    *first, last = [*told, f"{more} more"] if more else told
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f", at {listed}" if are_moments else f", {listed}"
