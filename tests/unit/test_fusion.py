@@ -307,6 +307,15 @@ def test_strong_evidence_counts_even_when_the_other_half_failed():
     assert "picture_failed" in codes(verdict)
 
 
+@pytest.mark.parametrize(("high", "is_open"), [(-0.5, False), (0.5, True)])
+def test_a_reassuring_verdict_says_when_manipulation_is_not_ruled_out(high, is_open):
+    verdict = decide(half("audio", -1, llr_interval=(-2, high)), NO_FACE)
+
+    assert verdict.label is Label.LIKELY_AUTHENTIC
+    assert (codes(verdict)[0] == "not_ruled_out") is is_open
+    assert ("not_ruled_out" in codes(verdict)) is is_open
+
+
 def test_a_wide_interval_is_inconclusive():
     verdict = decide(half("audio", 2, llr_interval=(-4, 6)), NO_FACE)
 

@@ -49,7 +49,7 @@ _PROVENANCE_CODES = {
 
 
 def doubt(code: str) -> Reason:
-    """Return the reason of an abstention; it outweighs every other."""
+    """Return the reason of an abstention or a reservation; it outweighs every other."""
     return registry.make(code)
 
 

@@ -162,7 +162,7 @@ def _label(
     """Place the probability in a band, unless a doubt forbids it.
 
     Returns:
-        The label, and the reasons of an abstention, first ones first.
+        The label, and the reasons of an abstention or of a reservation, first ones first.
     """
     bands = fused.model.bands
     doubts: list[Reason] = []
@@ -177,7 +177,8 @@ def _label(
     if fused.probability >= bands.suspicious:
         return Label.SUSPICIOUS, ()
     if fused.probability <= bands.authentic:
-        return Label.LIKELY_AUTHENTIC, ()
+        is_open = fused.interval[1] >= bands.suspicious
+        return Label.LIKELY_AUTHENTIC, (explain.doubt("not_ruled_out"),) if is_open else ()
     return Label.INCONCLUSIVE, (explain.doubt("evidence_straddles"),)
 
 

@@ -256,6 +256,17 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "찾아낸 내용만으로는 진짜일 수도, 조작되었을 수도 있습니다.",
         "The interval reaches from one side to the other, or the probability lies between bands.",
     ),
+    "not_ruled_out": (
+        (
+            "Allowing for error, the recording may still be manipulated: that nothing clear was "
+            "found is all this says."
+        ),
+        (
+            "오차를 감안하면 조작된 파일일 가능성도 남아 있습니다. 뚜렷한 흔적을 찾지 못했다는 "
+            "뜻일 뿐입니다."
+        ),
+        "The band `likely_authentic`, with an interval that reaches into the band `suspicious`.",
+    ),
     "evidence_weak": (
         "There is too little usable material for a statement.",
         "판단하기에는 쓸 수 있는 자료가 너무 적습니다.",
