@@ -244,6 +244,42 @@ def test_a_job_that_was_done_again_shows_what_was_said_before(visit):
     assert "Took in all" not in visit.page.locator("main").inner_text()
 
 
+def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
+    spans = [(0, 3599), (3600, 3725), (3724.2, 3724.6)]
+    persons = [
+        {"person": n, "start_s": start, "end_s": end, "frames": 9 - n, "probability": 0.3 + n / 10}
+        for n, (start, end) in enumerate(spans)
+    ]
+    picture = {"name": "a.jpg", "kind": "face", "start_s": 3724, "probability": 0.9, "person": 1}
+    video = {
+        "outcome": "scored",
+        "probability": 0.9,
+        "llr": None,
+        "coverage": {"analysed_s": 3725, "speech_s": None, "dropped": {}},
+        "timeline": [{"start_s": 3600, "end_s": 3725, "probability": 0.9}],
+        "findings": [],
+        "persons": persons,
+        "evidence": [picture],
+    }
+    path = decided(visit, "uploads/a/long.mp4", video=video)
+    text = {"headline": "Some signs", "part": "The signs are in the picture.", "reasons": []}
+    visit.answers[f"{path}/report/report.json"] = {
+        "text": {"en": {**text, "next_step": "Wait.", "limits": []}}
+    }
+    visit.answers[f"{path}/evidence/a.jpg"] = lambda route: refused(route, "object_gone", 404)
+    visit.open(path.removeprefix("/api/"))
+
+    visit.page.locator(".verdict").get_by_text("The signs are in the picture.").wait_for()
+    faces = visit.page.locator("section", has_text="The faces, one by one").locator("li")
+    assert faces.all_inner_texts() == [
+        "0:00–59:59 Face 1, 30 %",
+        "1:00:00–1:02:05 Face 2, 40 %",
+        "1:02:04 Face 3, 50 %",
+    ]
+    assert visit.page.locator("figcaption").inner_text() == "Face 2 · 1:02:04 · 90 %"
+    assert visit.page.locator(".timeline li").inner_text().startswith("1:00:00–1:02:05 Picture")
+
+
 def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
     path = decided(visit, "uploads/a/fdp\u202e4pm.exe")
     report = f"{path}/report/report.json"

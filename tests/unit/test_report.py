@@ -197,6 +197,16 @@ def test_a_voice_with_signs_is_named_beside_another_part_that_is_accused():
     assert "has signs, too" not in both
 
 
+def test_a_face_that_stands_out_in_a_part_is_named_beside_another_part_that_is_accused():
+    cut = FINDING.model_copy(update={"strength": 1.0})
+    job = job_of(half("audio", -1), half("video", -0.1, findings=(cut,)))
+    wording = render_json(job)["text"]
+
+    assert job.verdict.manipulated_part == "sequence"
+    assert wording["en"]["part"].endswith("repeated or moved. The face has signs, too.")
+    assert wording["ko"]["part"].endswith("얼굴에도 의심되는 점이 있습니다.")
+
+
 def test_markup_in_a_file_name_is_text():
     job = job_of(half("audio"), None, key="uploads/<script>alert(1)</script><img src=x>.mp4")
     page = Page(render_html(job, "en", {}))

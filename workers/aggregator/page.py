@@ -57,7 +57,6 @@ def render(job: Job, language: Language, evidence: Mapping[str, bytes], document
         "mark": _MARKS[verdict.label],
         "text": told.text[language],
         "models": told.models,
-        "also": _also_with_signs(verdict),
         "estimate": _estimate(verdict, language),
         "container": _CONTAINERS.get(job.media.container, job.media.container) if job.media else "",
         "duration": _told_duration(_duration_s(job), language),
@@ -94,17 +93,6 @@ def _main_persons(verdict: Verdict) -> list[Person]:
     """Return those who are seen longest, in the order in which they come."""
     longest = sorted(verdict.persons, key=lambda person: -person.frames)[:_PERSONS_SHOWN]
     return sorted(longest, key=lambda person: person.person)
-
-
-def _also_with_signs(verdict: Verdict) -> list[str]:
-    """Name the halves with signs that the part which the verdict accuses does not name."""
-    codes = {reason.code for reason in verdict.reasons}
-    return [
-        side
-        for side in ("voice", "picture")
-        if codes & {f"{side}_signs", f"{side}_strong_signs"}
-        and verdict.manipulated_part not in (side, "both")
-    ]
 
 
 def _analysed_before(job: Job, language: Language) -> str | None:

@@ -52,6 +52,8 @@ class Wording(Record):
     """What the report says in one language."""
 
     headline: str
+    part: str = ""
+    """Which part of the recording the verdict accuses, and which other has signs, too."""
     next_step: str
     reasons: tuple[str, ...]
     not_examined: tuple[str, ...]
@@ -127,11 +129,26 @@ def _wording(job: Job, verdict: Verdict, language: Language) -> Wording:
     words = page_words.words(language)
     return Wording(
         headline=HEADLINES[verdict.label][language],
+        part=" ".join(words[name] for name in _parts(verdict)),
         next_step=NEXT_STEPS[verdict.label][language],
         reasons=tuple(reasons.text(reason, language) for reason in verdict.reasons),
         not_examined=tuple(words[name] for name in _omitted(job)),
         limits=tuple(words[name] for name in _LIMITS),
     )
+
+
+def _parts(verdict: Verdict) -> list[str]:
+    """Name the part that a verdict accuses, and the halves with signs that it does not name."""
+    if verdict.manipulated_part is None:
+        return []
+    codes = {reason.code for reason in verdict.reasons}
+    also = [
+        f"also_{side}"
+        for side in ("voice", "picture")
+        if codes & {f"{side}_{kind}" for kind in ("signs", "strong_signs", "local_signs")}
+        and verdict.manipulated_part not in (side, "both")
+    ]
+    return [f"part_{verdict.manipulated_part}", *also]
 
 
 def _omitted(job: Job) -> list[str]:

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { timelines } from "./timeline.js";
-import { act, ask, badge, clock, duration, failed, fileName, fill, h, percent, say, size, stateBadge, visible, when } from "./ui.js";
+import { act, ask, badge, clock, duration, failed, fileName, fill, h, percent, say, size, span, stateBadge, visible, when } from "./ui.js";
 import { language, phrase, word } from "./words.js";
 
 const FINAL = ["complete", "rejected", "failed"];
@@ -65,6 +65,7 @@ export async function show(main, state, [id], shown) {
       job.verdict ? verdictCard(job, report?.text?.[language()], prior ?? job.verdict.prior, (value) => { prior = value; }) : null,
       timelines(job, id, urls),
       h("div", { class: "columns" }, [half(job, "audio"), half(job, "video")]),
+      faces(job),
       pictures(job, id, urls),
       way(job),
       earlier(job),
@@ -105,6 +106,7 @@ function verdictCard(job, text, prior, remember) {
     "section",
     { class: `card verdict label-${verdict.label}`, "aria-labelledby": "verdict-words" },
     h("h2", { id: "verdict-words" }, text?.headline ?? word(`label_${verdict.label}`)),
+    text?.part ? h("p", {}, text.part) : null,
     verdict.probability === null ? null : estimate(verdict, prior, remember),
     reasons.length ? h("ul", { class: "reasons" }, reasons.map((reason) => h("li", {}, reason))) : null,
     h("p", { class: "next" }, h("strong", {}, `${word("next_step")} `), text?.next_step ?? verdict.next_step),
@@ -167,8 +169,28 @@ function findings(result) {
   if (!result.findings.length) return null;
   return [
     h("h3", {}, word("findings")),
-    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, `${clock(one.start_s)}–${clock(one.end_s)}`), ` ${phrase(one.type)} `, h("span", { class: "quiet", lang: "en" }, one.detail, " "), one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.map(phrase).join(", ") })) : null))),
+    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${phrase(one.type)} `, h("span", { class: "quiet", lang: "en" }, one.detail, " "), one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.map(phrase).join(", ") })) : null))),
   ];
+}
+
+const personsOf = (job) => job.video?.persons ?? [];
+
+// Whose face it is, where there are several.
+const whose = (job, person) => (personsOf(job).length > 1 && person !== null ? `${word("face", { n: person + 1 })} · ` : null);
+
+const FACES = 8; // those that are seen longest, as in the report
+
+function faces(job) {
+  const persons = personsOf(job);
+  if (persons.length < 2) return null;
+  const longest = [...persons].sort((a, b) => b.frames - a.frames).slice(0, FACES).sort((a, b) => a.person - b.person);
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, word("persons")),
+    persons.length > FACES ? h("p", { class: "quiet" }, `${word("persons_help")} (${FACES} / ${persons.length})`) : null,
+    h("ul", { class: "spans" }, longest.map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${word("face", { n: one.person + 1 })}, ${percent(one.probability)}`))),
+  );
 }
 
 function pictures(job, id, urls) {
@@ -180,7 +202,7 @@ function pictures(job, id, urls) {
     api.blob(`/jobs/${id}/evidence/${encodeURIComponent(ref.name)}`)
       .then((content) => { const url = URL.createObjectURL(content); urls.push(url); image.src = url; })
       .catch(() => image.replaceWith(h("p", { class: "quiet" }, word("gone"))));
-    return h("figure", {}, image, h("figcaption", {}, clock(ref.start_s), ref.probability === null ? null : ` · ${percent(ref.probability)}`));
+    return h("figure", {}, image, h("figcaption", {}, whose(job, ref.person), clock(ref.start_s), ref.probability === null ? null : ` · ${percent(ref.probability)}`));
   };
   return h("section", { class: "card" }, h("h2", {}, word("pictures")), h("p", { class: "quiet" }, word("pictures_help")), h("div", { class: "gallery" }, refs.slice(0, 24).map(figure)));
 }

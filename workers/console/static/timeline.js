@@ -1,7 +1,7 @@
 // Both timelines on one axis, over the spectrogram, with the suspicious spans marked.
 
 import * as api from "./api.js";
-import { clock, h, percent } from "./ui.js";
+import { clock, h, percent, span } from "./ui.js";
 import { word } from "./words.js";
 
 const WIDTH = 1000;
@@ -57,7 +57,7 @@ function row(modality, points, length) {
     return h(
       "rect",
       { x, y: ROW - height, width: Math.max(2, (WIDTH * (end - point.start_s)) / length - 1), height, class: `bar ${tone(point.probability)}` },
-      h("title", { svg: true }, `${clock(point.start_s)}–${clock(point.end_s)}: ${percent(point.probability)}`),
+      h("title", { svg: true }, `${span(point)}: ${percent(point.probability)}`),
     );
   });
   return h(
@@ -79,9 +79,9 @@ function axis(length) {
 }
 
 function spans(parts) {
-  const found = parts.flatMap(([modality, points]) => merged(points).map((span) => ({ modality, ...span })));
+  const found = parts.flatMap(([modality, points]) => merged(points).map((one) => ({ modality, ...one })));
   if (!found.length) return null;
-  return h("ul", { class: "spans" }, found.slice(0, 12).map((span) => h("li", {}, h("span", { class: "mono" }, `${clock(span.start_s)}–${clock(span.end_s)}`), ` ${word(span.modality)}, ${word("up_to", { n: percent(span.probability) })}`)));
+  return h("ul", { class: "spans" }, found.slice(0, 12).map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${word(one.modality)}, ${word("up_to", { n: percent(one.probability) })}`)));
 }
 
 // Neighbouring marked points as one span.

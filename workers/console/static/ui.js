@@ -42,9 +42,17 @@ export function duration(seconds) {
   return word(name, { n: Math.round((10 * seconds) / unit) / 10 });
 }
 
+// A time as people read it on a player, as in reports: 0:07, 12:34, 1:02:03.
 export function clock(seconds) {
   const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  const two = (n) => String(n).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}`;
+}
+
+// From when to when, or one time where both read the same.
+export function span({ start_s: start, end_s: end }) {
+  return clock(start) === clock(end) ? clock(start) : `${clock(start)}–${clock(end)}`;
 }
 
 export function when(iso) {
