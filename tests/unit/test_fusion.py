@@ -149,6 +149,15 @@ def test_nothing_reassuring_is_said_when_much_was_left_out(left_out, label):
     assert told == ({cause} if label is Label.INCONCLUSIVE else set())
 
 
+def test_further_tracks_are_told_and_change_no_verdict():
+    sound = Coverage(speech_s=20.0, dropped={"other_tracks": 1})
+    picture = Coverage(faces=30, dropped={"other_pictures": 2})
+    verdict = decide(half("audio", -6, coverage=sound), half("video", -6, coverage=picture))
+
+    assert verdict.label is Label.LIKELY_AUTHENTIC
+    assert codes(verdict)[-2:] == ["other_tracks", "other_pictures"]
+
+
 def test_a_file_that_is_damaged_is_not_called_a_technical_problem():
     verdict = decide(*(unexamined(m, "undecodable", Outcome.FAILED) for m in ("audio", "video")))
 

@@ -165,7 +165,7 @@ def unexamined(audio: PartialResult | None, video: PartialResult | None) -> tupl
         for side, half in sides
         if half is None or half.outcome is not Outcome.SCORED
     )
-    codes = (code for _, half in sides if half for code in left_out(half))
+    codes = (code for _, half in sides if half for code in (*left_out(half), *_further(half)))
     return (*found, *map(registry.make, dict.fromkeys(codes)))
 
 
@@ -175,6 +175,13 @@ def left_out(half: PartialResult) -> tuple[str, ...]:
     crowded = dropped.get("too_many_faces", 0) > _MOST_BESIDE * faces
     found = {"ends_early": "broken_off" in dropped, "faces_left_out": crowded}
     return tuple(code for code, applies in found.items() if applies)
+
+
+def _further(half: PartialResult) -> tuple[str, ...]:
+    """Name what nobody looked at and no player shows unless it is asked to."""
+    return tuple(
+        code for code in ("other_tracks", "other_pictures") if code in half.coverage.dropped
+    )
 
 
 def provenance_reasons(

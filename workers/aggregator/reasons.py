@@ -123,6 +123,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "파일이 중간에 끊겨 있어 나머지 부분은 분석하지 못했습니다.",
         "A half of it breaks off, by what the file states of its length.",
     ),
+    "other_tracks": (
+        "The file has further sound tracks: only the one that players choose was examined.",
+        "파일에 소리 트랙이 더 있습니다. 재생할 때 기본으로 나오는 소리만 분석했습니다.",
+        "The file has more than one sound track.",
+    ),
     # --- the picture -----------------------------------------------------------------------------
     "picture_strong_signs": (
         "{face} has strong signs of having been made or changed by a computer{at}.",
@@ -198,6 +203,11 @@ _ENTRIES: dict[str, tuple[str, str, str]] = {
         "Many faces are seen at once: only the largest of each picture were examined.",
         "한 화면에 얼굴이 여럿 나와, 그중 큰 얼굴만 분석했습니다.",
         "Far more faces than the largest of each picture are seen.",
+    ),
+    "other_pictures": (
+        "The file has further picture tracks: only the one that players choose was examined.",
+        "파일에 화면 트랙이 더 있습니다. 재생할 때 기본으로 나오는 화면만 분석했습니다.",
+        "The file has more than one picture track.",
     ),
     "profile_only": (
         "The faces are only seen from the side and could not be examined.",
