@@ -236,6 +236,10 @@ def test_steady_groups_that_become_others_are_a_change():
     keys = [*range(0, 60, 12), *range(60, 150, 20)]
 
     assert found(shot(150), keys=keys) == [("gop_change", near(55), near(65))]
+    assert judged(shot(150), keys=keys).findings[0].detail == (
+        "Up to here one picture in 12 is stored whole, from here on one in 20: two streams may "
+        "have been joined here."
+    )
 
 
 def test_key_pictures_placed_by_the_encoder_are_no_change():

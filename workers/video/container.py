@@ -109,8 +109,8 @@ def _groups(packets: Packets, cuts: Sequence[float]) -> list[Finding]:
                 start_s=max(0.0, change.at_s - POINT_S),
                 end_s=change.at_s + POINT_S,
                 detail=(
-                    f"Before, every {change.before}. picture is stored whole, after it every "
-                    f"{change.after}.{also}: two streams may have been joined here."
+                    f"Up to here one picture in {change.before} is stored whole, from here on "
+                    f"one in {change.after}{also}: two streams may have been joined here."
                 ),
                 strength=0.5 if change.reordering_too else 0.3,
                 ruled_out=("shot_cut", "variable_frame_rate"),
