@@ -114,8 +114,22 @@ def _write_down(settings: Settings, receipt: ErasureReceipt) -> dict[str, Any]:
     if key is not None:
         document = signing.sign(document, key)
     body = json.dumps(document, ensure_ascii=False, indent=1).encode()
-    objects.put_report(settings, f"receipts/{receipt.job_id}.json", body, "application/json")
+    objects.put_report(settings, _receipt_key(receipt.job_id), body, "application/json")
     return document
+
+
+def _receipt_key(job_id: str) -> str:
+    return f"receipts/{job_id}.json"
+
+
+def receipt_of(settings: Settings, job_id: str) -> bytes:
+    """Return the receipt of an erased job, byte for byte as it was stored and signed.
+
+    Raises:
+        ObjectGone: The job was not erased.
+        ServiceUnavailable: S3 could not be reached.
+    """
+    return objects.get_report(settings, _receipt_key(job_id))
 
 
 def was_erased(settings: Settings, job_id: str) -> bool:

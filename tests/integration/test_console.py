@@ -244,6 +244,8 @@ def test_a_job_is_repeated_and_erased_by_hand(page, system, done, console):
     )
     assert left["KeyCount"] == 0
     assert httpx.get(f"{console}/api/jobs/{done}").json()["code"] == "unknown_job"
+    assert httpx.get(f"{console}/api/receipts/{done}").json()["job_id"] == done
+    assert httpx.get(f"{console}/api/receipts/{'0' * 32}").status_code == 404
 
 
 def test_an_address_with_half_an_id_is_told_in_words(page, console):

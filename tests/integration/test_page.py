@@ -280,6 +280,32 @@ def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
     assert visit.page.locator(".timeline li").inner_text().startswith("1:00:00–1:02:05 Picture")
 
 
+def test_of_an_erased_job_the_receipt_is_shown(visit):
+    path = decided(visit, "uploads/a/first")
+    job_id = path.rsplit("/", 1)[-1]
+    visit.answers[path] = lambda route: refused(route, "unknown_job", 404)
+    receipt = f"/api/receipts/{job_id}"
+    erased = {"job_id": job_id, "erased_by": "cli:kim", "erased_at": "2026-11-23T00:00:00Z"}
+    visit.answers[receipt] = erased
+    act = {"at": "2026-11-23T00:00:00Z", "who": "cli:kim", "action": "erase", "target": job_id}
+    visit.answers["/api/audit"] = [{**act, "detail": ""}]
+    visit.open("queues")
+    visit.page.get_by_role("link", name=job_id).click()
+
+    visit.page.get_by_text("Erased by cli:kim").wait_for()
+    with visit.page.expect_download() as saved:
+        visit.page.get_by_role("button", name="Download the receipt").click()
+    assert json.loads(Path(saved.value.path()).read_text()) == erased
+
+    visit.answers[receipt] = lambda route: refused(route, "object_gone", 404)
+    visit.page.reload()
+    visit.page.get_by_text("has not been taken in yet").wait_for()
+    for _ in range(3):
+        visit.page.clock.run_for(1_500)
+        visit.page.wait_for_timeout(50)
+    assert visit.asked.count(f"GET {receipt}") == 3, "shown, saved, and asked for once"
+
+
 def test_a_report_that_is_gone_is_asked_for_a_few_times(visit):
     path = decided(visit, "uploads/a/fdp\u202e4pm.exe")
     report = f"{path}/report/report.json"

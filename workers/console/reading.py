@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from shared import audit, letters, objects, rows, web
+from shared import audit, erasure, letters, objects, rows, web
 from shared.errors import NotDecided, NotReady, ObjectGone
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus, Label
@@ -148,6 +148,12 @@ def _add_report(api: APIRouter, settings: Settings, read: web.Door, render: Rend
         """Render the stored report as a page in one file."""
         body = render(settings, job_id, language).encode()
         return _download(body, f"{job_id[:12]}-report.{language}.html", "text/html; charset=utf-8")
+
+    @api.get("/receipts/{job_id}", dependencies=door, response_class=Response)
+    def receipt(job_id: JobId) -> Response:
+        """Give the receipt of an erased job as it was stored."""
+        body = erasure.receipt_of(settings, job_id)
+        return _download(body, f"{job_id[:12]}-receipt.json", "application/json")
 
 
 def _download(body: bytes, name: str, media_type: str) -> Response:

@@ -16,12 +16,13 @@ export async function show(main, state, [id], shown) {
   let timer = 0;
   let prior = null;
   let missing = 0;
+  let missed = false;
 
   function again(pause) {
     clearTimeout(timer);
     timer = setTimeout(() => load().catch((error) => {
       if (!shown()) return;
-      if (error.status === 404) fill(main, failed(error)); // erased meanwhile
+      if (error.status === 404) fill(main, failed(error)); // expired meanwhile
       else again(5000);
     }), pause);
   }
@@ -32,8 +33,15 @@ export async function show(main, state, [id], shown) {
     try {
       job = await api.get(`/jobs/${id}`);
     } catch (error) {
-      if (error.status !== 404 || known) throw error;
+      if (error.status !== 404) throw error;
+      const receipt = missed && !known ? null : await api.get(`/receipts/${id}`).catch(() => null);
+      missed = true;
       if (!shown()) return;
+      if (receipt) {
+        fill(main, erased(receipt));
+        return;
+      }
+      if (known) throw error;
       fill(main, h("h1", {}, word("job")), h("p", { class: "notice" }, word("not_yet")));
       again(1500);
       return;
@@ -79,6 +87,23 @@ export async function show(main, state, [id], shown) {
     jobs: (changed) => { if (changed.some((row) => row.job_id === id)) load().catch(() => null); },
     close: () => { clearTimeout(timer); urls.forEach((url) => URL.revokeObjectURL(url)); },
   };
+}
+
+// What is left of a job that was erased.
+function erased(receipt) {
+  const id = receipt.job_id;
+  const made = h("button", { onclick: () => act(made, () => download(`/receipts/${id}`, `${id.slice(0, 12)}-receipt.json`)) }, word("save_receipt"));
+  return [
+    h("h1", {}, word("job")),
+    h("p", { class: "notice" }, word("erased_by", { n: receipt.erased_by, at: when(receipt.erased_at) })),
+    made,
+  ];
+}
+
+async function download(path, name) {
+  const url = URL.createObjectURL(await api.blob(path));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 function progress(job) {
@@ -266,11 +291,7 @@ function models(job) {
 
 function buttons(job, state, id, load) {
   const operator = state.me.role === "operator";
-  const save = (name) => async () => {
-    const url = URL.createObjectURL(await api.blob(`/jobs/${id}/report/${name}`));
-    h("a", { href: url, download: `${id.slice(0, 12)}-${name}` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
-  };
+  const save = (name) => () => download(`/jobs/${id}/report/${name}`, `${id.slice(0, 12)}-${name}`);
   const button = (text, kind, disabled, work) => {
     const made = h("button", { class: kind, disabled, onclick: () => act(made, work) }, text);
     return made;

@@ -166,8 +166,9 @@ function auditTable(entries) {
       h("td", { "data-label": word("time") }, shortTime(entry.at)),
       h("td", { "data-label": word("who") }, entry.who),
       h("td", { "data-label": word("action") }, word(`action_${entry.action}`, {}, entry.action), entry.failed ? [" ", badge("state-failed", word("act_failed"))] : null),
-      h("td", { "data-label": word("target"), class: "mono" }, `${word(`queue_${entry.target}`, {}, entry.target)} ${word(`detail_${entry.detail}`, {}, entry.detail)}`.trim()),
+      h("td", { "data-label": word("target"), class: "mono" }, target(entry.target), entry.detail ? ` ${word(`detail_${entry.detail}`, {}, entry.detail)}` : null),
     );
+  const target = (name) => (/^[0-9a-f]{32}$/.test(name) ? h("a", { href: `#/jobs/${name}` }, name) : word(`queue_${name}`, {}, name));
   const heads = ["time", "who", "action", "target"].map((name) => h("th", { scope: "col" }, word(name)));
   return h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, entries.slice(0, 15).map(row)));
 }

@@ -62,6 +62,7 @@ const WORDS = {
   telling: ["Telling others", "외부 알림"], telling_pending: ["not yet delivered", "전달 대기 중"], telling_delivered: ["delivered", "전달됨"], telling_gave_up: ["given up", "전달 포기"],
   stage_fetch: ["fetched", "가져오기"], stage_decode: ["decoded", "디코딩"], stage_speech: ["speech found", "말소리 찾기"], stage_score: ["scored", "점수 계산"], stage_find: ["faces found", "얼굴 찾기"], stage_stability: ["checked again", "다시 확인"],
   save_page: ["Download the report", "보고서 내려받기"], save_json: ["Download JSON", "JSON 내려받기"], retry: ["Analyse again", "다시 분석"], erase: ["Erase", "지우기"], erased: ["erased", "지웠습니다"],
+  erased_by: ["Erased by {n} at {at}; this receipt is all that is left.", "{at}에 {n} 님이 지웠습니다. 남은 것은 삭제 확인서뿐입니다."], save_receipt: ["Download the receipt", "삭제 확인서 내려받기"],
   retry_text: ["The verdict is taken back until the new one is there.", "새 결과가 나올 때까지 지금 결과는 사라집니다."],
   erase_text: ["Upload, evidence, reports and the job are removed for good.", "올린 파일, 근거 화면, 보고서, 작업이 모두 영구히 지워집니다."],
 
