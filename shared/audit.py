@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -62,13 +63,13 @@ def _write(settings: Settings, name: str, entry: Entry) -> None:
     _log.info("audit", **entry.model_dump(exclude={"at"}, exclude_none=True))
 
 
-def newest(settings: Settings, limit: int = 50) -> list[Entry]:
-    """Return the latest entries, newest first.
+def newest(settings: Settings, limit: int = 50, before: datetime | None = None) -> list[Entry]:
+    """Return the latest entries, or the latest of those written before a time, newest first.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
-    return list(_readable(items.newest(settings, _KIND, limit)))
+    return list(islice(_readable(items.every(settings, _KIND, before=before)), limit))
 
 
 def _readable(bodies: Iterable[dict[str, Any]]) -> Iterator[Entry]:

@@ -143,25 +143,21 @@ def existing(settings: Settings, keys: list[str]) -> set[str]:
     return set(_batch(settings, "looking for jobs", keys, **options))
 
 
-def newest(settings: Settings, kind: str, limit: int = _BATCH) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a kind, newest first, at most `limit` and 100.
-
-    Raises:
-        ServiceUnavailable: The table could not be reached.
-    """
-    bodies, _ = _page(settings, kind, min(limit, _BATCH))
-    yield from bodies
-
-
-def every(settings: Settings, kind: str, since: datetime | None = None) -> Iterator[dict[str, Any]]:
-    """Yield all rows of a kind, or those written after `since`, newest first.
+def every(
+    settings: Settings,
+    kind: str,
+    since: datetime | None = None,
+    *,
+    before: datetime | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield all rows of a kind, or those written after `since` or `before`, newest first.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     after: dict[str, Any] | None = None
     while True:
-        bodies, after = _page(settings, kind, _BATCH, since=since, after=after)
+        bodies, after = _page(settings, kind, since, before, after)
         yield from bodies
         if not after:
             return
@@ -170,21 +166,21 @@ def every(settings: Settings, kind: str, since: datetime | None = None) -> Itera
 def _page(
     settings: Settings,
     kind: str,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    after: dict[str, Any] | None = None,
+    since: datetime | None,
+    before: datetime | None,
+    after: dict[str, Any] | None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """Return rows of a kind, newest first, and where the next page starts."""
-    earliest = since.astimezone(UTC).isoformat(timespec="microseconds") if since else "0"
+    edge = before or since
+    created = edge.astimezone(UTC).isoformat(timespec="microseconds") if edge else "0"
     with aws.translated(f"listing {kind}"):
         index = aws.client(settings, "dynamodb").query(
             TableName=settings.table,
             IndexName="newest",
-            KeyConditionExpression="feed = :feed AND created > :earliest",
-            ExpressionAttributeValues={":feed": {"S": kind}, ":earliest": {"S": earliest}},
+            KeyConditionExpression=f"feed = :feed AND created {'<' if before else '>'} :edge",
+            ExpressionAttributeValues={":feed": {"S": kind}, ":edge": {"S": created}},
             ScanIndexForward=False,
-            Limit=limit,
+            Limit=_BATCH,
             **({"ExclusiveStartKey": after} if after else {}),
         )
     keys = [row["pk"]["S"] for row in index["Items"]]

@@ -1,6 +1,6 @@
 """The audit list says what people did, and what they only tried."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -79,3 +79,15 @@ def test_an_entry_of_another_release_hides_no_other(aws_settings, command):
 
     assert outcomes(aws_settings) == [("pause", None)]
     assert UNREADABLE.labels("audit")._value.get() == before + 1
+
+
+def test_the_list_goes_on_where_a_page_of_it_ended(aws_settings):
+    times = [NOW - timedelta(seconds=age) for age in range(5)]
+    for time in times:
+        with audit.noted(aws_settings, "somebody", "pause", "audio", time):
+            pass
+    items.put(aws_settings, "audit", "strange", {"at": "in another form"}, times[2], 60)
+
+    first = audit.newest(aws_settings, limit=3)
+    rest = audit.newest(aws_settings, limit=3, before=first[-1].at)
+    assert [entry.at for entry in (*first, *rest)] == times

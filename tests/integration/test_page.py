@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -137,6 +137,24 @@ def test_what_people_did_is_told_in_the_reader_s_language(opened):
 
     visit.page.get_by_role("cell", name="음성 전체", exact=True).wait_for()
     assert visit.page.locator("tbody tr").inner_text().split("\t")[2] == "다시 보냄 완료되지 않음"
+
+
+def test_older_acts_are_shown_below_the_latest(visit):
+    def answer(route):
+        before = parse_qs(urlsplit(route.request.url).query).get("before", ["2026-11-23T00:20:00Z"])
+        minutes = range(int(before[0][14:16]) - 1, -1, -1)
+        acts = [{"at": f"2026-11-23T00:{n:02}:00Z", "target": f"n{n}"} for n in minutes][:15]
+        route.fulfill(json=[{"who": "a", "action": "pause", "detail": "", **one} for one in acts])
+
+    visit.answers["/api/audit"] = answer
+    visit.open("queues")
+    older = visit.page.get_by_role("button", name="Older")
+    older.click()
+    visit.page.get_by_role("cell", name="n0", exact=True).wait_for()
+
+    targets = visit.page.locator("tbody td:last-child").all_inner_texts()
+    assert targets == [f"n{n}" for n in range(19, -1, -1)]
+    assert not older.is_visible()
 
 
 def test_the_list_of_jobs_is_that_of_its_filters(visit):

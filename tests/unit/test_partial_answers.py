@@ -81,7 +81,7 @@ def test_rows_that_a_batch_leaves_out_are_asked_for_again(answer):
 
 
 @pytest.mark.parametrize(
-    "read", [lambda: list(items.newest(SETTINGS, "audit")), lambda: items.existing(SETTINGS, ["a"])]
+    "read", [lambda: list(items.every(SETTINGS, "audit")), lambda: items.existing(SETTINGS, ["a"])]
 )
 def test_rows_that_are_left_out_every_time_are_an_error(answer, read):
     table = asking(answer, Table(["a"], at_once=0))

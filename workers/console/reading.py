@@ -19,6 +19,8 @@ from workers.console import feed, spectrogram
 from workers.console.board import Board, Overview
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Before = Annotated[datetime | None, Query(description="Page on from here.")]
 QueueName = Literal["uploads", "audio", "video", "aggregate"]
 #: Renders the page of a decided job in a language.
 Render = Callable[[Settings, str, phrases.Language], str]
@@ -72,9 +74,9 @@ def add(api: APIRouter, settings: Settings, board: Board, read: web.Door, render
         return sampled
 
     @api.get("/audit", dependencies=door)
-    def audit_log() -> list[audit.Entry]:
-        """List what people did by hand, newest first."""
-        return audit.newest(settings)
+    def audit_log(limit: Limit = 50, before: Before = None) -> list[audit.Entry]:
+        """List what people did by hand, newest first; page on from the last one's time."""
+        return audit.newest(settings, limit, feed.in_utc(before))
 
     @api.get("/letters/{queue}", dependencies=door)
     def dead_letters(queue: QueueName) -> Letters:
@@ -92,8 +94,8 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
 
     @api.get("/jobs", dependencies=door)
     def jobs(
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: Annotated[datetime | None, Query(description="Page on from here.")] = None,
+        limit: Limit = 50,
+        before: Before = None,
         after: Annotated[datetime | None, Query(description="Nothing older than this.")] = None,
         status: JobStatus | None = None,
         label: Label | None = None,

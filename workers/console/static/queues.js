@@ -34,7 +34,7 @@ export async function show(main, state) {
   };
   draw(state.overview);
   if (!state.overview) fill(cards, h("p", { class: "quiet" }, word("sampling")));
-  const drawLog = async () => fill(log, auditTable(await api.get("/audit")));
+  const drawLog = async () => fill(log, auditLog(await entries()));
   await drawLog();
   state.refresh = drawLog;
   return { overview: draw };
@@ -157,18 +157,33 @@ function workerTable(workers) {
   return h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, workers.map(row)));
 }
 
-function auditTable(entries) {
-  if (!entries.length) return h("p", { class: "quiet" }, word("no_audit"));
-  const row = (entry) =>
-    h(
-      "tr",
-      {},
-      h("td", { "data-label": word("time") }, shortTime(entry.at)),
-      h("td", { "data-label": word("who") }, entry.who),
-      h("td", { "data-label": word("action") }, word(`action_${entry.action}`, {}, entry.action), entry.failed ? [" ", badge("state-failed", word("act_failed"))] : null),
-      h("td", { "data-label": word("target"), class: "mono" }, target(entry.target), entry.detail ? ` ${word(`detail_${entry.detail}`, {}, entry.detail)}` : null),
-    );
-  const target = (name) => (/^[0-9a-f]{32}$/.test(name) ? h("a", { href: `#/jobs/${name}` }, name) : word(`queue_${name}`, {}, name));
+const ACTS = 15;
+
+const entries = (before) => api.get(`/audit?limit=${ACTS}${before ? `&before=${encodeURIComponent(before)}` : ""}`);
+
+// The latest entries; a button shows older ones below them.
+function auditLog(first) {
+  if (!first.length) return h("p", { class: "quiet" }, word("no_audit"));
+  const rows = h("tbody", {}, first.map(auditRow));
+  let last = first;
+  const older = h("button", { hidden: first.length < ACTS, onclick: () => act(older, more) }, word("older_acts"));
+  async function more() {
+    last = await entries(last.at(-1).at);
+    rows.append(...last.map(auditRow));
+    older.hidden = last.length < ACTS;
+  }
   const heads = ["time", "who", "action", "target"].map((name) => h("th", { scope: "col" }, word(name)));
-  return h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, entries.slice(0, 15).map(row)));
+  return [h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), rows), h("div", { class: "row" }, older)];
+}
+
+function auditRow(entry) {
+  const target = (name) => (/^[0-9a-f]{32}$/.test(name) ? h("a", { href: `#/jobs/${name}` }, name) : word(`queue_${name}`, {}, name));
+  return h(
+    "tr",
+    {},
+    h("td", { "data-label": word("time") }, shortTime(entry.at)),
+    h("td", { "data-label": word("who") }, entry.who),
+    h("td", { "data-label": word("action") }, word(`action_${entry.action}`, {}, entry.action), entry.failed ? [" ", badge("state-failed", word("act_failed"))] : null),
+    h("td", { "data-label": word("target"), class: "mono" }, target(entry.target), entry.detail ? ` ${word(`detail_${entry.detail}`, {}, entry.detail)}` : null),
+  );
 }

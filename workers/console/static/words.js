@@ -22,7 +22,7 @@ const WORDS = {
   sampling: ["Asking the queues …", "대기열을 확인하는 중…"], workers: ["Workers", "작업자"], no_workers: ["No worker has been heard in the last half minute.", "지난 30초 동안 응답한 작업자가 없습니다."],
   role: ["Role", "역할"], process: ["Process", "프로세스"], doing: ["Working on", "하는 일"], models: ["Models", "모델"], since: ["Since", "시작"], idle: ["idle", "쉬는 중"],
   role_intake: ["Intake", "접수"], role_audio: ["Audio", "음성"], role_video: ["Video", "영상"], role_aggregator: ["Aggregator", "판정"],
-  audit: ["What people did", "사람이 한 일"], no_audit: ["Nothing has been done by hand.", "사람이 한 일이 없습니다."],
+  audit: ["What people did", "사람이 한 일"], older_acts: ["Older", "더 오래된 기록"], no_audit: ["Nothing has been done by hand.", "사람이 한 일이 없습니다."],
   time: ["Time", "시각"], who: ["Who", "누가"], action: ["Action", "한 일"], target: ["Target", "대상"],
   action_pause: ["paused", "일시 중지"], action_resume: ["resumed", "다시 시작"], action_redrive: ["redrove", "다시 보냄"], action_discard: ["discarded", "버림"],
   action_retry: ["repeated", "다시 분석"], action_erase: ["erased", "지움"], action_upload: ["uploaded", "올림"], action_feedback: ["labelled", "실제 여부 기록"],
