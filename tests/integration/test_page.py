@@ -265,7 +265,14 @@ def test_a_job_that_was_done_again_shows_what_was_said_before(visit):
 def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
     spans = [(0, 3599), (3600, 3725), (3724.2, 3724.6)]
     persons = [
-        {"person": n, "start_s": start, "end_s": end, "frames": 9 - n, "probability": 0.3 + n / 10}
+        {
+            "person": n,
+            "start_s": start,
+            "end_s": end,
+            "frames": 9 - n,
+            "llr": n,
+            "probability": 0.3 + n / 10,
+        }
         for n, (start, end) in enumerate(spans)
     ]
     picture = {"name": "a.jpg", "kind": "face", "start_s": 3724, "probability": 0.9, "person": 1}
@@ -274,7 +281,10 @@ def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
         "probability": 0.9,
         "llr": None,
         "coverage": {"analysed_s": 3725, "speech_s": None, "dropped": {}},
-        "timeline": [{"start_s": 3600, "end_s": 3725, "probability": 0.9}],
+        "timeline": [
+            {"start_s": 3600, "end_s": 3700, "probability": 0.6},
+            {"start_s": 3700, "end_s": 3725, "probability": 0.9},
+        ],
         "findings": [],
         "persons": persons,
         "evidence": [picture],
@@ -294,8 +304,9 @@ def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
         "1:00:00–1:02:05 Face 2, 40 %",
         "1:02:04 Face 3, 50 %",
     ]
-    assert visit.page.locator("figcaption").inner_text() == "Face 2 · 1:02:04 · 90 %"
-    assert visit.page.locator(".timeline li").inner_text().startswith("1:00:00–1:02:05 Picture")
+    assert visit.page.locator("figcaption").inner_text() == "Face 2\n1:02:04 · 90 %"
+    marked = visit.page.locator(".timeline li").inner_text()
+    assert marked == "1:00:00–1:02:05 Picture, up to 90 %"
 
 
 def test_of_an_erased_job_the_receipt_is_shown(visit):

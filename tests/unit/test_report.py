@@ -251,16 +251,26 @@ def test_pictures_are_embedded_and_counted():
     assert f"({pictures.MAX_PICTURES} / 15)" in page.text
 
 
-def test_of_many_people_those_seen_longest_are_listed():
+def test_of_many_people_those_seen_longest_and_those_with_most_signs_are_listed():
     crowd = tuple(
-        Person(person=n, start_s=n, end_s=n + 1, frames=1 + n % 10, llr=0, probability=0.5)
+        Person(person=n, start_s=n, end_s=n + 1, frames=1 + n % 10, llr=n % 7, probability=0.5)
         for n in range(50)
     )
     page = render_html(job_of(half("audio"), half("video", persons=crowd)), "en", {})
 
-    assert "Those that are seen longest. (8 / 50)" in page
+    assert "and those that look most manipulated. (8 / 50)" in page
     listed = [int(number) for number in re.findall(r"<li>Face (\d+) \(", page)]
-    assert listed == [9, 10, 19, 20, 29, 30, 40, 50]
+    assert listed == [7, 10, 14, 20, 21, 28, 30, 40]
+
+
+@pytest.mark.parametrize(("analysed_s", "told"), [(2560.0, "6.3"), (8.0, "0.3"), (0.3, "0.1")])
+def test_how_far_apart_the_pictures_were_that_were_looked_at_is_told(analysed_s, told):
+    frames = 404 if analysed_s > 8 else 25
+    looked = Coverage(analysed_s=analysed_s, faces=9, frames_sampled=frames)
+    text = render_json(job_of(half("audio"), half("video").model_copy(update={"coverage": looked})))
+
+    for language, words in (("en", f"one every {told} s."), ("ko", f"약 {told}초마다")):
+        assert any(words in item for item in text["text"][language]["not_examined"])
 
 
 @pytest.mark.parametrize(("language", "told"), [("en", "Face 2 · 0:00"), ("ko", "2번 얼굴 · 0:00")])
@@ -401,8 +411,9 @@ LEFT_OUT = {"broken_off": 1, "other_tracks": 1, "other_pictures": 2, "too_many_f
 @pytest.mark.parametrize("language", phrases.LANGUAGES)
 def test_what_was_not_examined_fits_the_recording(language):
     words = page_words.words(language)
+    words["omitted_between"] = words["omitted_between"].format(n="2.0")
     sound = job_of(half("audio"), unexamined("video", "no_video_track"))
-    cover = Coverage(frames_sampled=25, dropped=LEFT_OUT)
+    cover = Coverage(analysed_s=50.0, frames_sampled=25, dropped=LEFT_OUT)
     cut = half("video").model_copy(update={"coverage": cover})
     silent = job_of(unexamined("audio", "no_audio_track"), cut)
 

@@ -17,7 +17,7 @@ from workers.aggregator.report import Report
 from workers.aggregator.wording import HEADLINES, percent
 from workers.phrases import Language
 
-#: Persons on a page; those seen longest.
+#: Persons on a page; half of them are those seen longest.
 _PERSONS_SHOWN = 8
 _TEMPLATE = "page.html.j2"
 #: Containers that their files are called otherwise than.
@@ -90,9 +90,14 @@ def _environment() -> Environment:
 
 
 def _main_persons(verdict: Verdict) -> list[Person]:
-    """Return those who are seen longest, in the order in which they come."""
-    longest = sorted(verdict.persons, key=lambda person: -person.frames)[:_PERSONS_SHOWN]
-    return sorted(longest, key=lambda person: person.person)
+    """Return those who are seen longest and those with most signs, in the order in which they come.
+
+    In a long recording, whose face is manipulated may be seen shortly.
+    """
+    longest = sorted(verdict.persons, key=lambda person: -person.frames)[: _PERSONS_SHOWN // 2]
+    others = [person for person in verdict.persons if person not in longest]
+    with_signs = sorted(others, key=lambda person: -person.llr)[: _PERSONS_SHOWN - len(longest)]
+    return sorted([*longest, *with_signs], key=lambda person: person.person)
 
 
 def _analysed_before(job: Job, language: Language) -> str | None:

@@ -132,7 +132,7 @@ def _wording(job: Job, verdict: Verdict, language: Language) -> Wording:
         part=" ".join(words[name] for name in _parts(verdict)),
         next_step=NEXT_STEPS[verdict.label][language],
         reasons=tuple(reasons.text(reason, language) for reason in verdict.reasons),
-        not_examined=tuple(words[name] for name in _omitted(job)),
+        not_examined=tuple(words[name].format(n=_apart(job)) for name in _omitted(job)),
         limits=tuple(words[name] for name in _LIMITS),
     )
 
@@ -164,6 +164,14 @@ def _omitted(job: Job) -> list[str]:
     if "no_audio_track" not in absent:
         names.append("omitted_heard")
     return [*names, "omitted_words"]
+
+
+def _apart(job: Job) -> str:
+    """Tell how far the pictures that were looked at are apart on average, in seconds."""
+    cover = job.video.coverage if job.video else None
+    if cover is None or not cover.frames_sampled:
+        return ""
+    return f"{max(0.1, cover.analysed_s / cover.frames_sampled):.1f}"
 
 
 def _models(job: Job, verdict: Verdict, registry: Registry) -> tuple[ReportedModel, ...]:

@@ -201,20 +201,22 @@ function findings(result) {
 const personsOf = (job) => job.video?.persons ?? [];
 
 // Whose face it is, where there are several.
-const whose = (job, person) => (personsOf(job).length > 1 && person !== null ? `${word("face", { n: person + 1 })} · ` : null);
+const whose = (job, person) => (personsOf(job).length > 1 && person !== null ? h("div", {}, word("face", { n: person + 1 })) : null);
 
-const FACES = 8; // those that are seen longest, as in the report
+const FACES = 8; // half of them those that are seen longest, the rest those with most signs, as in the report
 
 function faces(job) {
   const persons = personsOf(job);
   if (persons.length < 2) return null;
-  const longest = [...persons].sort((a, b) => b.frames - a.frames).slice(0, FACES).sort((a, b) => a.person - b.person);
+  const longest = [...persons].sort((a, b) => b.frames - a.frames).slice(0, FACES / 2);
+  const withSigns = persons.filter((one) => !longest.includes(one)).sort((a, b) => b.llr - a.llr).slice(0, FACES - longest.length);
+  const told = [...longest, ...withSigns].sort((a, b) => a.person - b.person);
   return h(
     "section",
     { class: "card" },
     h("h2", {}, word("persons")),
     persons.length > FACES ? h("p", { class: "quiet" }, `${word("persons_help")} (${FACES} / ${persons.length})`) : null,
-    h("ul", { class: "spans" }, longest.map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${word("face", { n: one.person + 1 })}, ${percent(one.probability)}`))),
+    h("ul", { class: "spans" }, told.map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${word("face", { n: one.person + 1 })}, ${percent(one.probability)}`))),
   );
 }
 

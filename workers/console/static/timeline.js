@@ -84,10 +84,10 @@ function spans(parts) {
   return h("ul", { class: "spans" }, found.slice(0, 12).map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${word(one.modality)}, ${word("up_to", { n: percent(one.probability) })}`)));
 }
 
-// Neighbouring marked points as one span.
+// Where it stays above the middle and is marked in a part of it, as spans.
 function merged(points) {
   const out = [];
-  for (const point of points.filter((one) => one.probability >= MARKED)) {
+  for (const point of points.filter((one) => one.probability >= 0.5)) {
     const last = out.at(-1);
     if (last && point.start_s <= last.end_s + 0.5) {
       last.end_s = Math.max(last.end_s, point.end_s);
@@ -96,5 +96,5 @@ function merged(points) {
       out.push({ ...point });
     }
   }
-  return out;
+  return out.filter((one) => one.probability >= MARKED);
 }

@@ -49,7 +49,7 @@ const WORDS = {
   llr: ["Evidence (log-likelihood ratio)", "증거의 크기(로그 우도비)"], analysed_s: ["Length examined", "분석한 길이"], speech_s: ["Speech heard", "말소리 길이"], windows: ["Pieces of sound scored", "점수를 낸 소리 구간"],
   frames_sampled: ["Pictures looked at", "살펴본 화면 수"], faces: ["Faces scored", "점수를 낸 얼굴 수"], dropped: ["Left out", "제외한 것"], attempt: ["Attempt", "시도 횟수"],
   findings: ["What was noticed", "눈에 띈 점"], ruled_out: ["(ruled out: {n})", "(원인에서 제외: {n})"], picture_at: ["A part of the picture at {n} that was scored", "{n} 화면에서 분석에 쓴 부분"],
-  persons: ["The faces, one by one", "얼굴별 결과"], persons_help: ["Those that are seen longest.", "가장 오래 보이는 얼굴들입니다."], face: ["Face {n}", "{n}번 얼굴"],
+  persons: ["The faces, one by one", "얼굴별 결과"], persons_help: ["Those that are seen longest, and those that look most manipulated.", "가장 오래 보이는 얼굴과 조작이 가장 의심되는 얼굴입니다."], face: ["Face {n}", "{n}번 얼굴"],
   gone: ["no longer there", "더 이상 없음"], pictures: ["The pictures behind this", "근거가 된 화면"],
   pictures_help: ["Parts of the recording that were scored, not marks of what is wrong in them.", "분석에 쓴 화면이며, 잘못된 부분을 표시한 것은 아닙니다."],
   timeline: ["Where in the recording", "영상의 어느 부분인지"], timeline_help: ["The higher and redder a bar, the more that moment looks manipulated. The dashed line is the middle.", "막대가 높고 붉을수록 그 순간이 조작된 것처럼 보인다는 뜻입니다. 점선은 중간입니다."],
