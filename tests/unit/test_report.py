@@ -446,6 +446,23 @@ def test_of_a_half_without_a_score_nothing_is_said_to_be_scored():
     assert "scored 2" not in page
 
 
+@pytest.mark.parametrize(
+    ("length_s", "en", "ko"),
+    [
+        (39.9, "39.9 s of 40.0 s", "전체 40.0초 중 39.9초"),
+        (2560, "42:40 of 42:40", "전체 42:40 중 42:40"),
+    ],
+)
+def test_what_was_examined_of_a_long_recording_is_told_as_players_do(length_s, en, ko):
+    cover = Coverage(analysed_s=length_s, speech_s=length_s / 2)
+    job = job_of(half("audio").model_copy(update={"coverage": cover}), None)
+    media = Media(container="mov", duration_s=round(length_s))
+    job = job.model_copy(update={"media": media})
+
+    assert f"Length examined {en}" in Page(render_html(job, "en", {})).text
+    assert f"분석한 길이 {ko}" in Page(render_html(job, "ko", {})).text
+
+
 def test_of_a_recording_without_a_picture_no_length_of_it_was_examined():
     job = job_of(half("audio"), unexamined("video", "no_video_track"))
     page = Page(render_html(job, "en", {}))

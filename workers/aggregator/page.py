@@ -24,6 +24,8 @@ _TEMPLATE = "page.html.j2"
 _CONTAINERS = {"mov": "MP4 / MOV"}
 #: Below this length whole seconds say too little.
 _SHORT_S = 10.0
+#: From this length on, what was examined is told as players tell it.
+_MINUTE_S = 60.0
 #: Each label's mark: a shape for those who do not see the colour.
 _MARKS = {
     Label.LIKELY_AUTHENTIC: "○",
@@ -144,9 +146,7 @@ def _coverage(job: Job, language: Language) -> list[dict[str, Any]]:
             cover = half.coverage
             facts.append((words["analysed_s"], _length(cover.analysed_s, _duration_s(job), words)))
             if cover.speech_s is not None:
-                facts.append(
-                    (words["speech_s"], words["seconds"].format(n=f"{cover.speech_s:.1f}"))
-                )
+                facts.append((words["speech_s"], _told_seconds(cover.speech_s, words)))
             is_scored = half.outcome is Outcome.SCORED
             for name in ("windows", "frames_sampled", "faces"):
                 count = getattr(cover, name)
@@ -169,6 +169,13 @@ def _issuer(verdict: Verdict) -> str | None:
 
 def _length(analysed_s: float, total_s: float | None, words: Mapping[str, str]) -> str:
     if total_s is None:
-        return words["seconds"].format(n=f"{analysed_s:.1f}")
+        return _told_seconds(analysed_s, words)
     analysed_s = min(analysed_s, total_s)  # the last picture lasts a little longer than its track
-    return words["out_of"].format(n=f"{analysed_s:.1f}", total=f"{total_s:.1f}")
+    told, total = (_told_seconds(length_s, words) for length_s in (analysed_s, total_s))
+    return words["out_of"].format(n=told, total=total)
+
+
+def _told_seconds(length_s: float, words: Mapping[str, str]) -> str:
+    if length_s >= _MINUTE_S:
+        return reasons.clock(length_s)
+    return words["seconds"].format(n=f"{length_s:.1f}")
