@@ -60,6 +60,16 @@ def give(settings: Settings, job_id: str, truth: Truth, now: datetime, note: str
     return feedback
 
 
+def of(settings: Settings, job_id: str) -> Feedback | None:
+    """Return what a job turned out to be, where somebody said so.
+
+    Raises:
+        ServiceUnavailable: The table could not be reached.
+    """
+    body = items.get(settings, KIND, job_id)
+    return None if body is None else Feedback.model_validate(body)
+
+
 def forget(settings: Settings, job_id: str) -> bool:
     """Remove what was said about a job, and tell whether there was anything.
 

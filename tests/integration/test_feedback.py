@@ -4,14 +4,16 @@ import csv
 import json
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
-from shared import feedback, items
+from shared import audit, feedback, items
 from shared.errors import NotDecided, UnknownJob
 from shared.jobs import JobStore
 from shared.records import Label, ModelRef, Upload, Verdict
 from workers.commands import jobs
+from workers.console import actions, app
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -83,3 +85,23 @@ def test_long_lists_are_read_whole(aws_settings):
 
     found = [body["number"] for body in items.every(aws_settings, "test")]
     assert found == list(range(129, -1, -1))
+
+
+async def test_the_console_notes_what_a_job_turned_out_to_be(aws_settings):
+    job_id = decided(aws_settings, "one", Label.SUSPICIOUS)
+    console = httpx.ASGITransport(app.create(aws_settings, lambda *_: ""))
+    path = f"/api/jobs/{job_id}/feedback"
+
+    async with httpx.AsyncClient(transport=console, base_url="http://127.0.0.1") as client:
+        client.headers[actions.INTENT_HEADER] = "1"
+        assert (await client.get(path)).json() is None
+        given = await client.post(path, json={"truth": "genuine", "note": "a known speaker"})
+        assert (await client.get(path)).json() == given.json()
+        assert (await client.post(path, json={"truth": "fake"})).status_code == 422
+        unknown = await client.post(f"/api/jobs/{'0' * 32}/feedback", json={"truth": "genuine"})
+        assert unknown.json()["code"] == "unknown_job"
+
+    (kept,) = feedback.every(aws_settings)
+    assert (kept.truth, kept.label, kept.note) == ("genuine", Label.SUSPICIOUS, "a known speaker")
+    acts = [(entry.action, entry.detail, entry.failed) for entry in audit.newest(aws_settings)]
+    assert acts == [("feedback", "genuine", "unknown_job"), ("feedback", "genuine", None)]

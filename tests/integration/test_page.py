@@ -241,6 +241,7 @@ def decided(visit, key, **more):
     seen = {"updated_at": "2026-11-23T00:00:01Z", "status": "complete", "verdict": verdict}
     visit.answers[path] = {**job, **parts, **seen, **more}
     visit.answers[f"{path}/report/report.json"] = lambda route: refused(route, "object_gone", 404)
+    visit.answers[f"{path}/feedback"] = lambda route: route.fulfill(body="null")
     return path
 
 
@@ -307,6 +308,30 @@ def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
     assert visit.page.locator("figcaption").inner_text() == "Face 2\n1:02:04 · 90 %"
     marked = visit.page.locator(".timeline li").inner_text()
     assert marked == "1:00:00–1:02:05 Picture, up to 90 %"
+
+
+def test_what_a_job_turned_out_to_be_is_said_on_its_page(visit):
+    path = decided(visit, "uploads/a/first")
+    told = []
+
+    def answer(route):
+        if route.request.method == "POST":
+            told.append({**route.request.post_data_json, "given_at": "2026-11-23T00:00:00Z"})
+        route.fulfill(json=told[-1]) if told else route.fulfill(body="null")
+
+    visit.answers[f"{path}/feedback"] = answer
+    visit.open(path.removeprefix("/api/"))
+    section = visit.page.locator("section", has_text="What it turned out to be")
+    assert section.get_by_role("status").inner_text() == ""
+    section.get_by_role("button", name="It is genuine").click()
+    section.get_by_text("Noted as genuine").wait_for()
+
+    visit.page.reload()
+    section.get_by_text("Noted as genuine").wait_for()
+    visit.answers["/api/me"] = {"role": "reader", "max_upload_bytes": 1}
+    visit.page.reload()
+    section.get_by_text("Noted as genuine").wait_for()
+    assert all(button.is_disabled() for button in section.get_by_role("button").all())
 
 
 def test_of_an_erased_job_the_receipt_is_shown(visit):

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.params import Depends as DependsParam
 from pydantic import BaseModel, Field
 
-from shared import audit, erasure, flags, letters, repeat, web
+from shared import audit, erasure, feedback, flags, letters, repeat, web
 from shared.errors import NotConfirmed
 from shared.flags import Pause
 from shared.records import Job
@@ -48,6 +48,13 @@ class Erasure(BaseModel):
     """The first eight digits of the job's id, typed by hand."""
 
     confirm: str = Field(max_length=100)
+
+
+class TurnedOut(BaseModel):
+    """What a job turned out to be, and how that is known."""
+
+    truth: feedback.Truth
+    note: str = Field(default="", max_length=1000)
 
 
 class Done(BaseModel):
@@ -139,6 +146,17 @@ def _add_jobs(
             job = repeat.retry(settings, job_id)
         board.tail.expire(job_id)
         return job
+
+    @api.post(
+        "/jobs/{job_id}/feedback",
+        dependencies=door,
+        responses=web.problems(409),
+        openapi_extra=_INTENT,
+    )
+    def tell(job_id: JobId, found: TurnedOut, request: Request) -> feedback.Feedback:
+        """Note what a job turned out to be; the verdict stays, and a later word replaces it."""
+        with log(request, "feedback", job_id, found.truth):
+            return feedback.give(settings, job_id, found.truth, datetime.now(UTC), found.note)
 
     @api.post(
         "/jobs/{job_id}/erase",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from shared import audit, erasure, letters, objects, rows, web
+from shared import audit, erasure, feedback, letters, objects, rows, web
 from shared.errors import NotDecided, NotReady, ObjectGone
 from shared.jobs import JobStore
 from shared.records import Job, JobStatus, Label
@@ -111,6 +111,11 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
     def job(job_id: JobId) -> Job:
         """Give one job with all that is known about it."""
         return JobStore(settings).get(job_id)
+
+    @api.get("/jobs/{job_id}/feedback", dependencies=door)
+    def feedback_on(job_id: JobId) -> feedback.Feedback | None:
+        """Give what a job turned out to be, or null where nobody said so."""
+        return feedback.of(settings, job_id)
 
     @api.get("/jobs/{job_id}/evidence/{name}", dependencies=door, response_class=Response)
     def evidence(job_id: JobId, name: Annotated[str, Path(max_length=200)]) -> Response:

@@ -54,8 +54,9 @@ export async function show(main, state, [id], shown) {
     if (known && !FINAL.includes(known.status) && FINAL.includes(job.status)) say(word("finished"));
     known = job;
     const report = job.verdict ? await api.get(`/jobs/${id}/report/report.json`).catch(() => null) : null;
+    const told = job.verdict ? await api.get(`/jobs/${id}/feedback`).catch(() => null) : null;
     if (!shown()) return;
-    draw(job, report);
+    draw(job, report, told);
     clearTimeout(timer);
     missing = job.verdict && !report ? missing + 1 : 0;
     const late = missing > 0 && missing < TRIES;
@@ -63,7 +64,7 @@ export async function show(main, state, [id], shown) {
     if (late || !FINAL.includes(job.status)) again(2000);
   }
 
-  function draw(job, report) {
+  function draw(job, report, told) {
     fill(
       main,
       h("p", { class: "crumbs" }, h("a", { href: "#/jobs" }, word("jobs")), " / ", h("span", { class: "mono" }, job.job_id)),
@@ -78,6 +79,7 @@ export async function show(main, state, [id], shown) {
       way(job),
       earlier(job),
       models(job),
+      job.verdict ? feedback(told, state, id) : null,
       buttons(job, state, id, load),
     );
   }
@@ -289,6 +291,19 @@ function models(job) {
     h("dl", { class: "facts" }, [...used.values()].map((ref) => h("div", {}, h("dt", {}, `${ref.name} ${ref.version}`), h("dd", { class: "mono break" }, ref.sha256)))),
     shadow ? h("p", { class: shadow.flip ? "notice" : "quiet" }, word(shadow.flip ? "shadow_flip" : "shadow_same", { n: word(`label_${shadow.label}`), m: shadow.models.map((ref) => `${ref.name} ${ref.version}`).join(", ") })) : null,
   );
+}
+
+// What the recording turned out to be, and for operators to say so.
+function feedback(told, state, id) {
+  const news = h("p", { role: "status" });
+  const choices = ["genuine", "manipulated"].map((truth) => {
+    const made = h("button", { disabled: state.me.role !== "operator", onclick: () => act(made, () => give(truth)) }, word(`turned_out_${truth}`));
+    return made;
+  });
+  const show = (one) => fill(news, one ? word("turned_out_noted", { n: word(`detail_${one.truth}`), at: when(one.given_at) }) : null, one?.note ? [" ", visible(one.note)] : null);
+  const give = async (truth) => show(await api.post(`/jobs/${id}/feedback`, { truth }));
+  show(told);
+  return h("section", { class: "card" }, h("h2", {}, word("turned_out")), h("p", { class: "quiet" }, word("turned_out_help")), news, h("div", { class: "row wrap" }, choices));
 }
 
 function buttons(job, state, id, load) {

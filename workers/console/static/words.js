@@ -61,6 +61,8 @@ const WORDS = {
   shadow_flip: ["Models on trial would say otherwise: {n} ({m}).", "시험 중인 모델은 다르게 판정합니다: {n} ({m})."], shadow_same: ["Models on trial would say the same: {n} ({m}).", "시험 중인 모델도 같게 판정합니다: {n} ({m})."],
   telling: ["Telling others", "외부 알림"], telling_pending: ["not yet delivered", "전달 대기 중"], telling_delivered: ["delivered", "전달됨"], telling_gave_up: ["given up", "전달 포기"],
   stage_fetch: ["fetched", "가져오기"], stage_decode: ["decoded", "디코딩"], stage_speech: ["speech found", "말소리 찾기"], stage_score: ["scored", "점수 계산"], stage_find: ["faces found", "얼굴 찾기"], stage_stability: ["checked again", "다시 확인"],
+  turned_out: ["What it turned out to be", "실제로 확인된 결과"], turned_out_help: ["For counts of false alarms and for calibration; the verdict stays as it is.", "오탐 집계와 보정에 쓰며, 판정은 바뀌지 않습니다."],
+  turned_out_genuine: ["It is genuine", "조작되지 않았음"], turned_out_manipulated: ["It is manipulated", "조작되었음"], turned_out_noted: ["Noted as {n}, {at}.", "{at}에 ‘{n}’으로 기록했습니다."],
   save_page: ["Download the report", "보고서 내려받기"], save_json: ["Download JSON", "JSON 내려받기"], retry: ["Analyse again", "다시 분석"], erase: ["Erase", "지우기"], erased: ["erased", "지웠습니다"],
   erased_by: ["Erased by {n} at {at}; this receipt is all that is left.", "{at}에 {n} 님이 지웠습니다. 남은 것은 삭제 확인서뿐입니다."], save_receipt: ["Download the receipt", "삭제 확인서 내려받기"],
   retry_text: ["The verdict is taken back until the new one is there.", "새 결과가 나올 때까지 지금 결과는 사라집니다."],
