@@ -310,6 +310,29 @@ def test_a_job_says_which_part_looks_manipulated_when_and_whose_face(visit):
     assert marked == "1:00:00–1:02:05 Picture, up to 90 %"
 
 
+def test_a_sound_recording_is_told_in_one_language_and_not_as_a_video(opened):
+    visit = opened("ko-KR")
+    finding = {"type": "synthetic_speech", "start_s": 1, "end_s": 5, "detail": "2 windows"}
+    audio = {
+        "outcome": "scored",
+        "probability": 0.9,
+        "llr": 2.2,
+        "llr_interval": None,
+        "coverage": {"analysed_s": 8, "speech_s": 7, "dropped": {}},
+        "timeline": [{"start_s": 0, "end_s": 8, "probability": 0.9}],
+        "findings": [{**finding, "ruled_out": []}],
+    }
+    path = decided(visit, "uploads/a/voice.m4a", audio=audio)
+    job = visit.answers[path]
+    visit.answers[path] = {**job, "verdict": {**job["verdict"], "probability": 0.9, "prior": 0.5}}
+    visit.open(path.removeprefix("/api/"))
+
+    text = visit.page.locator("main").inner_text()
+    assert "이런 파일의 50 %가 조작된 것이라면" in text
+    assert "영상" not in text
+    assert "windows" not in text
+
+
 def test_what_a_job_turned_out_to_be_is_said_on_its_page(visit):
     path = decided(visit, "uploads/a/first")
     told = []

@@ -196,7 +196,7 @@ function findings(result) {
   if (!result.findings.length) return null;
   return [
     h("h3", {}, word("findings")),
-    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${phrase(one.type)} `, h("span", { class: "quiet", lang: "en" }, one.detail, " "), one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.map(phrase).join(", ") })) : null))),
+    h("ul", { class: "findings" }, result.findings.map((one) => h("li", {}, h("span", { class: "mono" }, span(one)), ` ${phrase(one.type)} `, language() === "en" ? h("span", { class: "quiet" }, one.detail, " ") : null, one.ruled_out.length ? h("span", { class: "quiet" }, word("ruled_out", { n: one.ruled_out.map(phrase).join(", ") })) : null))),
   ];
 }
 

@@ -43,8 +43,8 @@ const WORDS = {
   next_step: ["What to do:", "이렇게 하세요:"], cache_hit: ["The same file was examined before; results from then were used here.", "전에 분석한 파일과 같아 그때의 결과를 사용했습니다."],
   limits: ["What this can and cannot tell you", "이 결과의 한계"], limits_short: ["This is an estimate. It can be wrong in both directions.", "추정한 결과이며 양쪽으로 모두 틀릴 수 있습니다."],
   between: ["between {n} and {m}", "{n}에서 {m} 사이"],
-  prior_label: ["Manipulated among such recordings, before looking:", "분석하기 전, 이런 영상 가운데 조작된 비율:"],
-  prior_means: ["If {n} of such recordings are manipulated, about {m} of 100 with this result are.", "이런 영상의 {n}가 조작된 것이라면, 이 결과가 나온 100건 중 약 {m}건이 조작된 것입니다."],
+  prior_label: ["Manipulated among such recordings, before looking:", "분석하기 전, 이런 파일 가운데 조작된 비율:"],
+  prior_means: ["If {n} of such recordings are manipulated, about {m} of 100 with this result are.", "이런 파일의 {n}가 조작된 것이라면, 이 결과가 나온 100건 중 약 {m}건이 조작된 것입니다."],
   audio: ["Voice", "목소리"], video: ["Picture", "화면"], not_done: ["Not examined yet.", "아직 분석하지 않았습니다."], not_examined: ["Not examined.", "분석하지 않았습니다."],
   llr: ["Evidence (log-likelihood ratio)", "증거의 크기(로그 우도비)"], analysed_s: ["Length examined", "분석한 길이"], speech_s: ["Speech heard", "말소리 길이"], windows: ["Pieces of sound scored", "점수를 낸 소리 구간"],
   frames_sampled: ["Pictures looked at", "살펴본 화면 수"], faces: ["Faces scored", "점수를 낸 얼굴 수"], dropped: ["Left out", "제외한 것"], attempt: ["Attempt", "시도 횟수"],
@@ -52,7 +52,7 @@ const WORDS = {
   persons: ["The faces, one by one", "얼굴별 결과"], persons_help: ["Those that are seen longest, and those that look most manipulated.", "가장 오래 보이는 얼굴과 조작이 가장 의심되는 얼굴입니다."], face: ["Face {n}", "{n}번 얼굴"],
   gone: ["no longer there", "더 이상 없음"], pictures: ["The pictures behind this", "근거가 된 화면"],
   pictures_help: ["Parts of the recording that were scored, not marks of what is wrong in them.", "분석에 쓴 화면이며, 잘못된 부분을 표시한 것은 아닙니다."],
-  timeline: ["Where in the recording", "영상의 어느 부분인지"], timeline_help: ["The higher and redder a bar, the more that moment looks manipulated. The dashed line is the middle.", "막대가 높고 붉을수록 그 순간이 조작된 것처럼 보인다는 뜻입니다. 점선은 중간입니다."],
+  timeline: ["Where in the recording", "어느 부분인가"], timeline_help: ["The higher and redder a bar, the more that moment looks manipulated. The dashed line is the middle.", "막대가 높고 붉을수록 그 순간이 조작된 것처럼 보인다는 뜻입니다. 점선은 중간입니다."],
   spectrogram: ["The sound: pitch upwards, loudness as brightness", "소리: 위로 갈수록 높은 음, 밝을수록 큰 소리"], no_timeline: ["Nothing was scored over time.", "시간대별로 계산한 결과가 없습니다."],
   timeline_label: ["{n} over time; highest {m} at {at}", "시간에 따른 {n}, {at}에 최고 {m}"], up_to: ["up to {n}", "최고 {n}"],
   earlier: ["Earlier verdicts on this file", "이 파일에 대한 이전 판정"],
@@ -68,7 +68,7 @@ const WORDS = {
   retry_text: ["The verdict is taken back until the new one is there.", "새 결과가 나올 때까지 지금 결과는 사라집니다."],
   erase_text: ["Upload, evidence, reports and the job are removed for good.", "올린 파일, 근거 화면, 보고서, 작업이 모두 영구히 지워집니다."],
 
-  drop_here: ["Drop recordings here, or choose files", "영상을 여기에 놓거나 파일을 고르세요"], drop_hint: ["Video or sound, up to {n}; sent straight to storage.", "영상이나 소리 파일, 최대 {n}. 저장소로 바로 전송됩니다."],
+  drop_here: ["Drop recordings here, or choose files", "녹화나 녹음 파일을 여기에 놓거나 고르세요"], drop_hint: ["Video or sound, up to {n}; sent straight to storage.", "영상이나 소리 파일, 최대 {n}. 저장소로 바로 전송됩니다."],
   read_only: ["This token may look, not change.", "이 토큰으로는 볼 수만 있습니다."], uploading: ["Uploading {n}", "{n} 올리는 중"], see_job: ["See the job", "작업 보기"],
 
   letters_cut: ["Only {n} are listed; there may be more. What is done to all is done to those, too.", "{n}건까지만 표시합니다. 더 있을 수 있으며, ‘모두’ 처리하면 표시되지 않은 메시지도 함께 처리합니다."],
@@ -94,7 +94,7 @@ const WORDS = {
   problem_too_few_frames: ["There are too few pictures for a statement.", "화면 수가 너무 적어 판단할 수 없습니다."], problem_no_face: ["No face was found in the picture.", "얼굴을 찾지 못했습니다."], problem_face_too_small: ["Faces are too small for a statement.", "얼굴이 너무 작아 판단할 수 없습니다."],
   problem_music: ["The sound is music or tones, without speech.", "말소리 없이 음악이나 신호음만 들립니다."], problem_receipt_lost: ["The worker lost its message; another may do the work.", "작업자가 메시지를 놓쳤습니다. 다른 작업자가 이어서 처리할 수 있습니다."],
   problem_setup: ["The installation is incomplete; the log says what is missing.", "설치가 완전하지 않습니다. 무엇이 빠졌는지는 로그에 있습니다."], problem_settings_invalid: ["The settings are not valid.", "설정이 올바르지 않습니다."],
-  problem_tool_missing: ["A program that reads recordings is not installed.", "영상을 읽는 데 필요한 프로그램이 설치되어 있지 않습니다."], problem_sandbox_missing: ["This machine cannot lock in what reads recordings, as the settings require.", "설정에서 요구하는 격리 기능을 이 서버에서 쓸 수 없습니다."],
+  problem_tool_missing: ["A program that reads recordings is not installed.", "녹화나 녹음을 읽는 데 필요한 프로그램이 설치되어 있지 않습니다."], problem_sandbox_missing: ["This machine cannot lock in what reads recordings, as the settings require.", "설정에서 요구하는 격리 기능을 이 서버에서 쓸 수 없습니다."],
   problem_model_missing: ["A model's file is missing.", "모델 파일이 없습니다."], problem_model_corrupt: ["A model's file is not the one that was released.", "모델 파일이 배포된 것과 다릅니다."], problem_not_ready: ["It has started and is not ready yet; try again in a moment.", "시작하는 중입니다. 잠시 뒤 다시 시도하세요."],
   problem_face_too_blurred: ["Faces are too blurred for a statement.", "얼굴이 흐려 판단할 수 없습니다."], problem_profile_only: ["Faces are only seen from the side.", "옆얼굴만 보입니다."], problem_undecodable: ["The file could not be decoded.", "파일을 읽을 수 없습니다."],
 };
