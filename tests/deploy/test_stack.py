@@ -148,6 +148,11 @@ def test_the_console_cannot_reach_what_it_does_not_show(stack):
     assert written == [f"console s3:PutObject {P}-reports/receipts"]
 
 
+@pytest.mark.parametrize("kind", ["evidence", "reports", "receipts"])
+def test_the_console_reads_all_that_it_shows(stack, kind):
+    assert f"console s3:GetObject {P}-reports/{kind}" in allowed(stack, "console")
+
+
 def test_nobody_can_scan_the_table(stack):
     rights = {right for role in PROCESSES for right in allowed(stack, role)}
 
