@@ -7,12 +7,13 @@ leaves its message to SQS and its dead-letter queue, and visibility is extended 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_postrun, task_prerun
 from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -38,6 +39,8 @@ _TASK_MODULES: dict[Role, str] = {role: f"workers.{role}.task" for role in ROLE_
 _POLLING_INTERVAL_S = 0.1
 #: A pool child loads models before it is ready.
 CHILD_START_S = 180.0
+#: What a pool child does when it is told to end, but while it works.
+_unwind: Any = signal.SIG_DFL
 
 
 class _App(Celery):
@@ -132,6 +135,23 @@ def _use_our_logging(**_: object) -> None:
     settings = get_settings()
     configure_logging(settings.log_format, settings.log_level)
     tracing.configure(settings, app.role or "client")
+
+
+@task_prerun.connect
+def _end_at_once(**_: object) -> None:
+    """Let a child that is told to end while it works, as where a task hangs, end without a word.
+
+    Billiard's own handler unwinds, and tells of the end through a pipe with a lock. The next signal
+    may end the child in the middle of that, and every child after it would wait for the lock.
+    """
+    global _unwind  # noqa: PLW0603  # one a process, as the handlers are
+    _unwind = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@task_postrun.connect
+def _unwind_again(**_: object) -> None:
+    """Outside of tasks, where the child holds such locks, billiard's handler lets go of them."""
+    signal.signal(signal.SIGTERM, _unwind)
 
 
 def send_analysis(settings: Settings, modality: Modality, job_id: str) -> None:

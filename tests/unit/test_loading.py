@@ -1,7 +1,10 @@
-"""A pool child that cannot run its networks any more makes room for another one."""
+"""A pool child that can work no more makes room for another one, and leaves nothing in its way."""
 
 import importlib
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -64,3 +67,19 @@ def test_a_child_that_takes_the_place_of_another_loads_anew_before_messages_come
 
     loading.load(lambda: True)
     assert (loading.done(), loading.unfit()) == (True, False)
+
+
+@pytest.mark.parametrize(("works", "status"), [(True, -signal.SIGTERM), (False, 3)])
+def test_a_child_that_is_told_to_end_unwinds_but_while_it_works(works, status):
+    """As billiard's handler does; killed in the middle of that, it would leave a lock behind."""
+    code = (
+        "import os, signal, sys\n"
+        "from celery.signals import task_postrun, task_prerun\n"
+        "from shared import queues\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        "task_prerun.send(None)\n"
+        f"{works} or task_postrun.send(None)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code]).returncode == status
