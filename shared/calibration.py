@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shared.records import Person
 
 Floats = NDArray[np.float64]
 
 #: Values of a stretch that is judged by itself; fewer than so many stretches are judged together.
 STRETCH, LEAST_STRETCHES = 8, 3
+#: A person seen in fewer faces than this share of the most-seen one, and in less than a stretch,
+#: does not count.
+MIN_SHARE = 0.25
 #: Points of a timeline; longer recordings get coarser ones.
 MAX_POINTS = 240
 #: Weights of a value's neighbours in the timeline.
@@ -42,6 +47,13 @@ def one_of(llrs: Iterable[float]) -> float:
     outweigh it, however many they are, beyond the share that they have.
     """
     return math.log(np.mean(np.exp([*llrs])))
+
+
+def who_count(persons: Sequence[Person]) -> list[Person]:
+    """Return the persons of a recording whose faces count, where any is seen."""
+    most = max((person.frames for person in persons), default=0)
+    enough = min(MIN_SHARE * most, STRETCH)
+    return [person for person in persons if person.frames >= enough]
 
 
 def unfamiliarity(distance: float, usual: float, unfamiliar: float) -> float:

@@ -236,6 +236,15 @@ def test_a_clear_offset_counts_whoever_else_is_seen(monkeypatch):
     assert "sync_late" in codes(verdict)
 
 
+def test_a_face_that_counts_is_named_however_long_another_is_seen():
+    anchor, guest = seen((0, 300, 300), (60, 70, 9))
+    guest = guest.model_copy(update={"llr": 5})
+
+    signs = decide(NO_SOUND, half("video", 4.3, persons=(anchor, guest))).reasons[0]
+
+    assert signs.person == guest.person
+
+
 def test_a_frozen_picture_is_not_told_as_a_changed_order():
     verdict = decide(half("audio", -1), half("video", -1, findings=(FROZEN,)))
 

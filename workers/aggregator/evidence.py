@@ -183,7 +183,7 @@ def collect(
     return pieces
 
 
-def taking_part(half: PartialResult) -> list[Person]:
+def _taking_part(half: PartialResult) -> list[Person]:
     """Return who is seen in many of the frames of whoever is seen most."""
     most = max((one.frames for one in half.persons), default=0)
     return [one for one in half.persons if one.frames >= _TAKES_PART * most]
@@ -281,7 +281,7 @@ def _is_conversation(half: PartialResult | None) -> bool:
 
     One person whose track is lost and begins again is two persons, one after the other.
     """
-    persons = taking_part(half) if half else ()
+    persons = _taking_part(half) if half else ()
     return any(_share_time(*pair) for pair in itertools.combinations(persons, 2))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from shared.calibration import who_count
 from shared.errors import Undecodable
 from shared.records import Label, Outcome, PartialResult, Person, Reason, TimelinePoint
 from workers.aggregator import crossmodal
@@ -15,7 +16,6 @@ from workers.aggregator.evidence import (
     Source,
     declared_llr,
     kind_terms,
-    taking_part,
     to_probability,
 )
 
@@ -250,7 +250,7 @@ def _half_reasons(
     if has_signs:
         strong = probability >= bands.manipulated and label is not Label.SUSPICIOUS
         code = f"{side}_strong_signs" if strong else f"{side}_signs"
-        face = _most_suspicious(half, taking_part(half))
+        face = _most_suspicious(half, who_count(half.persons))
         spans = places(_while_seen(half.timeline, face))
     elif probability <= bands.authentic:
         code = f"{side}_no_signs"

@@ -12,20 +12,17 @@ import numpy as np
 
 from shared.calibration import (
     MAX_POINTS,
-    STRETCH,
     Floats,
     one_of,
     smooth,
     stretches,
     to_probability,
     unfamiliarity,
+    who_count,
 )
 from shared.models import numbers
 from shared.records import Person, TimelinePoint
 
-#: A person seen in fewer faces than this share of the most-seen one, and in less than a stretch,
-#: does not count.
-MIN_SHARE = 0.25
 #: One face in this many is among the lowest.
 LOW = 4
 
@@ -140,10 +137,7 @@ def pool(scored: Sequence[Scored], calibration: Calibration, shift: float) -> Po
         shift: How far scores move under slight degradation, in score units.
     """
     persons = tuple(_persons(scored, calibration))
-    most = max(person.frames for person in persons)
-    enough = min(MIN_SHARE * most, STRETCH)
-    main = [person.llr for person in persons if person.frames >= enough]
-    llr = one_of(main)
+    llr = one_of(person.llr for person in who_count(persons))
     reach = math.hypot(calibration.spread, calibration.scale * shift)
     distance = float(np.mean([item.distance for item in scored]))
     scores = np.array([item.score for item in scored])
