@@ -178,7 +178,9 @@ def train(arguments: argparse.Namespace, heard: Heard) -> None:
         ship(report, arguments.out)
 
 
-def in_part(table: Table, score: np.ndarray, params: dict[str, float]) -> list[dict[str, float]]:
+def in_part(
+    table: Table, score: np.ndarray, params: dict[str, float]
+) -> dict[str, dict[str, float]]:
     """Return what becomes of recordings of which one take of several is synthetic.
 
     A take is `TAKE` windows or more of one source, whoever speaks.

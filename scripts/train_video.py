@@ -210,8 +210,7 @@ def out_of_fold(
             crops = run.crops[clip.file]
             held_out.setdefault(clip.file, []).append(score(net, crops).tolist())
             distances.setdefault(clip.file, []).append(model.typical_distance(crops))
-        scores = [np.array(held_out[clip.file][-1]) for clip in fold.test]
-        pooled = np.array([pooled_score(of_clip) for of_clip in scores])
+        pooled = np.array([pooled_score(np.array(held_out[c.file][-1])) for c in fold.test])
         fake = np.array([clip.fake for clip in fold.test])
         print(f"fold {fold.number}: AUC {evaluation.auc(pooled, fake):.3f}", flush=True)
     return held_out, distances
@@ -219,7 +218,7 @@ def out_of_fold(
 
 def in_part(
     split: list[Fold], held_out: dict[str, list[list[float]]], calibration: Calibration
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, float]]]:
     """Return what becomes of recordings of which one clip of several is manipulated, by fold."""
     left = {file: iter(lists) for file, lists in held_out.items()}
     judges = {"in stretches": calibration.of_person, "as a whole": calibration.of_stretch}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from shared import items
 from shared.errors import NotDecided
@@ -67,7 +67,7 @@ def of(settings: Settings, job_id: str) -> Feedback | None:
         ServiceUnavailable: The table could not be reached.
     """
     body = items.get(settings, KIND, job_id)
-    return None if body is None else Feedback.model_validate(body)
+    return None if body is None else _read(body)
 
 
 def forget(settings: Settings, job_id: str) -> bool:
@@ -87,7 +87,11 @@ def every(settings: Settings) -> Iterator[Feedback]:
     """
     for body in items.every(settings, KIND):
         with passing_over(KIND):
-            yield Feedback.model_validate(body, extra="ignore")
+            yield _read(body)
+
+
+def _read(body: dict[str, Any]) -> Feedback:
+    return Feedback.model_validate(body, extra="ignore")  # of any release
 
 
 def counts(rows: Iterable[Feedback]) -> dict[str, int]:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from types import MappingProxyType
 from typing import Any
 
 from shared import listing, rows
@@ -88,7 +87,7 @@ class JobStore:
         upload: Upload,
         error: GuardianError,
         now: datetime,
-        beside: Mapping[str, Any] = MappingProxyType({}),
+        beside: Mapping[str, Any] | None = None,
     ) -> Written:
         """Create the job of an upload as rejected, with its reason code, unless it exists.
 
@@ -98,7 +97,7 @@ class JobStore:
             now: The time of the write.
             beside: Further attributes of the row.
         """
-        item = {**self._new(upload, now, JobStatus.REJECTED), **beside}
+        item = {**self._new(upload, now, JobStatus.REJECTED), **(beside or {})}
         item["error"] = rows.text(JobError(code=error.code, message=error.message))
         return self._table.put(item)
 

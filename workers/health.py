@@ -67,7 +67,8 @@ def start(
                 self._answer(200 if well else 503, {"status": yes if well else no})
             elif self.path == "/metrics":
                 self._send(200, CONTENT_TYPE_LATEST, metrics())
-                server.metrics_read.set()
+                if self.command == "GET":  # a HEAD has read nothing
+                    server.metrics_read.set()
             else:
                 self._answer(404, {"status": "not_found"})
 

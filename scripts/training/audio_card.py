@@ -105,8 +105,8 @@ def sections(report: dict[str, Any]) -> dict[str, list[str]]:
             _row("clean, families of today", figures["clean, current families"]),
         ],
         "members": members_table(report["members"]),
-        "pooling": _pooling(report["pooling"]),
-        "in part": in_part_table(report["in_part"]),
+        "pooling": _ranks_and_shares("weight", report["pooling"]),
+        "in part": _ranks_and_shares("takes", report["in_part"]),
         "shortcuts": _shortcuts(report["shortcuts"]),
         "languages": [*_HEAD, *_rows(figures, "language ")],
         "families": [*_HEAD, *_rows(figures, "family ")],
@@ -142,28 +142,16 @@ def _splices(found: dict[str, Any]) -> list[str]:
     return [*lines, "", told]
 
 
-def _pooling(shares: dict[str, dict[str, float]]) -> list[str]:
-    columns = sorted(next(iter(shares.values())))
-    lines = [f"| weight | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    for share, row in shares.items():
+def _ranks_and_shares(head: str, rows: dict[str, dict[str, float]]) -> list[str]:
+    """Return a table whose columns are areas under the curve, named so, and shares."""
+    columns = sorted(next(iter(rows.values())))
+    lines = [f"| {head} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for name, row in rows.items():
         cells = [
-            f"{row[name]:.2f}" if name.startswith("auc") else _percent(row[name])
-            for name in columns
+            f"{row[column]:.2f}" if column.startswith("auc") else _percent(row[column])
+            for column in columns
         ]
-        lines.append(f"| {share} | {' | '.join(cells)} |")
-    return lines
-
-
-def in_part_table(rows: list[dict[str, float]]) -> list[str]:
-    """Return the table of recordings of which a part is manipulated, a line for each part."""
-    columns = [name for name in rows[0] if name != "takes"]
-    lines = [f"| takes | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    for row in rows:
-        cells = [
-            f"{row[name]:.2f}" if name.startswith("auc") else _percent(row[name])
-            for name in columns
-        ]
-        lines.append(f"| {row['takes']} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 

@@ -22,7 +22,7 @@ def partly(
     manipulated: Sequence[Floats],
     judges: dict[str, Judge],
     threshold: float,
-) -> list[dict[str, float]]:
+) -> dict[str, dict[str, float]]:
     """Tell how well recordings with one manipulated take are told from those with none.
 
     Args:
@@ -32,20 +32,20 @@ def partly(
         threshold: From which ratio on one counts as an alarm.
 
     Returns:
-        For each length of `ROWS` how many takes it has (`takes`), and by each way the area under
-        the curve (`auc`) and the shares above the threshold (`alarms`, `false_alarms`).
+        For each length of `ROWS`, as `1 of 2`, the area under the curve (`auc`) by each way, and
+        the shares above the threshold (`alarms`, `false alarms`).
     """
-    rows = []
+    rows = {}
     for takes in ROWS:
         pairs = _pairs(genuine, manipulated, takes)
-        found: dict[str, float] = {"takes": takes}
+        found = {}
         for name, judge in judges.items():
             llr = np.array([judge(recording) for pair in pairs for recording in pair])
             fake = np.arange(len(llr)) % 2 == 1
             found[f"auc, {name}"] = round(evaluation.auc(llr, fake), 3)
             found[f"alarms, {name}"] = round(float(np.mean(llr[fake] > threshold)), 3)
             found[f"false alarms, {name}"] = round(float(np.mean(llr[~fake] > threshold)), 3)
-        rows.append(found)
+        rows[f"1 of {takes}"] = found
     return rows
 
 

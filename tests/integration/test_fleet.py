@@ -16,7 +16,7 @@ import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from shared import aws, depths
+from shared import aws, depths, objects
 from shared.jobs import JobStore
 from shared.queues import queue_url
 from shared.records import JobStatus, Upload
@@ -55,13 +55,7 @@ def put_bytes(system, name: str, content: bytes) -> Upload:
 def uploaded(system, key: str) -> Upload:
     bucket = system.settings.uploads_bucket
     head = aws.client(system.settings, "s3").head_object(Bucket=bucket, Key=key)
-    version = head.get("VersionId")
-    return Upload(
-        bucket=bucket,
-        key=key,
-        version_id=None if version == "null" else version,
-        etag=head["ETag"].strip('"'),
-    )
+    return objects.as_upload(bucket, key, head)
 
 
 def guardian(system, *arguments, status: int = 0):

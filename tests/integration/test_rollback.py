@@ -34,3 +34,4 @@ def test_rows_with_more_fields_are_read(aws_settings):
     assert flags.pauses(aws_settings)["video"].by == "somebody"
     assert [entry.action for entry in audit.newest(aws_settings)] == ["pause"]
     assert [row.truth for row in feedback.every(aws_settings)] == ["genuine"]
+    assert feedback.of(aws_settings, "video").truth == "genuine"

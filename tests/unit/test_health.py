@@ -76,6 +76,7 @@ def test_a_reader_who_stays_away_is_not_waited_for_without_end(server):
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 def test_a_load_balancer_may_ask_for_the_status_alone(server, path):
     assert ask(server, path, method="HEAD") == b""
+    assert not server.metrics_read.is_set()  # nobody has read them
 
 
 def test_a_stuck_process_says_so_and_is_replaced(start):

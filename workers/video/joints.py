@@ -43,9 +43,8 @@ EVIDENCE = {
     "size of the step, grey levels": -0.490,
 }
 WEIGHTS, BIAS = np.array(list(EVIDENCE.values())), -1.192
-#: The same for both frames being of one shot: correlation, tones changed, what matching leaves. Of
-#: pairs from two development recordings 0.2 % are taken for one shot, of pairs 8 to 60 frames apart
-#: in one 2 % for two: cuts are far more frequent than missing frames.
+#: The same for both frames being of one shot: correlation, tones changed, what matching leaves. The
+#: line leans to cuts, which are far more frequent than missing frames: `scripts/measure_shots.py`.
 SHOT_WEIGHTS, SHOT_BIAS = np.array([1.842, -2.336, -4.660]), 12.981
 #: Share of the pixels that change tone up to which two pictures are of one shot, however far the
 #: camera moved; 0.17 and more across the cuts of development clips.
@@ -138,7 +137,7 @@ class Trail:
         return Joint(
             likely=float(np.dot(WEIGHTS, features)) + BIAS,
             frames=float(np.exp(np.median(step - usual))),
-            same_shot=_same_shot(
+            same_shot=same_shot(
                 self.pictures[at - 1], self.pictures[at], float(residual[0].mean())
             ),
             evidence=features,
@@ -198,7 +197,7 @@ def tone_change(first: Pictures, second: Pictures) -> float:
     return float(np.abs(counts[0] - counts[1]).sum()) / (2.0 * first.size)
 
 
-def _same_shot(first: Pictures, second: Pictures, residual: float) -> bool:
+def same_shot(first: Pictures, second: Pictures, residual: float) -> bool:
     """Tell whether two pictures are of one shot; `residual` is what matching leaves."""
     tones = tone_change(first, second)
     evidence = (_cosine(first - first.mean(), second - second.mean()), tones, residual)
