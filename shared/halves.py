@@ -82,7 +82,7 @@ def run_half(
         _log.exception("half_failed")
         if receipt and attempt >= settings.max_receive_count:
             _give_up(settings, store, modality, job_id, error, attempt)
-        elif receipt and (delay_s := wait_s(error, attempt)):
+        elif receipt and (delay_s := wait_s(settings, error, attempt)):
             RETRIES.labels(modality).inc()
             _log.info("given_back", delay_s=give_back(settings, receipt, delay_s))
         raise

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     max_receive_count: int = Field(
         5, ge=1, description="Receives before a message is dead; the stack's `MaxReceiveCount`."
     )
+    max_retry_wait_s: int = Field(
+        900, ge=1, le=43_200, description="Longest wait before a message that failed comes again."
+    )
     receive_wait_s: int = Field(20, ge=0, le=20, description="Long-poll wait of one receive.")
     grace_s: float = Field(
         0,

@@ -33,7 +33,7 @@ _GONE = (
     "AWS.SimpleQueueService.NonExistentQueue",
 )
 #: A message comes back after 4, 16, 64 and 256 s: an outage of minutes makes no dead letters.
-_BACKOFF_BASE_S, _MAX_BACKOFF_S = 4, 900
+_BACKOFF_BASE_S = 4
 _log = structlog.get_logger()
 
 
@@ -172,12 +172,12 @@ def change(sqs: Any, receipt: Receipt, timeout_s: int) -> None:
     )
 
 
-def backoff_s(attempt: int) -> int:
+def backoff_s(settings: Settings, attempt: int) -> int:
     """Return after how many seconds a message may come again, received so often by now."""
-    return int(min(_MAX_BACKOFF_S, _BACKOFF_BASE_S ** min(attempt, 5)))
+    return min(settings.max_retry_wait_s, int(_BACKOFF_BASE_S ** min(attempt, 10)))
 
 
-def wait_s(error: Exception, attempt: int) -> int | None:
+def wait_s(settings: Settings, error: Exception, attempt: int) -> int | None:
     """Return after how many seconds a message may come again whose task failed so.
 
     A fault of the installation lasts until somebody mends it, a right that was revoked, say: five
@@ -187,8 +187,8 @@ def wait_s(error: Exception, attempt: int) -> int | None:
         None for what may be the message's own fault: SQS brings it again when its time is over.
     """
     if isinstance(error, SetupError):
-        return _MAX_BACKOFF_S
-    return backoff_s(attempt) if isinstance(error, Retryable) else None
+        return settings.max_retry_wait_s
+    return backoff_s(settings, attempt) if isinstance(error, Retryable) else None
 
 
 def give_back(settings: Settings, receipt: Receipt, delay_s: int | None = None) -> int:
@@ -200,7 +200,7 @@ def give_back(settings: Settings, receipt: Receipt, delay_s: int | None = None) 
         delay_s: Time to wait; None is exponential backoff.
     """
     if delay_s is None:
-        delay_s = backoff_s(receipt.attempt)
+        delay_s = backoff_s(settings, receipt.attempt)
     try:
         change(aws.client(settings, "sqs"), receipt, delay_s)
     except (ClientError, BotoCoreError) as error:

@@ -45,6 +45,7 @@ _LOOK_S = 1.0
 _SETTINGS: dict[str, Any] = {
     "visibility_timeout_s": 8,
     "max_receive_count": 12,
+    "max_retry_wait_s": 16,
     "receive_wait_s": 1,
     "sweep_interval_s": 2,
     "stuck_after_s": 15,

@@ -12,7 +12,7 @@ ATTEMPTS = range(1, Settings().max_receive_count)
 
 
 def test_a_passing_fault_has_minutes_to_pass():
-    waits = [wait_s(ServiceUnavailable("throttled"), attempt) for attempt in ATTEMPTS]
+    waits = [wait_s(Settings(), ServiceUnavailable("throttled"), attempt) for attempt in ATTEMPTS]
 
     assert waits == sorted(waits)
     assert waits[0] < 10
@@ -20,9 +20,18 @@ def test_a_passing_fault_has_minutes_to_pass():
 
 
 def test_a_fault_of_the_installation_leaves_an_hour_to_mend_it():
-    assert sum(wait_s(SetupError("a right is missing"), attempt) for attempt in ATTEMPTS) >= 3600
+    error = SetupError("a right is missing")
+
+    assert sum(wait_s(Settings(), error, attempt) for attempt in ATTEMPTS) >= 3600
+
+
+def test_no_message_waits_longer_than_the_operator_wants():
+    settings, error = Settings(max_retry_wait_s=20), ServiceUnavailable("throttled")
+
+    assert [wait_s(settings, error, attempt) for attempt in (1, 2, 3, 9)] == [4, 16, 20, 20]
+    assert wait_s(settings, SetupError("a right is missing"), 1) == 20
 
 
 def test_a_fault_of_the_message_changes_nothing_of_its_visibility():
-    assert wait_s(NotMedia(), 1) is None
-    assert wait_s(RuntimeError(), 1) is None
+    assert wait_s(Settings(), NotMedia(), 1) is None
+    assert wait_s(Settings(), RuntimeError(), 1) is None

@@ -49,7 +49,7 @@ def conclude(
         if receipt and receipt.attempt >= settings.max_receive_count:
             measures.dead_letter("aggregate", error)
             _give_up(store, job_id, error, now)
-        elif receipt and (delay_s := wait_s(error, receipt.attempt)):
+        elif receipt and (delay_s := wait_s(settings, error, receipt.attempt)):
             RETRIES.labels("aggregator").inc()
             give_back(settings, receipt, delay_s)
         raise

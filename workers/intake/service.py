@@ -188,7 +188,7 @@ class _Intake:
             EVENTS.labels("retried").inc()
             RETRIES.labels("intake").inc()
             attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-            delay_s = wait_s(error, attempt) or 0
+            delay_s = wait_s(self._settings, error, attempt) or 0
             _log.warning("intake_retry", error=error.message, delay_s=delay_s)
             await self._give_back(message, delay_s)
             return False
