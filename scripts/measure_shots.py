@@ -4,8 +4,9 @@
     scripts/measure_shots.py CLIPS
 
 Pairs of pictures from two recordings are as across a cut, pairs that are some frames apart in one
-recording as across missing frames. Recordings are those of the development half, see `tamper.py`.
-Prints one JSON document: of 3,000 pairs each, the share that is taken for the other.
+recording as across missing frames; all of them again as dark as while a picture fades to black.
+Recordings are those of the development half, see `tamper.py`. Prints one JSON document: of 3,000
+pairs each, the share that is taken for the other.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,14 @@ from tamper import sources_in
 
 from shared.dense import GreyReader
 from shared.probing import probe
-from workers.video.joints import block_match, same_shot
 from workers.video.motion import SIDE_PX, measure
+from workers.video.shots import same_shot
 
 Picture = NDArray[np.uint8]
 #: Pairs of each kind, and frames between the two of one recording.
 PAIRS, APART = 3000, (8, 60)
+#: Parts of the light that are left, from a picture as it is to the end of a fade.
+LIGHTS = (1.0, 0.6, 0.4, 0.25, 0.15, 0.08)
 
 
 def main() -> None:
@@ -51,30 +55,36 @@ def pictures(path: Path) -> Picture:
     return measure(iter(reader)).pictures
 
 
-def report(recordings: list[tuple[str, Picture]], rng: random.Random) -> dict[str, float]:
+def report(recordings: list[tuple[str, Picture]], rng: random.Random) -> dict[str, Any]:
     """Draw the pairs and count the wrong answers; recordings of other shapes make no pair."""
     long = [own for _, own in recordings if len(own) > APART[1]]
-    cuts = missing = 0
+    cuts, missing = [], []
+    while len(cuts) < PAIRS:
+        (one, first), (other, second) = rng.sample(recordings, 2)
+        if one != other and first.shape[1:] == second.shape[1:]:
+            cuts.append((rng.choice(first), rng.choice(second)))
     for _ in range(PAIRS):
-        while True:
-            (one, first), (other, second) = rng.sample(recordings, 2)
-            if one != other and first.shape[1:] == second.shape[1:]:
-                break
-        cuts += _same(rng.choice(first), rng.choice(second))
         own = rng.choice(long)
         start, length = rng.randrange(len(own) - APART[1]), rng.randint(*APART)
-        missing += not _same(own[start], own[start + length])
+        missing.append((own[start], own[start + length]))
     return {
         "recordings": len(recordings),
         "pairs_of_each": PAIRS,
-        "cuts_taken_for_one_shot": round(cuts / PAIRS, 4),
-        "one_shot_taken_for_a_cut": round(missing / PAIRS, 4),
+        "by_light": [
+            {
+                "light": light,
+                "cuts_taken_for_one_shot": round(_share(cuts, light), 4),
+                "one_shot_taken_for_a_cut": round(1 - _share(missing, light), 4),
+            }
+            for light in LIGHTS
+        ],
     }
 
 
-def _same(first: Picture, second: Picture) -> bool:
-    left, _ = block_match(first, second)
-    return same_shot(first, second, float(np.log1p(left).mean()))
+def _share(pairs: list[tuple[Picture, Picture]], light: float) -> float:
+    """Return the share of pairs, all of them darkened, that are taken for one shot."""
+    dark = (np.uint8(np.stack(pair) * light) for pair in pairs)
+    return sum(same_shot(first, second) for first, second in dark) / len(pairs)
 
 
 if __name__ == "__main__":

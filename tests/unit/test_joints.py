@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from workers.video.joints import EVIDENCE, REACH_PX, WEIGHTS, Trail, block_match, tone_change
+from workers.video.joints import EVIDENCE, WEIGHTS, Trail
 from workers.video.jumps import ALONE, FIRM
+from workers.video.motion import REACH_PX, block_match
+from workers.video.shots import same_shot, tone_change
 
 SIDE = 64
 
@@ -95,6 +97,16 @@ def test_tiles_are_found_where_they_were_before():
     columns = way.reshape(SIDE // 8, SIDE // 8)[:, :-1]  # the last one comes from outside
     assert np.median(columns) == 3 <= REACH_PX
     assert np.median(left) == 0
+
+
+@pytest.mark.parametrize("light", [1, 0.6, 0.3, 0.15])
+def test_a_cut_is_one_while_the_picture_fades_and_a_step_is_none(light):
+    first, second, other = (
+        np.uint8(light * picture) for picture in (*walk([10, 13]), walk([90], seed=5)[0] // 2 + 40)
+    )
+
+    assert same_shot(first, second)
+    assert not same_shot(first, other)
 
 
 def test_tones_do_not_change_with_the_place_but_with_the_light():

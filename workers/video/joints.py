@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.video.motion import TILE_PX, Floats, Indices, Motion, Tiles, tile_change, top_tiles
-
-Pictures = NDArray[np.uint8]
+from workers.video.motion import (
+    Floats,
+    Indices,
+    Motion,
+    Pictures,
+    block_match,
+    cosine,
+    tile_change,
+    top_tiles,
+)
+from workers.video.shots import same_shot
 
 #: Frames before and after a step that it is compared with, and those that say what is usual.
 NEAR, AROUND = 3, 12
@@ -17,8 +25,6 @@ NEAR, AROUND = 3, 12
 FIELD_PX, CELL_FIELDS = 4, 2
 #: Change of a cell that compression alone makes, and from which on something moves in it.
 CELL_NOISE, CELL_MOVING = 0.4, 1.0
-#: How far a tile is looked for in the picture before, in pixels, and what a pixel of way costs.
-REACH_PX, WAY_COST = 4, 0.3
 #: Smallest step, and least that the cells stand out from the usual and from those nearby, for a
 #: step to be looked at (natural logs of ratios). Nearly all joints do, one step in thirty does.
 SMALLEST, LEAST_UNUSUAL, LEAST_SCORE = 3.0, 0.6, -0.4
@@ -43,12 +49,6 @@ EVIDENCE = {
     "size of the step, grey levels": -0.490,
 }
 WEIGHTS, BIAS = np.array(list(EVIDENCE.values())), -1.192
-#: The same for both frames being of one shot: correlation, tones changed, what matching leaves. The
-#: line leans to cuts, which are far more frequent than missing frames: `scripts/measure_shots.py`.
-SHOT_WEIGHTS, SHOT_BIAS = np.array([1.842, -2.336, -4.660]), 12.981
-#: Share of the pixels that change tone up to which two pictures are of one shot, however far the
-#: camera moved; 0.17 and more across the cuts of development clips.
-SAME_TONES = 0.12
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,7 @@ class Trail:
         return Joint(
             likely=float(np.dot(WEIGHTS, features)) + BIAS,
             frames=float(np.exp(np.median(step - usual))),
-            same_shot=same_shot(
-                self.pictures[at - 1], self.pictures[at], float(residual[0].mean())
-            ),
+            same_shot=same_shot(self.pictures[at - 1], self.pictures[at]),
             evidence=features,
         )
 
@@ -160,7 +158,7 @@ class Trail:
     def _turns(self, at: int) -> tuple[float, float, float]:
         """Return how alike the changes before, at and after the step are, as cosines."""
         before, here, after = (self._fields[k] - self._fields[k - 1] for k in (at - 1, at, at + 1))
-        return _cosine(before, here), _cosine(here, after), _cosine(before, after)
+        return cosine(before, here), cosine(here, after), cosine(before, after)
 
     def _changes(self, lag: int) -> Floats:
         """Return the root mean square change of every cell over some frames, shape (n, cells)."""
@@ -170,43 +168,6 @@ class Trail:
         shape = (count, height // CELL_FIELDS, CELL_FIELDS, width // CELL_FIELDS, CELL_FIELDS)
         mean = np.square(change).reshape(shape).mean(axis=(2, 4)).reshape(count, -1)
         return np.asarray(np.sqrt(mean), dtype=np.float64)
-
-
-def block_match(first: Pictures, second: Pictures) -> tuple[Floats, Floats]:
-    """Look for every tile of a picture in the one before it.
-
-    Returns:
-        Root mean square difference that is left in grey levels, and way in pixels; shape (tiles,).
-    """
-    height, width = second.shape
-    padded = np.pad(first, REACH_PX, mode="edge").astype(np.float32)
-    shifted = np.lib.stride_tricks.sliding_window_view(padded, (height, width))
-    change = np.square(shifted - second.astype(np.float32))
-    shape = (-1, height // TILE_PX, TILE_PX, width // TILE_PX, TILE_PX)
-    errors = change.reshape(shape).mean(axis=(2, 4)).reshape(change.shape[0] ** 2, -1)
-    offsets = np.arange(-REACH_PX, REACH_PX + 1)
-    ways = np.hypot(*np.meshgrid(offsets, offsets, indexing="ij")).ravel()
-    best = (errors + WAY_COST * ways[:, None]).argmin(axis=0)
-    left = np.sqrt(errors[best, np.arange(errors.shape[1])])
-    return left.astype(np.float64), ways[best]
-
-
-def tone_change(first: Pictures, second: Pictures) -> float:
-    """Return the share of pixels that would need another tone (of 16) to make one the other."""
-    counts = [np.bincount(picture.ravel() >> 4, minlength=16) for picture in (first, second)]
-    return float(np.abs(counts[0] - counts[1]).sum()) / (2.0 * first.size)
-
-
-def same_shot(first: Pictures, second: Pictures, residual: float) -> bool:
-    """Tell whether two pictures are of one shot; `residual` is what matching leaves."""
-    tones = tone_change(first, second)
-    evidence = (_cosine(first - first.mean(), second - second.mean()), tones, residual)
-    return tones <= SAME_TONES or float(np.dot(SHOT_WEIGHTS, evidence)) + SHOT_BIAS > 0
-
-
-def _cosine(first: Tiles, second: Tiles) -> float:
-    left, right = first.ravel().astype(np.float64), second.ravel().astype(np.float64)
-    return float(left @ right / np.sqrt((left @ left) * (right @ right) + 1e-6))
 
 
 def _logs(cells: Floats) -> Floats:

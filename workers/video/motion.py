@@ -13,6 +13,7 @@ from workers.video import flashes
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Tiles = NDArray[np.floating]
+Pictures = NDArray[np.uint8]
 Greys = NDArray[np.uint8] | NDArray[np.float32]
 
 #: Longer side of the grey pictures that are compared, in pixels.
@@ -23,6 +24,8 @@ TILE_PX = 8
 TOP_TILES = 6
 #: Change of a tile that compression alone makes, in grey levels.
 NOISE = 0.7
+#: How far a tile is looked for in the picture before, in pixels, and what a pixel of way costs.
+REACH_PX, WAY_COST = 4, 0.3
 #: Grey levels that a bar of one colour varies by at most, for what compression does to it.
 _FLAT = 10
 #: Pictures compared at a time.
@@ -115,3 +118,28 @@ def top_tiles(tiles: Tiles) -> Floats:
     count = min(TOP_TILES, tiles.shape[-1])
     top = np.partition(tiles, tiles.shape[-1] - count, axis=-1)[..., -count:]
     return np.asarray(top.mean(axis=-1), dtype=np.float64)
+
+
+def block_match(first: Pictures, second: Pictures) -> tuple[Floats, Floats]:
+    """Look for every tile of a picture in the one before it.
+
+    Returns:
+        Root mean square difference that is left in grey levels, and way in pixels; shape (tiles,).
+    """
+    height, width = second.shape
+    padded = np.pad(first, REACH_PX, mode="edge").astype(np.float32)
+    shifted = np.lib.stride_tricks.sliding_window_view(padded, (height, width))
+    change = np.square(shifted - second.astype(np.float32))
+    shape = (-1, height // TILE_PX, TILE_PX, width // TILE_PX, TILE_PX)
+    errors = change.reshape(shape).mean(axis=(2, 4)).reshape(change.shape[0] ** 2, -1)
+    offsets = np.arange(-REACH_PX, REACH_PX + 1)
+    ways = np.hypot(*np.meshgrid(offsets, offsets, indexing="ij")).ravel()
+    best = (errors + WAY_COST * ways[:, None]).argmin(axis=0)
+    left = np.sqrt(errors[best, np.arange(errors.shape[1])])
+    return left.astype(np.float64), ways[best]
+
+
+def cosine(first: Tiles, second: Tiles) -> float:
+    """Return how alike two pictures or changes are, from -1 to 1; about 0 where one is nothing."""
+    left, right = first.ravel().astype(np.float64), second.ravel().astype(np.float64)
+    return float(left @ right / np.sqrt((left @ left) * (right @ right) + 1e-6))
