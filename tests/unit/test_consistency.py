@@ -452,14 +452,6 @@ def test_a_rest_in_front_of_a_camera_is_no_frozen_run():
     assert "frozen_run" not in [kind for kind, _, _ in found(frames[:60] + rest + frames[61:])]
 
 
-def test_somebody_who_holds_still_until_a_cut_is_no_frozen_run():
-    moving, other = calm(140), [np.uint8(20 + 0.2 * frame) for frame in shot(60, seed=5)]
-    held = moving[:60] + [moving[59]] * 20
-
-    assert found(held + other) == []
-    assert [kind for kind, _, _ in found(held + moving[80:])] == ["frozen_run"]
-
-
 def test_a_flickering_lamp_after_a_cut_is_no_copy_while_somebody_moves():
     first, second = texture(1)[:48, :64], texture(2)[:48, :64]
     rng = np.random.default_rng(4)

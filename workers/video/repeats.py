@@ -81,29 +81,22 @@ class Run:
     contrast: float
 
 
-def frozen_runs(motion: Motion, jumps: Iterable[int] = (), cuts: Iterable[int] = ()) -> list[Run]:
+def frozen_runs(motion: Motion, jumps: Iterable[int] = ()) -> list[Run]:
     """Find runs that stand still though the same shot moves right before and right after.
 
     Args:
         motion: The motion of the recording.
         jumps: Indices of frames after a jump; what begins with one is another picture, not the
             last one held.
-        cuts: Indices of the first frames of other shots; what moves after one says nothing of
-            what stood still before it.
     """
-    begins, ends = _about(jumps), _about(cuts)
+    begins = {place + shift for place in jumps for shift in (-1, 0, 1)}
     runs: list[Run] = []
     for limit in FROZEN_STEPS:
         for start, stop in _true_runs(motion.steps <= limit):
             run = _frozen_run(motion.steps, start, stop)
-            if run and not begins & {run.start, start} and run.stop not in ends:
+            if run and run.start not in begins and start not in begins:
                 runs.append(run)
     return _without_overlaps(runs, key=lambda run: run.start - run.stop)
-
-
-def _about(places: Iterable[int]) -> set[int]:
-    """Return the places and those next to them: compression blurs where something begins."""
-    return {place + shift for place in places for shift in (-1, 0, 1)}
 
 
 def _frozen_run(steps: Floats, start: int, stop: int) -> Run | None:

@@ -28,8 +28,7 @@ _LEAST_FRAMES = 2.5
 
 def findings(motion: Motion, jumps: list[Jump]) -> list[Finding]:
     """Return what the pictures tell; what one finding explains is not told again by another."""
-    firm, cuts = [j.at for j in jumps if j.firm], [j.at for j in jumps if j.cut]
-    frozen = frozen_runs(motion, firm, cuts)
+    frozen = frozen_runs(motion, (jump.at for jump in jumps if jump.firm))
     repeated, loops = repeated_runs(motion)
     jumps = without_seams(motion, jumps, loops)
     copies = _outside(repeated, frozen)
