@@ -85,7 +85,7 @@ def _found(settings: Settings, modality: Modality, entry: Entry | None) -> Earli
         job = JobStore(settings).get(entry.job_id)
     except UnknownJob:  # erased, or expired
         return None
-    half: PartialResult | None = getattr(job, modality)
+    half = job.half(modality)
     if half is None or half.outcome is Outcome.FAILED:  # is being made again, or that went wrong
         return None
     return Earlier(half, job.media, entry.made_at)

@@ -26,7 +26,6 @@ from shared.jobs import JobStore
 from shared.media import DecodeLimits
 from shared.probing import probe
 from shared.records import (
-    MODALITIES,
     Analysis,
     Evidence,
     EvidenceRef,
@@ -97,7 +96,7 @@ def _do_half(
     attempt: int,
 ) -> None:
     begun = store.begin(job_id, modality, datetime.now(UTC))
-    half = getattr(begun.job, modality)
+    half = begun.job.half(modality)
     if half is not None and half.outcome is not Outcome.FAILED:
         _log.info("half_already_stored")
         pass_on(settings, store, replace(begun, applied=False))
@@ -285,8 +284,7 @@ def last_attempts(job: Job) -> tuple[Modality, ...]:
 
     No verdict rests on them: their worker sends for it, or the sweeper, once none is at work.
     """
-    halves = ((modality, getattr(job, modality)) for modality in MODALITIES)
-    return tuple(modality for modality, half in halves if half and half.reason == WORKER_LOST)
+    return tuple(half.modality for half in job.halves if half.reason == WORKER_LOST)
 
 
 def pass_on(settings: Settings, store: JobStore, written: Written) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from shared import listing, rows
 from shared.errors import GuardianError, NotAdmitted, UnknownJob
 from shared.records import (
+    MODALITIES,
     Job,
     JobError,
     JobStatus,
@@ -196,7 +197,8 @@ class JobStore:
             sets += ", report_key = :report"
             values[":report"] = report_key
         condition = "attribute_not_exists(verdict)"
-        for name, half in (("audio", job.audio), ("video", job.video)):
+        for name in MODALITIES:
+            half = job.half(name)
             if half is None:
                 condition += f" AND attribute_not_exists({name})"
             else:

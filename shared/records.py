@@ -372,21 +372,34 @@ class Job(Record):
     error: JobError | None = None
     telling: Telling | None = None
 
+    def half(self, modality: Modality) -> PartialResult | None:
+        """Return one half; None where it is not there."""
+        return self.audio if modality == "audio" else self.video
+
+    @property
+    def halves(self) -> tuple[PartialResult, ...]:
+        """The halves that are there."""
+        return tuple(half for half in (self.audio, self.video) if half)
+
+    @property
+    def missing(self) -> tuple[Modality, ...]:
+        """Which halves are not there."""
+        return tuple(modality for modality in MODALITIES if self.half(modality) is None)
+
     @property
     def outcomes(self) -> str:
         """What each half has come to; `decided_on` is the same at the time of the verdict."""
-        halves = (("audio", self.audio), ("video", self.video))
+        halves = ((name, self.half(name)) for name in MODALITIES)
         return " ".join(f"{name}:{half.outcome if half else 'missing'}" for name, half in halves)
 
     def as_superseded(self) -> Superseded | None:
         """Return the verdict as the next one will remember it; None where there is none."""
         if self.verdict is None:
             return None
-        halves = [half for half in (self.audio, self.video) if half]
         kept = self.verdict.model_dump(
             include={"label", "probability", "llr", "modalities_used", "decided_at"}
         )
-        models = [ref for half in halves for ref in half.models]
+        models = [ref for half in self.halves for ref in half.models]
         return Superseded(**kept, models=(*models, self.verdict.model))
 
     @property

@@ -56,5 +56,5 @@ def _failed(job: Job) -> tuple[Modality, ...]:
     return tuple(
         modality
         for modality in MODALITIES
-        if (half := getattr(job, modality)) is None or half.outcome is Outcome.FAILED
+        if (half := job.half(modality)) is None or half.outcome is Outcome.FAILED
     )

@@ -32,7 +32,7 @@ class Written:
     @property
     def both_halves(self) -> bool:
         """Whether the job has all its evidence."""
-        return self.job.audio is not None and self.job.video is not None
+        return not self.job.missing
 
 
 class Table:

@@ -44,9 +44,8 @@ def job(console: Console, item: Job, language: Language = "en") -> None:
     )
     if item.error:
         console.print(f"[red]{item.error.code}[/red]: {plain(item.error.message)}", highlight=False)
-    for half in (item.audio, item.video):
-        if half:
-            console.print(f"  {half.modality}: {_half(half)}", highlight=False)
+    for half in item.halves:
+        console.print(f"  {half.modality}: {_half(half)}", highlight=False)
     if not item.verdict:
         return
     verdict, colour = item.verdict, _COLOURS[item.verdict.label]

@@ -106,8 +106,7 @@ def _write_halves(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]
     job, _ = analyze_file(Settings(), item.path)
     folder.mkdir()
     left = []
-    for half in (job.audio, job.video):
-        assert half is not None, "a finished job has both halves"
+    for half in job.halves:
         without = half.model_copy(update={"evidence": ()})
         (folder / f"{half.modality}.json").write_text(without.model_dump_json())
         left.append(

@@ -112,7 +112,7 @@ def _wait(store: JobStore, half: Modality, jobs: list[str]) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"{len(left)} jobs were not done in {_WAIT_S:.0f} s.")
         time.sleep(0.1)
-        left = {job_id for job_id in left if getattr(store.get(job_id), half) is None}
+        left = {job_id for job_id in left if store.get(job_id).half(half) is None}
 
 
 def _planned(day: int, minutes: float, rates: dict[Any, Rate]) -> dict[str, Any]:

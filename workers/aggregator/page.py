@@ -64,7 +64,7 @@ def render(job: Job, language: Language, evidence: Mapping[str, bytes], document
         "duration": _told_duration(_duration_s(job), language),
         "chart": charts.timeline(verdict, _duration_s(job)),
         "sound": pictures.sound(job, verdict, evidence, language),
-        "findings": [f for half in (job.audio, job.video) if half for f in half.findings],
+        "findings": [found for half in job.halves for found in half.findings],
         "pictures": pictures.shown(job, evidence),
         "pictures_in_all": len(pictures.evidence_of(job)),
         "persons": _main_persons(verdict),

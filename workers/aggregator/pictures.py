@@ -21,9 +21,8 @@ _PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PN": "image/png"}
 
 def evidence_of(job: Job) -> list[EvidenceRef]:
     """Return the references to pictures of both halves, most telling first."""
-    halves = [half for half in (job.audio, job.video) if half]
     others = ("full_result", spectrum.KIND)
-    references = [ref for half in halves for ref in half.evidence if ref.kind not in others]
+    references = [ref for half in job.halves for ref in half.evidence if ref.kind not in others]
     return sorted(references, key=lambda ref: -(ref.probability or 0.0))
 
 

@@ -153,11 +153,10 @@ def _parts(verdict: Verdict) -> list[str]:
 
 def _omitted(job: Job) -> list[str]:
     """Name what of this recording was not examined: first what is its own, then what never is."""
-    halves = [half for half in (job.audio, job.video) if half]
-    dropped = {cause for half in halves for cause in half.coverage.dropped}
-    absent = {half.reason for half in halves}
+    dropped = {cause for half in job.halves for cause in half.coverage.dropped}
+    absent = {half.reason for half in job.halves}
     names = [f"omitted_{cause}" for cause in _LEFT_OUT if cause in dropped]
-    if any(half.coverage.frames_sampled for half in halves):
+    if any(half.coverage.frames_sampled for half in job.halves):
         names.append("omitted_between")
     if "no_video_track" not in absent:
         names.append("omitted_seen")
@@ -176,7 +175,7 @@ def _apart(job: Job) -> str:
 
 def _models(job: Job, verdict: Verdict, registry: Registry) -> tuple[ReportedModel, ...]:
     """Return every model behind the job; its licence only where the registry has that very file."""
-    used = [ref for half in (job.audio, job.video) if half for ref in half.models]
+    used = [ref for half in job.halves for ref in half.models]
     rows = []
     for ref in (*used, verdict.model):
         entry = registry.entries.get(ref.name)

@@ -85,7 +85,7 @@ def _settle(
             if latest.verdict != job.verdict:  # the report is now of a verdict that is superseded
                 return _settle(settings, store, latest, model, now)
         return job
-    if job.audio is None or job.video is None:  # its analysis was asked for again meanwhile
+    if job.missing:  # its analysis was asked for again meanwhile
         _log.info("not_yet_to_be_decided")
         return job
     verdict = fusion.decide(job.audio, job.video, prior=settings.prior, decided_at=now, model=model)

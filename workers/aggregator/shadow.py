@@ -18,7 +18,7 @@ def compare(job: Job, verdict: Verdict, model: fusion.FusionModel) -> ShadowVerd
     Returns:
         The label of the second set and whether it is another one; None where it scored nothing.
     """
-    if not any(half and half.shadow for half in (job.audio, job.video)):
+    if not any(half.shadow for half in job.halves):
         return None
     audio, video = shadow.in_place(job.audio), shadow.in_place(job.video)
     other = fusion.decide(

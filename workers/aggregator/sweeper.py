@@ -63,7 +63,7 @@ def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:
         return repairs
     lines, margin = turns.lines(settings, store, now), timedelta(seconds=settings.stuck_after_s)
     for job in overdue:
-        halves = [modality for modality in MODALITIES if getattr(job, modality) is None]
+        halves = job.missing
         lost = [one for one in halves if not lines[one].excuses(job, now, margin)]
         at_last = any(job.job_id in lines[one].doing for one in last_attempts(job))
         has_turn = at_last or (not lost and (halves or lines[_AGGREGATE].excuses(job, now, margin)))

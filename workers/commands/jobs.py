@@ -57,8 +57,8 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
     job = None
     with NOTES.status("queued …") as status:
         for job in submit.follow(settings, upload.job_id, timeout):
-            done = [name for name in ("audio", "video") if getattr(job, name)]
-            status.update(f"{job.status} … {', '.join(done)}")
+            done = ", ".join(half.modality for half in job.halves)
+            status.update(f"{job.status} … {done}")
     assert job
     emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job)
     if job.status != "complete":

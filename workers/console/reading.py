@@ -121,8 +121,7 @@ def _add_jobs(api: APIRouter, settings: Settings, board: Board, read: web.Door) 
     def evidence(job_id: JobId, name: Annotated[str, Path(max_length=200)]) -> Response:
         """Give one picture behind a score."""
         found = JobStore(settings).get(job_id)
-        halves = [half for half in (found.audio, found.video) if half]
-        keys = {ref.name: ref.key for half in halves for ref in half.evidence}
+        keys = {ref.name: ref.key for half in found.halves for ref in half.evidence}
         key = keys.get(name)
         if key is None:
             raise ObjectGone("There is no such picture.")

@@ -14,7 +14,7 @@ from shared.errors import UnknownJob
 from shared.jobs import JobStore
 from shared.presence import Worker
 from shared.queues import ROLE_QUEUES
-from shared.records import MODALITIES, Job
+from shared.records import Job
 
 #: Jobs that one look reads from the index.
 _READ = 40
@@ -51,8 +51,7 @@ class Waiters:
         in_work = {(queue_of.get(one.role), job_id) for one in workers for job_id in one.doing}
         waiting: dict[str, list[Job]] = {}
         for job in sorted(jobs.values(), key=lambda job: job.created_at):
-            halves: list[str] = [name for name in MODALITIES if getattr(job, name) is None]
-            for queue in halves or ["aggregate"]:
+            for queue in job.missing or ("aggregate",):
                 if (queue, job.job_id) not in in_work:
                     waiting.setdefault(queue, []).append(job)
         self._known = {job.job_id for line in waiting.values() for job in line[:_KEPT]}
