@@ -19,7 +19,7 @@ from typing import Protocol
 import structlog
 
 from shared import items, shadow
-from shared.errors import GuardianError, UnknownJob
+from shared.errors import GuardianError
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.records import MODALITIES, Media, Modality, Outcome, PartialResult, Record
@@ -81,12 +81,9 @@ def _found(settings: Settings, modality: Modality, entry: Entry | None) -> Earli
     oldest = datetime.now(UTC) - timedelta(days=settings.cache_days)
     if entry is None or entry.made_by != made_by(settings) or entry.made_at < oldest:
         return None
-    try:
-        job = JobStore(settings).get(entry.job_id)
-    except UnknownJob:  # erased, or expired
-        return None
-    half = job.half(modality)
-    if half is None or half.outcome is Outcome.FAILED:  # is being made again, or that went wrong
+    job = next(JobStore(settings).readable([entry.job_id]), None)  # may be erased, or expired
+    half = job.half(modality) if job else None
+    if not (job and half) or half.outcome is Outcome.FAILED:  # made again now, or went wrong
         return None
     return Earlier(half, job.media, entry.made_at)
 

@@ -305,10 +305,10 @@ class JobStore:
     def _pending(self, limit: int, before: int, part: str = "pending") -> Iterator[Job]:
         for shard in range(SHARDS):
             due = self._table.due(f"{part}#{shard}", before, limit)
-            yield from islice(self._readable(due), limit)
+            yield from islice(self.readable(due), limit)
 
-    def _readable(self, job_ids: Iterable[str]) -> Iterator[Job]:
-        """Yield the jobs that can be read; the others take no place from them."""
+    def readable(self, job_ids: Iterable[str]) -> Iterator[Job]:
+        """Yield those of the jobs that are there and can be read; the others hide none of them."""
         for job_id in job_ids:
             # one that is not there was erased meanwhile
             with suppress(UnknownJob), passing_over("job", job_id=job_id):

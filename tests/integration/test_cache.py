@@ -192,6 +192,18 @@ def test_a_result_is_used_for_the_days_that_are_set_and_no_longer(settings):
     assert not run(settings, job_of(settings, "two.mp4"), detector).cache_hit
 
 
+def test_a_job_that_another_release_wrote_in_another_form_is_analysed_anew(aws_settings):
+    detector = Detector()
+    first = run(aws_settings, job_of(aws_settings, "one.mp4"), detector)
+    aws.client(aws_settings, "dynamodb").update_item(
+        TableName=aws_settings.table,
+        Key={"pk": {"S": first.job_id}},
+        UpdateExpression="REMOVE object_key",
+    )
+
+    assert not run(aws_settings, job_of(aws_settings, "two.mp4"), detector).cache_hit
+
+
 def test_a_failure_is_not_remembered(settings):
     detector = Detector(outcome=Outcome.FAILED)
     for name in ("one.mp4", "two.mp4"):

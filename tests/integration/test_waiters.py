@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared import aws
 from shared.jobs import SHARDS, JobStore
 from shared.presence import Worker
 from shared.records import Outcome, PartialResult, Upload
@@ -51,6 +52,20 @@ def test_who_was_seen_once_is_remembered_until_its_half_is_there(store):
     assert ages(waiters, store) == {"audio": 600.0, "video": 7200.0}
     store.erase(oldest.job_id)
     assert ages(waiters, store) == {"audio": 600.0, "video": 600.0}
+
+
+def test_one_that_another_release_wrote_in_another_form_hides_none(aws_settings, store):
+    waiters = Waiters()
+    oldest = new_job(store, "oldest", NOW - timedelta(hours=2))
+    new_job(store, "next", NOW - timedelta(minutes=5))
+    ages(waiters, store)
+    aws.client(aws_settings, "dynamodb").update_item(
+        TableName=aws_settings.table,
+        Key={"pk": {"S": oldest.job_id}},
+        UpdateExpression="REMOVE object_key",
+    )
+
+    assert ages(waiters, store) == {"audio": 300.0, "video": 300.0}
 
 
 def test_a_job_in_work_does_not_wait(store):

@@ -15,17 +15,14 @@ would help nobody: GuardianJobsWaitLong says so to people. SQS itself drops a me
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median_low
 
 from shared import depths, presence, queues
-from shared.errors import UnknownJob
 from shared.jobs import JobStore
 from shared.records import Job
 from shared.settings import Settings
-from shared.telemetry import passing_over
 
 #: How long the queues of the stack keep a message (MessageRetentionPeriod, the most SQS allows).
 KEPT = timedelta(days=14)
@@ -78,9 +75,5 @@ def lines(settings: Settings, store: JobStore, now: datetime) -> dict[str, Line]
 
 def _middle(store: JobStore, job_ids: Iterable[str]) -> datetime | None:
     """Return when the middle one of some jobs was made; None where none can be read."""
-    made = []
-    for job_id in job_ids:
-        # one that is not there was erased meanwhile
-        with suppress(UnknownJob), passing_over("job", job_id=job_id):
-            made.append(store.get(job_id).created_at)
+    made = [job.created_at for job in store.readable(job_ids)]
     return median_low(made) if made else None

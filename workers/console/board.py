@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,14 +13,14 @@ import structlog
 from pydantic import BaseModel
 
 from shared import depths, flags, presence
-from shared.errors import GuardianError, UnknownJob
+from shared.errors import GuardianError
 from shared.flags import Pause
 from shared.jobs import JobStore
 from shared.presence import Worker
 from shared.records import JobStatus
 from shared.rows import JobSummary
 from shared.settings import QUEUES, Settings
-from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES, RECENT_JOBS, passing_over
+from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES, RECENT_JOBS
 from workers import probe
 from workers.console.tail import Tail
 from workers.console.waiters import Waiters
@@ -227,11 +226,8 @@ class Board:
         """Learn the length of media of the latest finished jobs, a few a sample."""
         done = [row for row in self.recent if row.status is JobStatus.COMPLETE][:_LENGTHS]
         for row in [row for row in done if row.job_id not in self._lengths][:3]:
-            length_s = None
-            with suppress(UnknownJob), passing_over("job", job_id=row.job_id):  # erased meanwhile
-                media = store.get(row.job_id).media
-                length_s = media.duration_s if media else None
-            self._lengths[row.job_id] = length_s or 0.0
+            media = next((job.media for job in store.readable([row.job_id])), None)
+            self._lengths[row.job_id] = (media.duration_s if media else None) or 0.0
         while len(self._lengths) > _LENGTHS:
             self._lengths.pop(next(iter(self._lengths)))
 

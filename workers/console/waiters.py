@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from shared.errors import UnknownJob
 from shared.jobs import JobStore
 from shared.presence import Worker
 from shared.queues import ROLE_QUEUES
@@ -43,10 +42,8 @@ class Waiters:
             ServiceUnavailable: The table could not be reached.
         """
         jobs = {job.job_id: job for job in store.waiting(_READ)}
-        for job_id in self._known - jobs.keys():
-            job = _unfinished(store, job_id)
-            if job:
-                jobs[job_id] = job
+        known = store.readable(self._known - jobs.keys())
+        jobs |= {job.job_id: job for job in known if not job.status.final}
         queue_of = {str(role): queue for role, queue in ROLE_QUEUES.items()}
         in_work = {(queue_of.get(one.role), job_id) for one in workers for job_id in one.doing}
         waiting: dict[str, list[Job]] = {}
@@ -59,11 +56,3 @@ class Waiters:
             queue: round((now - line[0].created_at).total_seconds(), 1)
             for queue, line in waiting.items()
         }
-
-
-def _unfinished(store: JobStore, job_id: str) -> Job | None:
-    try:
-        job = store.get(job_id)
-    except (UnknownJob, ValueError):  # erased meanwhile, or written by another release
-        return None
-    return None if job.status.final else job
