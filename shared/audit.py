@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from shared import items
-from shared.errors import GuardianError
+from shared.errors import GuardianError, code_of
 from shared.records import Record
 from shared.settings import Settings
 from shared.telemetry import passing_over
@@ -51,9 +51,8 @@ def noted(
     try:
         yield
     except Exception as error:
-        code = error.code if isinstance(error, GuardianError) else "internal_error"
         with suppress(GuardianError):  # then it reads as done; why it failed is told anyway
-            _write(settings, name, entry.model_copy(update={"failed": code}))
+            _write(settings, name, entry.model_copy(update={"failed": code_of(error)}))
         raise
 
 

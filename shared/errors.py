@@ -16,6 +16,11 @@ class GuardianError(Exception):
         super().__init__(self.message)
 
 
+def code_of(error: BaseException) -> str:
+    """Return the reason code of an error; one that is not ours is `internal_error`."""
+    return error.code if isinstance(error, GuardianError) else "internal_error"
+
+
 # --- Retryable: the same call may succeed later -------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from shared.errors import (
     ObjectGone,
     Permanent,
     UnknownJob,
+    code_of,
 )
 from shared.jobs import JobStore
 from shared.media import DecodeLimits
@@ -322,11 +323,10 @@ def _give_up(
 ) -> None:
     """After the last receive: the half is failed, the other one still counts."""
     measures.dead_letter(modality, error)
-    code = error.code if isinstance(error, GuardianError) else "internal_error"
     half = PartialResult(
         modality=modality,
         outcome=Outcome.FAILED,
-        reason=code,
+        reason=code_of(error),
         message=f"Given up after {attempt} attempts: {error}",
         attempt=attempt,
     )

@@ -99,7 +99,7 @@ class JobStore:
             beside: Further attributes of the row.
         """
         item = {**self._new(upload, now, JobStatus.REJECTED), **(beside or {})}
-        item["error"] = rows.text(JobError(code=error.code, message=error.message))
+        item["error"] = rows.text(JobError.of(error))
         return self._table.put(item)
 
     # --- the two halves -----------------------------------------------------------------------
@@ -223,7 +223,7 @@ class JobStore:
             "SET #status = :failed, #error = :error, updated = :now REMOVE pending, due",
             {
                 ":failed": JobStatus.FAILED,
-                ":error": rows.text(JobError(code=error.code, message=error.message)),
+                ":error": rows.text(JobError.of(error)),
             },
             now,
             "attribute_not_exists(verdict) AND attribute_exists(audio) AND attribute_exists(video)",
@@ -235,7 +235,7 @@ class JobStore:
             job_id,
             "SET #error = :error, updated = :now",
             {
-                ":error": rows.text(JobError(code=error.code, message=error.message)),
+                ":error": rows.text(JobError.of(error)),
                 ":queued": JobStatus.QUEUED,
                 ":running": JobStatus.RUNNING,
             },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.errors import GuardianError
+from shared.errors import code_of
 from shared.records import Outcome, PartialResult
 from shared.telemetry import (
     ABSTENTIONS,
@@ -34,5 +34,4 @@ def half(result: PartialResult) -> None:
 
 def dead_letter(queue: str, error: BaseException) -> None:
     """Count a message that will not be tried again, by the short name of its queue."""
-    cause = error.code if isinstance(error, GuardianError) else "internal_error"
-    DEAD_LETTERS.labels(queue, cause).inc()
+    DEAD_LETTERS.labels(queue, code_of(error)).inc()

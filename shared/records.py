@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.errors import GuardianError
+
 #: Version of every record below; readers accept their own version and older ones.
 SCHEMA_VERSION = 1
 
@@ -327,6 +329,11 @@ class JobError(Record):
 
     code: str
     message: str
+
+    @classmethod
+    def of(cls, error: GuardianError) -> JobError:
+        """Return what is kept of an error."""
+        return cls(code=error.code, message=error.message)
 
 
 class Telling(Record):

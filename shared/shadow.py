@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import structlog
 
-from shared.errors import GuardianError
+from shared.errors import GuardianError, code_of
 from shared.models import Registry
 from shared.records import Analysis, Media, Modality, Outcome, PartialResult, ShadowHalf
 from shared.settings import Settings
@@ -80,9 +80,8 @@ def _score(modality: Modality, analyze: Analyze, path: Path, media: Media) -> Sh
     try:
         result = analyze(path, media).result
     except Exception as error:  # noqa: BLE001  # a fault of the second set is none of the half
-        code = error.code if isinstance(error, GuardianError) else "internal_error"
         SHADOW_HALVES.labels(modality, Outcome.FAILED).inc()
-        _log.exception("shadow_failed", modality=modality, code=code)
+        _log.exception("shadow_failed", modality=modality, code=code_of(error))
         return None
     took_ms = round((time.perf_counter() - started) * 1000, 1)
     STAGE_SECONDS.labels(modality, "shadow").observe(took_ms / 1000)

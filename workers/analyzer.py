@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from shared import loading, objects
 from shared.batching import SharedRegistry, timed_load
 from shared.containers import SNIFF_BYTES, admit
-from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket
+from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket, code_of
 from shared.halves import Analyze, decode_limits, examine
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
@@ -162,11 +162,8 @@ class Engine:
     async def _in_turn(self, work: Callable[[], AnalyzeResponse]) -> AnalyzeResponse:
         try:
             response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except GuardianError as error:
-            REQUESTS.labels(self.modality, error.code).inc()
-            raise
         except Exception as error:
-            REQUESTS.labels(self.modality, "internal_error").inc()
+            REQUESTS.labels(self.modality, code_of(error)).inc()
             if loading.is_lost(error):
                 self._end(error)
             raise

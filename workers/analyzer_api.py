@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from shared import objects, sandbox, web
-from shared.errors import GuardianError, NotReady, UnknownJob
+from shared.errors import GuardianError, NotReady, UnknownJob, code_of
 from shared.records import JobError, Modality
 from shared.settings import Settings
 from workers import health
@@ -32,7 +32,6 @@ MAX_JOBS = 1000
 _FORM_PATH = "/analyze/upload"
 #: Keys of one batch.
 MAX_BATCH = 32
-_UNKNOWN = JobError(code="internal_error", message="The log says what went wrong.")
 _log = structlog.get_logger()
 
 
@@ -90,12 +89,8 @@ class JobBook:
         try:
             job.response = await work
             job.status = "complete"
-        except GuardianError as error:
-            job.error = JobError(code=error.code, message=error.message)
-            job.status = "failed"
-        except Exception:  # noqa: BLE001  # whoever asks for the job must learn of it
-            _log.exception("analysis_failed", job_id=job.job_id)
-            job.error = _UNKNOWN
+        except Exception as error:  # noqa: BLE001  # whoever asks for the job must learn of it
+            job.error = _told(error, job_id=job.job_id)
             job.status = "failed"
 
     def get(self, job_id: str) -> AnalyzerJob:
@@ -223,11 +218,16 @@ def _add_analysis(app: FastAPI, engine: Engine, book: JobBook, gate: DependsPara
 async def _one(engine: Engine, item: AnalyzeRequest) -> BatchItem:
     try:
         return BatchItem(s3_key=item.s3_key, response=await engine.on_object(item))
-    except GuardianError as error:
-        return BatchItem(s3_key=item.s3_key, error=JobError(code=error.code, message=error.message))
-    except Exception:  # noqa: BLE001  # the others have outcomes of their own
-        _log.exception("analysis_failed")
-        return BatchItem(s3_key=item.s3_key, error=_UNKNOWN)
+    except Exception as error:  # noqa: BLE001  # the others have outcomes of their own
+        return BatchItem(s3_key=item.s3_key, error=_told(error))
+
+
+def _told(error: Exception, **facts: str) -> JobError:
+    """Return what whoever asked is told of an error; the log tells of one that nobody foresaw."""
+    if isinstance(error, GuardianError):
+        return JobError.of(error)
+    _log.error("analysis_failed", exc_info=error, **facts)
+    return JobError(code=code_of(error), message="The log says what went wrong.")
 
 
 def run(settings: Settings, modality: Modality, port: int | None = None) -> None:
