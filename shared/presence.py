@@ -7,14 +7,12 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from pydantic import Field
 
 from shared import items
-from shared.errors import GuardianError
 from shared.records import Record
 from shared.settings import Settings
-from shared.telemetry import passing_over
+from shared.telemetry import passing_over, warn_of
 
 #: A process says this often that it is alive.
 BEAT_S = 10.0
@@ -22,7 +20,6 @@ BEAT_S = 10.0
 GONE_S = 35.0
 _KIND = "worker"
 _KEEP_S = 3600.0
-_log = structlog.get_logger()
 
 
 class Worker(Record):
@@ -83,8 +80,7 @@ def _quietly(call: Callable[[], object]) -> None:
     try:
         call()
     except Exception as error:  # noqa: BLE001  # Celery's set of requests may change while it is read
-        known = isinstance(error, GuardianError)
-        _log.warning("presence_not_written", error=str(error), exc_info=not known)
+        warn_of("presence_not_written", error)
 
 
 def alive(settings: Settings, now: datetime) -> list[Worker]:

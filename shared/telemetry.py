@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.errors import GuardianError
 from shared.visible import visible
 
 _PACKAGES = ("shared", "workers")
@@ -225,6 +226,12 @@ def passing_over(kind: str, **facts: Any) -> Iterator[None]:
     except (ValueError, KeyError) as error:
         UNREADABLE.labels(kind).inc()
         structlog.get_logger().error(f"{kind}_unreadable", error=str(error)[:300], **facts)
+
+
+def warn_of(event: str, error: Exception, **facts: Any) -> None:
+    """Log what a loop goes on after: a fault of ours in a line, any other with its traceback."""
+    known = isinstance(error, GuardianError)
+    structlog.get_logger().warning(event, error=str(error), exc_info=not known, **facts)
 
 
 def key_digest(key: str) -> str:

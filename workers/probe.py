@@ -20,13 +20,13 @@ import structlog
 from pydantic import BaseModel
 
 from shared import aws, erasure, objects
-from shared.errors import GuardianError, Retryable, UnknownJob
+from shared.errors import Retryable, UnknownJob
 from shared.jobs import JobStore
 from shared.outbox import Outbox
 from shared.records import PROBE_PREFIX, Job, Upload
 from shared.series import from_zero
 from shared.settings import Settings
-from shared.telemetry import PROBE_SECONDS, PROBES
+from shared.telemetry import PROBE_SECONDS, PROBES, warn_of
 from workers.samples import SAMPLES
 
 CLIPS = ("bona_fide", "manipulated")
@@ -86,8 +86,7 @@ def _probe_one(settings: Settings, clip: str, path: Path, patience_s: float) -> 
             erasure.remove(settings, job)
             JobStore(settings).erase(job.job_id)
     except Exception as error:  # noqa: BLE001  # whatever it is, the next probe must come
-        known = isinstance(error, GuardianError)
-        _log.warning("probe_failed", clip=clip, error=str(error), exc_info=not known)
+        warn_of("probe_failed", error, clip=clip)
     verdict = job.verdict if job else None
     return Answer(
         clip=clip,

@@ -20,7 +20,7 @@ from shared.outbox import Outbox
 from shared.records import Job, Telling
 from shared.series import from_zero
 from shared.settings import Settings
-from shared.telemetry import DELIVERIES
+from shared.telemetry import DELIVERIES, warn_of
 from workers.aggregator import notices
 
 #: Pause between two looks into the outbox.
@@ -54,8 +54,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         try:
             empty_once(Outbox(settings), targets, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001  # whatever it is, the next look must come
-            known = isinstance(error, GuardianError)
-            _log.warning("outbox_not_emptied", error=str(error), exc_info=not known)
+            warn_of("outbox_not_emptied", error)
 
 
 def empty_once(store: Outbox, targets: dict[str, Tell], now: datetime) -> int:

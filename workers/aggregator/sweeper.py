@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from shared import outbox, queues
-from shared.errors import GuardianError, NoVerdict, UnknownJob
+from shared.errors import NoVerdict, UnknownJob
 from shared.halves import last_attempts, pass_on
 from shared.jobs import JobStore
 from shared.records import MODALITIES, Job, Modality, Outcome, PartialResult
 from shared.series import from_zero
 from shared.settings import Settings
-from shared.telemetry import SWEEPER_REPAIRS, SWEEPS
+from shared.telemetry import SWEEPER_REPAIRS, SWEEPS, warn_of
 from workers.aggregator import turns
 from workers.aggregator.lost import Patrol
 
@@ -41,13 +41,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
             patrol.look(now)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep must come
             SWEEPS.labels("failed").inc()
-            _log.warning("sweep_failed", error=str(error), exc_info=not _is_known(error))
+            warn_of("sweep_failed", error)
         else:
             SWEEPS.labels("done").inc()
-
-
-def _is_known(error: Exception) -> bool:
-    return isinstance(error, GuardianError)
 
 
 def sweep(settings: Settings, store: JobStore, now: datetime) -> dict[str, int]:

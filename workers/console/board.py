@@ -9,18 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import structlog
 from pydantic import BaseModel
 
 from shared import depths, flags, presence
-from shared.errors import GuardianError
 from shared.flags import Pause
 from shared.jobs import JobStore
 from shared.presence import Worker
 from shared.records import JobStatus
 from shared.rows import JobSummary
 from shared.settings import QUEUES, Settings
-from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES, RECENT_JOBS
+from shared.telemetry import OLDEST_SECONDS, QUEUE_MESSAGES, RECENT_JOBS, warn_of
 from workers import probe
 from workers.console.tail import Tail
 from workers.console.waiters import Waiters
@@ -39,7 +37,6 @@ _RATE_S = 300.0
 _FEW = 50
 #: Jobs whose length is averaged.
 _LENGTHS = 20
-_log = structlog.get_logger()
 
 
 class Point(BaseModel):
@@ -121,8 +118,7 @@ class Board:
             try:
                 await asyncio.to_thread(self.sample)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next must come
-                known = isinstance(error, GuardianError)
-                _log.warning("sample_failed", error=str(error), exc_info=not known)
+                warn_of("sample_failed", error)
             event, self._next = self._next, asyncio.Event()
             event.set()
             await asyncio.sleep(SAMPLE_S)

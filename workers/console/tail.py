@@ -9,12 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import structlog
-
-from shared.errors import GuardianError
 from shared.jobs import JobStore
 from shared.listing import whole
 from shared.rows import JobSummary, iso
+from shared.telemetry import warn_of
 
 #: Jobs that are kept; older ones are read from the table when somebody asks for them.
 KEPT = 2000
@@ -29,7 +27,6 @@ _WATCHED_S = 30.0
 #: What is older is not shown as the present: a page then asks the table itself. Where the table is
 #: so slow that a look takes long, the last one is shown for longer: a page would take as long.
 FRESH_S, SLOW_FRESH_S = 8.0, 120.0
-_log = structlog.get_logger()
 
 
 @dataclass
@@ -60,8 +57,7 @@ class Tail:
             try:
                 await asyncio.to_thread(self.look)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next must come
-                known = isinstance(error, GuardianError)
-                _log.warning("tail_not_read", error=str(error), exc_info=not known)
+                warn_of("tail_not_read", error)
             watched = self.clock() - self._asked_s < _WATCHED_S
             await asyncio.sleep(_PAUSE_S if watched else _IDLE_S)
 
