@@ -18,8 +18,6 @@ Truth = Literal["genuine", "manipulated"]
 KIND = "feedback"
 #: Kept longer than the jobs: it holds no media and no key of an upload.
 KEEP_S = 5 * 365 * 24 * 3600.0
-#: Labels that raise an alarm.
-ALARMS = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
 class Feedback(Record):
@@ -98,7 +96,7 @@ def counts(rows: Iterable[Feedback]) -> dict[str, int]:
     """Count verdicts by what they turned out to be."""
     found: Counter[str] = Counter()
     for row in rows:
-        if row.label in ALARMS:
+        if row.label.accuses:
             found["hits" if row.truth == "manipulated" else "false_alarms"] += 1
         elif row.label is Label.LIKELY_AUTHENTIC:
             found["misses" if row.truth == "manipulated" else "correct_passes"] += 1

@@ -56,6 +56,11 @@ class Label(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     FAILED = "failed"
 
+    @property
+    def accuses(self) -> bool:
+        """Whether it calls the recording manipulated."""
+        return self in {Label.SUSPICIOUS, Label.LIKELY_MANIPULATED}
+
 
 class Outcome(StrEnum):
     """How one half ended."""

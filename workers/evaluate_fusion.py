@@ -37,8 +37,6 @@ from workers.video.bound import bind
 KINDS = ("real", "voice", "picture", "both", "mismatch")
 #: Labels of sound alone, and what they are here.
 _OF_SOUND = {"bonafide": "real", "spoof": "fake"}
-#: Verdicts that call a recording manipulated, and that call it authentic.
-ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)  # decisions do not depend on it
 
 
@@ -236,7 +234,7 @@ def whole(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> dict[str, int]:
     """Count how often the label of the whole is right, wrong, or withheld."""
     counts: Counter[str] = Counter(right=0, wrong=0, withheld=0, real_called_likely_manipulated=0)
     for clip, verdict in zip(clips, verdicts, strict=True):
-        if verdict.label in ACCUSING:
+        if verdict.label.accuses:
             counts["right" if clip.fake else "wrong"] += 1
         elif verdict.label is Label.LIKELY_AUTHENTIC:
             counts["wrong" if clip.fake else "right"] += 1

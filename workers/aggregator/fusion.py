@@ -79,7 +79,7 @@ def decide(
     beside = explain.beside_scores(pieces, audio, video, model)
     label, doubts = _label(fused, audio, video, beside)
     part = explain.manipulated_part(pieces, model, declared)
-    accused = part if label in _ACCUSING else None
+    accused = part if label.accuses else None
     reasons = explain.reasons(
         pieces, audio, video, model, prior, provenance, beside, label, accused
     )
@@ -101,7 +101,6 @@ def decide(
 
 _HALVES: tuple[Source, ...] = ("audio", "video")
 _UNREADABLE = (UndecodableAudio.code, UndecodableVideo.code)
-_ACCUSING = (Label.SUSPICIOUS, Label.LIKELY_MANIPULATED)
 
 
 class _Fused:
