@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from shared import aws
@@ -81,9 +82,10 @@ def new_app(
     form_room: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> FastAPI:
-    """Make an app with problems, headers, limits and /docs; `gate` stands before every change.
+    """Make an app with problems, headers, limits, /health, /metrics and /docs.
 
-    Bodies are short, but at `form_path`, which takes a form with a file unless `form_room` raises.
+    `gate` stands before every change. Bodies are short, but at `form_path`, which takes a form with
+    a file unless `form_room` raises.
     """
     app = _App(
         title=title,
@@ -106,6 +108,7 @@ def new_app(
     )
     app.add_middleware(EarlyGate, gate=gate)
     app.add_middleware(Headers, headers=headers)
+    _serve_probes(app)
     _serve_docs(app)
     app.state.leave = lambda: None
     return app
@@ -147,6 +150,20 @@ def _on_unknown(headers: dict[str, str]) -> Callable[[Request, Exception], Await
         return made
 
     return answer
+
+
+def _serve_probes(app: FastAPI) -> None:
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health")
+    async def alive() -> dict[str, str]:
+        """Tell that the process is alive."""
+        return {"status": "alive"}
+
+    @app.head("/metrics", include_in_schema=False)
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Give the Prometheus metrics of this process."""
+        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>

@@ -14,14 +14,12 @@ from typing import Annotated, Literal
 import structlog
 from fastapi import Depends, FastAPI, File, Response, UploadFile
 from fastapi.params import Depends as DependsParam
-from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from shared import objects, sandbox, web
 from shared.errors import GuardianError, NotReady, UnknownJob, code_of
 from shared.records import JobError, Modality
 from shared.settings import Settings
-from workers import health
 from workers.analyzer import CONCURRENT, AnalyzeRequest, AnalyzeResponse, Engine, EveryNth
 
 #: Where each analyzer listens unless told otherwise.
@@ -129,18 +127,12 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
         version=version("silver-guardian"),
         lifespan=lifespan,
     )
-    _add_probes(app, engine)
+    _add_state(app, engine)
     _add_analysis(app, engine, JobBook(), Depends(web.guarded(gate)))
     return app
 
 
-def _add_probes(app: FastAPI, engine: Engine) -> None:
-    @app.head("/health", include_in_schema=False)
-    @app.get("/health")
-    async def alive() -> dict[str, str]:
-        """Tell that the process is alive."""
-        return {"status": "alive"}
-
+def _add_state(app: FastAPI, engine: Engine) -> None:
     @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses=web.problems(503))
     async def ready() -> dict[str, str | float | None]:
@@ -148,12 +140,6 @@ def _add_probes(app: FastAPI, engine: Engine) -> None:
         if not engine.ready:
             raise NotReady("The model is not loaded, or missed its known answers.")
         return {"status": "ready", **engine.test}
-
-    @app.head("/metrics", include_in_schema=False)
-    @app.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
-        """Give the Prometheus metrics of this process."""
-        return Response(health.metrics(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/version")
     def versions() -> dict[str, str | list[dict[str, str]]]:

@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from shared import aws, queues, web
 from shared.errors import NotReady
@@ -63,7 +62,7 @@ def create(settings: Settings, render: reading.Render) -> FastAPI:
     actions.add(api, settings, board, operate)
     app.include_router(api)
     app.state.leave = board.leave
-    _add_probes(app, board)
+    _add_readiness(app, board)
     _add_pages(app)
     return app
 
@@ -78,13 +77,7 @@ def _gate(settings: Settings) -> web.Gate:
     return web.Gate(tokens)
 
 
-def _add_probes(app: FastAPI, board: Board) -> None:
-    @app.head("/health", include_in_schema=False)
-    @app.get("/health")
-    async def alive() -> dict[str, str]:
-        """Tell that the process is alive."""
-        return {"status": "alive"}
-
+def _add_readiness(app: FastAPI, board: Board) -> None:
     @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses=web.problems(503))
     async def ready() -> dict[str, str]:
@@ -92,12 +85,6 @@ def _add_probes(app: FastAPI, board: Board) -> None:
         if board.current() is None:
             raise NotReady("The queues have not been sampled yet.")
         return {"status": "ready"}
-
-    @app.head("/metrics", include_in_schema=False)
-    @app.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
-        """Give the Prometheus metrics of this process."""
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Asked(StaticFiles):
