@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +15,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared import aws, queues
+from shared import aws, objects, queues
 from shared.jobs import JobStore
-from shared.records import Upload
 from shared.settings import Settings, get_settings
-from workers import local
-
-#: Begins a part of an MP4 that nobody reads, so that no upload equals another and takes its
-#: result.
-_FREE_BOX = b"\x00\x00\x00\x18free"
+from workers import local, probe
 
 
 class Asker:
@@ -70,9 +64,9 @@ def main() -> None:
     store, s3 = JobStore(settings), aws.client(settings, "s3")
     for line in sys.stdin:
         modality, key, path = json.loads(line)
-        body = Path(path).read_bytes() + _FREE_BOX + secrets.token_bytes(16)
+        body = probe.unlike_any_other(Path(path).read_bytes())  # which takes no other's result
         answer = s3.put_object(Bucket=settings.uploads_bucket, Key=key, Body=body)
-        upload = Upload(bucket=settings.uploads_bucket, key=key, etag=answer["ETag"].strip('"'))
+        upload = objects.as_upload(settings.uploads_bucket, key, answer)
         store.create(upload, datetime.now(UTC))
         queues.send_analysis(settings, modality, upload.job_id)
         print(upload.job_id, flush=True)

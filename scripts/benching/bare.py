@@ -28,7 +28,7 @@ async def drain(settings: Settings, count: int) -> float:
         aws.async_client(settings, "s3") as s3,
         aws.async_client(settings, "dynamodb") as table,
     ):
-        urls = {name: queues.queue_url(settings, settings.queue(name)) for name in ("uploads",)}
+        url = queues.queue_url(settings, settings.queue("uploads"))
         # Messages of its own go to a queue of its own, so that no worker ever sees them.
         answer = await sqs.create_queue(QueueName="bench-bare")
         aside = answer["QueueUrl"]
@@ -50,7 +50,7 @@ async def drain(settings: Settings, count: int) -> float:
             nonlocal done
             while done < count:
                 answer = await sqs.receive_message(
-                    QueueUrl=urls["uploads"], MaxNumberOfMessages=10, WaitTimeSeconds=1
+                    QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1
                 )
                 messages = await asyncio.gather(*map(take, answer.get("Messages", [])))
                 if messages:
@@ -64,7 +64,7 @@ async def drain(settings: Settings, count: int) -> float:
                         {"Id": str(at), "ReceiptHandle": message["ReceiptHandle"]}
                         for at, message in enumerate(messages)
                     ]
-                    await sqs.delete_message_batch(QueueUrl=urls["uploads"], Entries=entries)
+                    await sqs.delete_message_batch(QueueUrl=url, Entries=entries)
                     done += len(messages)
 
         await asyncio.gather(*(consume() for _ in range(_AT_ONCE)))

@@ -15,9 +15,9 @@ from benching import bare, inputs
 from benching.counting import Calls, Counted, CountingWay
 from benching.processes import running, system, worker
 from benching.showing import Bars, Table
-from shared import aws, rows
+from shared import aws, objects, rows
+from shared.errors import UnknownJob
 from shared.jobs import JobStore
-from shared.records import Job, Upload
 from shared.settings import Settings
 from workers.onefile import analyze_file
 from workers.samples import SAMPLES
@@ -128,13 +128,7 @@ def _put(settings: Settings, name: str) -> tuple[str, float]:
     answer = aws.client(settings, "s3").put_object(
         Bucket=settings.uploads_bucket, Key=key, Body=_CONTENT + name.encode()
     )
-    upload = Upload(
-        bucket=settings.uploads_bucket,
-        key=key,
-        etag=answer["ETag"].strip('"'),
-        version_id=answer.get("VersionId"),
-    )
-    return upload.job_id, time.monotonic()
+    return objects.as_upload(settings.uploads_bucket, key, answer).job_id, time.monotonic()
 
 
 def _follow(settings: Settings, uploads: list[tuple[str, float]]) -> list[float]:
@@ -152,13 +146,10 @@ def _follow(settings: Settings, uploads: list[tuple[str, float]]) -> list[float]
 
 
 def _is_decided(store: JobStore, job_id: str) -> bool:
-    from shared.errors import UnknownJob  # noqa: PLC0415  # beside its use
-
     try:
-        job: Job = store.get(job_id)
+        return store.get(job_id).verdict is not None
     except UnknownJob:
         return False
-    return job.verdict is not None
 
 
 def _idle_calls(way: CountingWay, watched_s: float) -> Counted:

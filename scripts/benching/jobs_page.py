@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benching import stages
 from shared import aws, rows
 from shared.jobs import JobStore
 from shared.records import JobStatus, Upload
 from shared.settings import Settings
-from workers.provision import provision
+from workers import local
 
 HOST = "127.0.0.1"
 _PAGES = {
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Milliseconds of each kind of page and of one bare query, and what really arrived.
     """
-    with tempfile.TemporaryDirectory() as directory, _stand_in(Path(directory)) as settings:
+    with tempfile.TemporaryDirectory() as directory, stages.storage(Path(directory)) as settings:
         _fill(settings, args.jobs)
         idle = _times(lambda: _query(settings), 3.0)
         with _console(settings) as url, _arrivals(settings, args.rate) as arrived:
@@ -219,49 +220,16 @@ def _arrivals(settings: Settings, rate: float) -> Iterator[list[float]]:
 
 
 @contextmanager
-def _stand_in(directory: Path) -> Iterator[Settings]:
-    port = _free_port()
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
-    command = [sys.executable, "-m", "workers.standin", str(port)]
-    with _process(command, {}):
-        settings = Settings(
-            endpoint_url=f"http://{HOST}:{port}",
-            work_dir=directory / "work",
-            state_dir=directory / "state",
-        )
-        _wait(f"{settings.endpoint_url}/moto-api/")
-        provision(settings)
-        yield settings
-
-
-@contextmanager
 def _console(settings: Settings) -> Iterator[str]:
-    port = _free_port()
+    """Run the console; yield its address."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     command = [sys.executable, "-m", "workers.cli", "console", "--port", str(port)]
-    with _process(command, {"GUARDIAN_ENDPOINT_URL": str(settings.endpoint_url)}):
-        yield f"http://{HOST}:{port}"
-
-
-@contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    quiet = subprocess.DEVNULL
-    child = subprocess.Popen(command, env={**os.environ, **environment}, stdout=quiet, stderr=quiet)
+    environment, quiet = {**os.environ, **local.as_environment(settings)}, subprocess.DEVNULL
+    child = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
     try:
-        yield
+        yield f"http://{HOST}:{port}"
     finally:
         child.terminate()
         child.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    options(parser)
-    print(json.dumps(run(parser.parse_args()), indent=2))

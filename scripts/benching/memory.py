@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -157,7 +156,3 @@ def bars(result: dict[str, Any]) -> Bars:
     peaks = {row["recording"]: row["peak memory MB"] for row in result["files"]}
     aims = {"allowed": next(iter(peaks.values())) + ALLOWED_MB} if peaks else {}
     return Bars("Peak memory of one analysis", "MB", peaks, aims)
-
-
-if __name__ == "__main__":
-    print(json.dumps(_many_jobs(int(sys.argv[1]))))

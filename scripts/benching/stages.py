@@ -59,7 +59,6 @@ def half(
     modality: Modality,
     registry: MeteredRegistry,
     analyze: Callable[[Path, Media], Analysis],
-    waiting: tuple[str, ...] = ("decode",),
 ) -> Run:
     """Fetch, probe, analyse and encode one recording, and look for its manifest.
 
@@ -69,7 +68,6 @@ def half(
         modality: Which half.
         registry: Counts what the networks spend.
         analyze: The pipeline.
-        waiting: Names of the pipeline's timings that are waits for the decoder.
     """
     registry.reset()
     stages = dict.fromkeys(STAGES, 0.0)
@@ -89,8 +87,7 @@ def half(
 
     spent, analysis = measured(work)
     infer_cpu_s, infer_s = registry.spent()
-    timings = analysis.result.timings_ms
-    stages["decode"] = sum(timings.get(name, 0.0) for name in waiting) / 1000
+    stages["decode"] = analysis.result.timings_ms.get("decode", 0.0) / 1000
     stages["infer"] = infer_s
     stages["prepare"] = max(0.0, spent.wall_s - sum(stages.values()))
     return Run(spent, stages, infer_cpu_s, analysis.result.outcome)

@@ -27,7 +27,6 @@ FULL, HALF = "1080p30 H.264, 8 Mbit/s", "720p30 H.264, 5 Mbit/s"
 NAMES = (FULL, HALF, "phone 1080p30 H.264", "720p30 H.264, 5 Mbit/s, 10 s")
 LONG = "10-minute talk 720p H.264"
 QUICK = ("short 360p H.264",)
-_WAITS = ("decode",)
 #: Pictures that the pipeline decodes all of; longer recordings are sampled at key pictures.
 _EVERY_S = 300.0
 
@@ -108,7 +107,7 @@ def _side_by_side(
     for number in range(1 if args.quick or long else args.rounds):
         spent, _ = measured(partial(_decode, item.path, _EVERY_S if long else item.duration_s))
         bare_s.append(spent.cpu_s)
-        runs.append(stages.half(settings, stored, "video", registry, analyze, _WAITS))
+        runs.append(stages.half(settings, stored, "video", registry, analyze))
         if number == 0 and not long:
             naive.append(measured(partial(_naive, item.path, detector))[0])
     run_, decode_s = stages.middle(runs), statistics.median(bare_s)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared import aws
+from shared import aws, objects
 from shared.queues import queue_url
 from shared.records import Upload
 from shared.settings import Settings
@@ -111,8 +111,7 @@ class Installation:
         """Upload one file, past all faults."""
         s3, bucket = aws.client(self.settings, "s3"), self.settings.uploads_bucket
         answer = s3.put_object(Bucket=bucket, Key=file.key, Body=file.path.read_bytes())
-        etag = answer["ETag"].strip('"')
-        self.uploads[index] = Upload(bucket=bucket, key=file.key, etag=etag)
+        self.uploads[index] = objects.as_upload(bucket, file.key, answer)
 
     def unfinished(self) -> list[str]:
         """Return the ids of the jobs that are not there or not final."""
