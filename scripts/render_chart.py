@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from render_readme import replace
 
 from shared.settings import Settings
 
@@ -29,7 +30,6 @@ OWNED = {
     *("signing_key_file", "api_token"),  # signingSecret, console.tokenSecret
     "c2pa_trust_anchors",  # trustAnchors
 }
-_MARKS = ("<!-- values:start -->", "<!-- values:end -->")
 
 
 def copies() -> Iterator[tuple[Path, str]]:
@@ -77,9 +77,7 @@ def readme(chart: Path) -> Iterator[tuple[Path, str]]:
         cells = (f"`{key}`", f"`{shown}`", sentence)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     path = chart / "README.md"
-    before, _, rest = path.read_text().partition(_MARKS[0])
-    _, _, after = rest.partition(_MARKS[1])
-    yield path, before + "\n".join([_MARKS[0], *rows, _MARKS[1]]) + after
+    yield path, replace(path.read_text(), "values", "\n".join(rows))
 
 
 def alerts() -> Iterator[tuple[Path, str]]:
@@ -93,9 +91,7 @@ def alerts() -> Iterator[tuple[Path, str]]:
             f"  {rule['annotations']['runbook']}",
         ]
     path = CHART / "ALERTS.md"
-    before, _, rest = path.read_text().partition("<!-- alerts:start -->")
-    _, _, after = rest.partition("<!-- alerts:end -->")
-    yield path, before + "\n".join(["<!-- alerts:start -->", *lines, "<!-- alerts:end -->"]) + after
+    yield path, replace(path.read_text(), "alerts", "\n".join(lines))
 
 
 #: Title, unit and queries (legend, expression) of each panel.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -45,9 +44,16 @@ def verdict_block(path: Path) -> str:
 
 
 def replace(text: str, name: str, content: str) -> str:
-    """Replace what stands between the markers of a generated part."""
-    pattern = rf"(<!-- {name}:start -->\n).*?(<!-- {name}:end -->)"
-    return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
+    """Replace what stands between the markers of a generated part.
+
+    Raises:
+        ValueError: There are no such markers, so the part would never be looked at.
+    """
+    before, begun, rest = text.partition(f"<!-- {name}:start -->\n")
+    _, ended, after = rest.partition(f"<!-- {name}:end -->")
+    if not (begun and ended):
+        raise ValueError(f"There are no markers of {name}.")
+    return f"{before}{begun}{content}\n{ended}{after}"
 
 
 def main() -> int:

@@ -29,6 +29,7 @@ from workers import evaluation
 from workers.video.faces import FaceFinder
 from workers.video.pipeline import FINDER, SCORER
 from workers.video.pooling import Calibration
+from workers.video.quality import MIN_FACE_PX, MIN_FACES
 
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-an")
 TEXT = "drawtext=text='BREAKING NEWS':fontsize=h/10:fontcolor=white:box=1:boxcolor=black@0.6"
@@ -42,8 +43,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "letterbox": (*H264, "-crf", "23", "-vf", "pad=iw:trunc(ih*0.7)*2:0:(oh-ih)/2"),
     "text over the chin": (*H264, "-crf", "23", "-vf", f"{TEXT}:x=(w-tw)/2:y=h*0.72"),
 }
-#: Faces smaller than this are not scored by the workers either, in pixels.
-MIN_FACE_PX = 64
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ class Judge:
     calibration: Calibration
 
     def llr(self, crops: list[Crop], file: str) -> float:
-        """Return the log-likelihood ratio of a clip; NaN where fewer than 3 faces are usable."""
+        """Return the log-likelihood ratio of a clip; NaN where the workers give none."""
         usable = [crop for crop in crops if crop.size >= MIN_FACE_PX]
-        if len(usable) < 3:
+        if len(usable) < MIN_FACES:
             return float("nan")
         scores = [score(net, usable).astype(np.float64) for net in self.nets[file]]
         return self.calibration.of_person(np.mean(scores, axis=0))

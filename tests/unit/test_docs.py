@@ -5,6 +5,9 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+import render_readme
+
 import shared
 import workers
 
@@ -31,3 +34,8 @@ def test_both_packages_belong_to_this_distribution_alone():
     for name in ("shared", "workers"):
         assert set(owners.get(name, [])) <= {"silver-guardian"}
     assert Path(shared.__file__).parents[1] == Path(workers.__file__).parents[1]
+
+
+def test_a_page_without_its_markers_is_not_taken_for_up_to_date():
+    with pytest.raises(ValueError, match="no markers of settings"):
+        render_readme.replace("# A page\n", "settings", "a table")
