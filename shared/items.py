@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from shared import aws
+from shared import aws, rows
 from shared.errors import GuardianError, ServiceUnavailable
 from shared.settings import Settings
 
@@ -58,7 +58,7 @@ def put(
     item = {
         "pk": {"S": f"{kind}:{name}"},
         **({"feed": {"S": kind}} if listed else {}),
-        "created": {"S": now.astimezone(UTC).isoformat(timespec="microseconds")},
+        "created": {"S": rows.iso(now)},
         "expires": {"N": str(int(now.timestamp() + keep_s))},
         "body": {"S": json.dumps(body, ensure_ascii=False)},
     }
@@ -134,13 +134,14 @@ def claim(
 
 
 def existing(settings: Settings, keys: list[str]) -> set[str]:
-    """Return those of up to 100 keys of the jobs table that have a row.
+    """Return those keys of the jobs table that have a row.
 
     Raises:
         ServiceUnavailable: The table could not be reached.
     """
     options = {"ProjectionExpression": "pk", "ConsistentRead": True}
-    return set(_batch(settings, "looking for jobs", keys, **options))
+    parts = (keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH))
+    return {key for part in parts for key in _batch(settings, "looking for jobs", part, **options)}
 
 
 def every(
@@ -172,7 +173,7 @@ def _page(
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """Return rows of a kind, newest first, and where the next page starts."""
     edge = before or since
-    created = edge.astimezone(UTC).isoformat(timespec="microseconds") if edge else "0"
+    created = rows.iso(edge) if edge else "0"
     with aws.translated(f"listing {kind}"):
         index = aws.client(settings, "dynamodb").query(
             TableName=settings.table,

@@ -432,3 +432,9 @@ def test_a_claim_is_one_in_a_stretch_of_time(aws_settings):
         return items.claim(aws_settings, "test", "x", now, again_after_s=10, keep_s=60)
 
     assert [claim(0), claim(0), claim(9), claim(10), claim(11)] == [1, 0, 0, 2, 0]
+
+
+def test_more_keys_than_a_batch_are_all_looked_for(aws_settings):
+    items.put(aws_settings, "kind", "249", {}, NOW, 60)
+
+    assert items.existing(aws_settings, [f"kind:{n}" for n in range(250)]) == {"kind:249"}

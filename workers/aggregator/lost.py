@@ -20,8 +20,6 @@ from shared.telemetry import SWEEPER_REPAIRS
 LOOKBACK = timedelta(days=7)
 #: Pages of the bucket's listing that one sweep reads, of at most a thousand versions each.
 PAGES = 5
-#: DynamoDB reads at most this many items a BatchGetItem.
-_BATCH = 100
 _CLAIM = "lost"
 _log = structlog.get_logger()
 
@@ -59,9 +57,7 @@ class Patrol:
         sent = 0
         for _ in range(PAGES):
             answer = self._list()
-            uploads = list(self._due(answer, now))
-            for start in range(0, len(uploads), _BATCH):
-                sent += self._mend(uploads[start : start + _BATCH], now)
+            sent += self._mend(list(self._due(answer, now)), now)
             self._marker = _next(answer)
             if not self._marker:
                 self._next_round = now + timedelta(seconds=interval_s)
