@@ -245,10 +245,10 @@ def _observe(result: PartialResult) -> None:
 
 def typed_half(modality: Modality, error: Permanent) -> PartialResult:
     """Turn a property of the input into a half without a score."""
-    applicable = not isinstance(error, NotApplicable)
+    says_nothing = isinstance(error, NotApplicable)
     return PartialResult(
         modality=modality,
-        outcome=Outcome.FAILED if applicable else Outcome.NOT_APPLICABLE,
+        outcome=Outcome.NOT_APPLICABLE if says_nothing else Outcome.FAILED,
         reason=error.code,
         message=error.message,
     )

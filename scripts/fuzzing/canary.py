@@ -9,7 +9,6 @@ import socket
 import struct
 import threading
 from pathlib import Path
-from types import TracebackType
 
 _OPENED, _READ = 0x20, 0x01  # inotify(7): IN_OPEN, IN_ACCESS
 _EVENT = struct.Struct("iIII")
@@ -46,12 +45,7 @@ class Canary:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop watching, after a last look."""
         self._stop.set()
         self._thread.join()

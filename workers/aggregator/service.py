@@ -140,8 +140,6 @@ def report_key(job_id: str) -> str:
 
 def write_report(settings: Settings, job: Job) -> None:
     """Write the report of a decided job; pages are made of it on demand."""
-    if job.verdict is None:
-        return
     key = signing.key_file(settings.signing_key_file)
     body = report.encode(report.render_json(job, Registry(settings.models_dir)), key)
     objects.put_report(settings, report_key(job.job_id), body, "application/json")

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from shared.settings import get_settings
-from workers import terminal
+from workers.commands.basics import emit
 from workers.commands.options import NewFile, json_option
 
 _manifest = click.option(
@@ -141,7 +141,7 @@ def _progress() -> Iterator[Callable[[int, int], object]]:
 def _print(figures: dict[str, Any], as_json: bool) -> None:
     """Print one JSON line, or the figures of the whole as a table."""
     if as_json:
-        click.echo(terminal.document(figures))
+        emit(figures)
         return
     table = Table("figure", "value")
     for name, value in figures.items():

@@ -14,7 +14,7 @@ from rich.live import Live
 from shared.errors import Retryable
 from shared.settings import QUEUES, get_settings
 from workers import terminal
-from workers.commands.basics import caller, emit, installation, noted, yes_option
+from workers.commands.basics import PATIENCE_S, caller, emit, installation, noted, yes_option
 from workers.commands.options import json_option
 
 _WATCH_S = 2.0
@@ -173,7 +173,7 @@ def _watch(render: Callable[[], Any]) -> None:
 
 
 @click.command()
-@click.option("--timeout", default=900.0, show_default=True, help="Seconds to wait for a verdict.")
+@click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait at most.")
 @json_option
 def probe(timeout: float, as_json: bool) -> None:
     """Send two known clips through the queues, and look whether their verdicts are right."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shared.records import MODALITIES, Modality
-from workers import terminal
+from workers.commands.basics import emit
 from workers.commands.options import Finite, NewFile, json_option, write
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def plan_command(
         write(values_path, values)
     if plot:
         write(plot, svg(document))
-    click.echo(terminal.document(document) if as_json else _text(document, values))
+    emit(document) if as_json else click.echo(_text(document, values))
 
 
 def _rates(
