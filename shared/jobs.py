@@ -40,6 +40,11 @@ SHARDS = 4
 _NEVER = 1 << 40
 
 
+def shard_of(job_id: str) -> int:
+    """Return the partition of each index that a job lies in."""
+    return zlib.crc32(job_id.encode()) % SHARDS
+
+
 @dataclass(frozen=True)
 class Closing:
     """What takes a job from the sweeper's list in the very write that stores its verdict.
@@ -253,11 +258,10 @@ class JobStore:
         gone = "verdict, label, probability, aggregation, report_key, #error, sweeps"
         for half in halves:
             gone += f", {half}, {half}_outcome, {half}_started"
-        shard = zlib.crc32(job.job_id.encode()) % SHARDS
         sets = "#status = :queued, asked = :now, updated = :now, pending = :shard, due = :due"
         values: dict[str, Any] = {
             ":queued": JobStatus.QUEUED,
-            ":shard": f"pending#{shard}",
+            ":shard": f"pending#{shard_of(job.job_id)}",
             ":due": self._due(now),
             ":seen": job.status,
         }
@@ -336,7 +340,7 @@ class JobStore:
     # --- plumbing -----------------------------------------------------------------------------
 
     def _new(self, upload: Upload, now: datetime, status: JobStatus) -> dict[str, Any]:
-        shard = zlib.crc32(upload.job_id.encode()) % SHARDS
+        shard = shard_of(upload.job_id)
         expires = now + timedelta(days=self._settings.retention_days)
         item: dict[str, Any] = {
             "pk": upload.job_id,

@@ -7,14 +7,13 @@ that takes it from the sweeper's list, or that rejects it, so that no crash can 
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from shared import rows
 from shared.errors import GuardianError, UnknownJob
-from shared.jobs import SHARDS, Closing, JobStore
+from shared.jobs import Closing, JobStore, shard_of
 from shared.records import Job, JobStatus, Telling, Upload, Verdict
 from shared.settings import Settings
 from shared.table import Written
@@ -154,4 +153,4 @@ def _happened(job: Job) -> datetime | None:
 
 
 def _shard(job_id: str) -> str:
-    return f"outbox#{zlib.crc32(job_id.encode()) % SHARDS}"
+    return f"outbox#{shard_of(job_id)}"
