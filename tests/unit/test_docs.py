@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -26,6 +27,20 @@ def test_every_script_has_its_line():
     programs = [path.name for path in (ROOT / "scripts").iterdir() if path.is_file()]
 
     assert [name for name in programs if name != "README.md" and f"`{name}`" not in listed] == []
+
+
+def test_every_module_has_its_layer():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = settings["contracts"][0]["layers"]
+    named = {name for layer in layers for name in layer.split(" | ")}
+    modules = {
+        f"{package}.{path.stem}"
+        for package in ("shared", "workers")
+        for path in (ROOT / package).iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+
+    assert modules - {"shared.__init__", "workers.__init__"} == named
 
 
 def test_both_packages_belong_to_this_distribution_alone():
