@@ -38,12 +38,36 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """Find a port that is not taken: `free_port()`."""
+    return _free_port
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """Wait until something holds, and tell for how many seconds: `wait_for(condition, at_most)`."""
+    return _wait_for
+
+
+def _wait_for(condition, at_most=100.0):
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < at_most, "waited in vain"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
 @pytest.fixture(scope="session")
 def endpoint_url():
     """Where the session's moto server answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     command = [sys.executable, "-m", "workers.standin", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"

@@ -5,10 +5,14 @@ import http.client
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
 
 import pytest
@@ -20,6 +24,7 @@ from shared.records import Upload
 from workers.intake.service import _Intake
 
 PATIENCE_S = 60
+SLOW_WORKER = Path(__file__).parents[1] / "data" / "programs" / "slow_worker.py"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -130,6 +135,60 @@ class House:
 @pytest.fixture
 def house(aws_settings, sending):
     return House(aws_settings.model_copy(update={"metrics_port": 0}))
+
+
+@pytest.fixture
+def start(settings, tmp_path):
+    """Start processes with changed settings, slow workers by default; end those that still run.
+
+    Each writes to `process-0.log` and so on.
+    """
+    running = []
+
+    def start_one(*command, slow_s=90, **changed):
+        environment = {
+            **os.environ,
+            "GUARDIAN_ENDPOINT_URL": settings.endpoint_url,
+            "GUARDIAN_PREFIX": settings.prefix,
+            "GUARDIAN_VISIBILITY_TIMEOUT_S": str(settings.visibility_timeout_s),
+            "GUARDIAN_RECEIVE_WAIT_S": "1",
+            "GUARDIAN_METRICS_PORT": "0",
+            "GUARDIAN_WORK_DIR": str(tmp_path / "work"),
+            "PYTHONPATH": str(SLOW_WORKER.parent),
+            "TMPDIR": str(tmp_path),
+            "SLOW_NOTES": str(tmp_path / "notes"),
+            "SLOW_S": str(slow_s),
+            **{f"GUARDIAN_{name}": str(value) for name, value in changed.items()},
+        }
+        with (tmp_path / f"process-{len(running)}.log").open("w") as log:
+            child = subprocess.Popen(
+                [sys.executable, *(command or [str(SLOW_WORKER)])],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        running.append(child)
+        return child
+
+    yield start_one
+    for child in running:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """Read what slow workers have noted."""
+    path = tmp_path / "notes"
+    return lambda: path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def depth(settings):
+    """Measure the queue of the slow workers."""
+    return lambda: House(settings).depth("aggregate")
 
 
 _OWN_HEADERS = {"connection", "transfer-encoding", "content-length", "date", "server"}
