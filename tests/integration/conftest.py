@@ -15,12 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
 
+import httpx
 import pytest
 
 from shared import aws, depths
 from shared.jobs import JobStore
 from shared.queues import queue_url
 from shared.records import Upload
+from workers import local
 from workers.intake.service import _Intake
 
 PATIENCE_S = 60
@@ -257,6 +259,36 @@ def failing(house, monkeypatch):
             server.server_close()
 
     return through
+
+
+@pytest.fixture(scope="session")
+def start_console(free_port, wait_for):
+    """Run `guardian console` as a process of its own: `with start_console(settings) as url`."""
+
+    @contextmanager
+    def started(settings, **variables):
+        port = free_port()
+        console = subprocess.Popen(
+            [Path(sys.executable).with_name("guardian"), "console", "--port", str(port)],
+            env={**os.environ, **local.as_environment(settings), **variables},
+        )
+        url = f"http://127.0.0.1:{port}"
+
+        def is_ready():
+            assert console.poll() is None, "the console has ended"
+            try:
+                return httpx.get(f"{url}/ready", timeout=30).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        try:
+            wait_for(is_ready)
+            yield url
+        finally:
+            console.terminate()
+            assert console.wait(60) in (0, -signal.SIGTERM)
+
+    return started
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,39 +28,6 @@ CHANGE = {"X-Guardian-Console": "1"}
 _WAIT_S = 90
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-def start_console(settings, tokens=()):
-    """Start `guardian console` as a process of its own; yield its address."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "GUARDIAN_ENDPOINT_URL": settings.endpoint_url,
-        "GUARDIAN_PREFIX": settings.prefix,
-        "GUARDIAN_WORK_DIR": str(settings.work_dir),
-        "GUARDIAN_STATE_DIR": str(settings.state_dir),
-        **dict(tokens),
-    }
-    console = subprocess.Popen([GUARDIAN, "console", "--port", str(port)], env=environment)
-    url = f"http://{HOST}:{port}"
-    try:
-        end = time.monotonic() + _WAIT_S
-        while time.monotonic() < end and console.poll() is None:
-            try:
-                if httpx.get(f"{url}/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield url
-    finally:
-        console.send_signal(signal.SIGTERM)
-        assert console.wait(30) in (0, -signal.SIGTERM)
-
-
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
     directory = tmp_path_factory.mktemp("console")
@@ -72,8 +37,9 @@ def system(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def console(system):
-    yield from start_console(system.settings)
+def console(system, start_console):
+    with start_console(system.settings) as url:
+        yield url
 
 
 @pytest.fixture
@@ -116,16 +82,6 @@ def row(system, name):
     return next(one for one in depths.measure(system.settings) if one.name.endswith(f"-{name}"))
 
 
-def wait_for(what, seconds=_WAIT_S):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"waited {seconds} s in vain")
-
-
 @pytest.fixture(scope="module")
 def done(system, browser, console):
     """The id of a job that was uploaded through the page, once its verdict is shown."""
@@ -147,7 +103,7 @@ def test_an_upload_by_the_page_becomes_a_verdict_without_a_reload(system, done):
     assert job.key.endswith("/manipulated.mp4")
 
 
-def test_the_job_page_shows_what_the_verdict_rests_on(page, done):
+def test_the_job_page_shows_what_the_verdict_rests_on(page, done, wait_for):
     go(page, "Jobs")
     page.get_by_role("link", name="manipulated.mp4").first.click()
     page.get_by_role("heading", name="Where in the recording").wait_for()
@@ -165,7 +121,7 @@ def test_the_job_page_shows_what_the_verdict_rests_on(page, done):
     assert json.loads(Path(download.value.path()).read_text())["job_id"] == done
 
 
-def test_the_numbers_on_the_page_are_those_of_sqs(page, system, done):
+def test_the_numbers_on_the_page_are_those_of_sqs(page, system, done, wait_for):
     sqs = aws.client(system.settings, "sqs")
     url = queue_url(system.settings, system.settings.dead_letter_queue("aggregate"))
     sqs.send_message(QueueUrl=url, MessageBody="{}")
@@ -187,7 +143,9 @@ def known(store, job_id):
         return None
 
 
-def test_pause_stops_consumption_and_a_dead_letter_sent_back_completes(page, system, done):
+def test_pause_stops_consumption_and_a_dead_letter_sent_back_completes(
+    page, system, done, wait_for
+):
     toggle(page, "audio", "Pause")
     time.sleep(6)  # polls under way end, and flags are read again
     job_id = upload(page, SAMPLES[0])
@@ -224,7 +182,7 @@ def kill_letters(system, count):
         sqs.delete_message(QueueUrl=live, ReceiptHandle=message["ReceiptHandle"])
 
 
-def test_a_job_is_repeated_and_erased_by_hand(page, system, done, console):
+def test_a_job_is_repeated_and_erased_by_hand(page, system, done, console, wait_for):
     store = JobStore(system.settings)
     before = store.get(done).verdict.decided_at
     page.goto(f"{console}/#/jobs/{done}")
@@ -310,9 +268,9 @@ def test_the_interface_keeps_its_own_schema(empty, explore, serve, monkeypatch):
         assert explore(str(client.base_url).rstrip("/"), skip="/api/live") == []
 
 
-def test_a_reader_sees_everything_and_changes_nothing(empty, browser):
+def test_a_reader_sees_everything_and_changes_nothing(empty, browser, start_console):
     tokens = {"GUARDIAN_API_TOKEN": "operate", "GUARDIAN_API_READ_TOKEN": "look"}
-    for url in start_console(empty, tokens.items()):
+    with start_console(empty, **tokens) as url:
         reader = {"Authorization": "Bearer look", **CHANGE}
         operator = {"Authorization": "Bearer operate", **CHANGE}
         pause = f"{url}/api/queues/audio/pause"

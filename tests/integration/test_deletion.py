@@ -1,7 +1,5 @@
 """What is done is deleted by the batch: ten at once, fewer after a moment, all at the end."""
 
-import time
-
 import pytest
 
 from shared import aws
@@ -42,16 +40,14 @@ def queue(aws_settings):
     sqs.meta.events.unregister(event, count)
 
 
-def test_ten_go_at_once_and_the_rest_after_a_moment(aws_settings, queue):
+def test_ten_go_at_once_and_the_rest_after_a_moment(aws_settings, queue, wait_for):
     receipts, sizes, left = queue
     deletion = Deletion(aws_settings)
     for receipt in receipts(13):
         deletion.add(receipt)
 
     assert (sizes, left()) == ([10], 3)
-    end = time.monotonic() + 10
-    while left() and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_for(lambda: not left())
     assert (sizes, left()) == ([10, 3], 0)
 
 

@@ -148,7 +148,7 @@ def test_multipart_by_a_plain_client_is_one_job(system, tmp_path):
     assert job.verdict.label == "not_applicable"
 
 
-def test_the_aws_command_line_uploads_and_again_is_the_same_job(system):
+def test_the_aws_command_line_uploads_and_again_is_the_same_job(system, wait_for):
     key = f"uploads/{uuid.uuid4().hex[:8]}/by-hand.mp4"
     target = f"s3://{system.settings.uploads_bucket}/{key}"
     environment = {
@@ -161,14 +161,14 @@ def test_the_aws_command_line_uploads_and_again_is_the_same_job(system):
     upload = uploaded(system, key)
     first = outcome(system, upload)
     subprocess.run(copy, env=environment, check=True, timeout=60)
-    settle(system)
+    wait_for(lambda: are_empty(system), _WAIT_S)
 
     assert uploaded(system, key).job_id == upload.job_id
     assert JobStore(system.settings).get(upload.job_id) == first
     assert first.status is JobStatus.COMPLETE
 
 
-def test_a_duplicate_event_changes_nothing(system, sample_job):
+def test_a_duplicate_event_changes_nothing(system, sample_job, wait_for):
     event = {
         "Records": [
             {
@@ -194,22 +194,17 @@ def test_a_duplicate_event_changes_nothing(system, sample_job):
     sqs = aws.client(system.settings, "sqs")
     url = queue_url(system.settings, system.settings.queue("uploads"))
     sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
-    settle(system)
+    wait_for(lambda: are_empty(system), _WAIT_S)
 
     again = JobStore(system.settings).get(sample_job["job_id"])
 
     assert again.model_dump(mode="json") == sample_job
 
 
-def settle(system) -> None:
-    """Wait until no queue holds a message."""
-    end = time.monotonic() + _WAIT_S
-    while time.monotonic() < end:
-        rows = depths.measure(system.settings)
-        if not any(row.visible + row.in_flight + row.delayed for row in rows):
-            return
-        time.sleep(0.5)
-    raise AssertionError(f"the queues did not empty: {rows}")
+def are_empty(system) -> bool:
+    """Tell whether no queue holds a message."""
+    rows = depths.measure(system.settings)
+    return not any(row.visible + row.in_flight + row.delayed for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -267,18 +262,17 @@ def test_a_damaged_video_ends_in_a_typed_answer(system):
     assert job.audio.reason
 
 
-def test_what_cannot_be_parsed_is_kept_as_a_dead_letter(system):
+def test_what_cannot_be_parsed_is_kept_as_a_dead_letter(system, wait_for):
     sqs = aws.client(system.settings, "sqs")
     url = queue_url(system.settings, system.settings.queue("uploads"))
     sqs.send_message(QueueUrl=url, MessageBody="hello, this is no event")
-    end = time.monotonic() + _WAIT_S
-    while time.monotonic() < end:
-        row = next(r for r in depths.measure(system.settings) if r.name.endswith("-uploads"))
-        if row.dead:
-            break
-        time.sleep(0.5)
 
-    assert row.dead == 1
+    def dead():
+        rows = depths.measure(system.settings)
+        return next(row.dead for row in rows if row.name.endswith("-uploads"))
+
+    wait_for(dead, _WAIT_S)
+    assert dead() == 1
 
 
 def test_jobs_are_listed_newest_first(system, sample_job):
@@ -311,8 +305,8 @@ def test_the_other_shell_finds_the_system_by_itself(system, sample_job, monkeypa
     assert json.loads(done.stdout)["job_id"] == sample_job["job_id"]
 
 
-def test_queues_command_agrees_with_sqs(system):
-    settle(system)
+def test_queues_command_agrees_with_sqs(system, wait_for):
+    wait_for(lambda: are_empty(system), _WAIT_S)
     rows = json.loads(guardian(system, "queues", "--json").stdout.splitlines()[-1])["queues"]
 
     assert [row["name"].rpartition("-")[2] for row in rows] == [
@@ -335,8 +329,8 @@ def test_every_process_serves_its_metrics(system):
             assert json.load(answer) == {"status": "alive"}
 
 
-def test_nothing_is_left_on_disk(system):
-    settle(system)
+def test_nothing_is_left_on_disk(system, wait_for):
+    wait_for(lambda: are_empty(system), _WAIT_S)
     time.sleep(1)
 
     left = [path for path in system.settings.work_dir.rglob("*") if path.is_file()]

@@ -1,7 +1,6 @@
 """A worker that is a Kubernetes Job ends by itself, with status 0 and nothing lost."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -82,10 +81,8 @@ def test_it_ends_after_its_job_and_leaves_the_next(system):
     assert waiting(system) == 1
 
 
-def test_it_stays_until_what_it_counted_is_read(system, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_it_stays_until_what_it_counted_is_read(system, tmp_path, wait_for, free_port):
+    port = free_port()
     log = tmp_path / "log"
     with log.open("w") as output:
         worker = subprocess.Popen(
@@ -111,13 +108,6 @@ def test_it_stays_until_what_it_counted_is_read(system, tmp_path):
     finally:
         worker.kill()
         worker.wait()
-
-
-def wait_for(what):
-    end = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.mark.skipif(may_use_gpu("cuda"), reason="needs a machine whose GPU cannot be used")

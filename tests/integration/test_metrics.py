@@ -1,12 +1,7 @@
 """Every metric that is declared is emitted in a local run, by the event that it is about."""
 
 import io
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import wave
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,24 +29,8 @@ HOST = "127.0.0.1"
 _WAIT_S = 300
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        return taken.getsockname()[1]
-
-
-def wait_for(what):
-    end = time.monotonic() + _WAIT_S
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.5)
-    raise AssertionError("waited in vain")
-
-
 @pytest.fixture(scope="module")
-def system(tmp_path_factory, write_set):
+def system(tmp_path_factory, write_set, free_port):
     directory = tmp_path_factory.mktemp("metrics")
     second = directory / "second-set"
     second.mkdir()
@@ -69,22 +48,9 @@ def system(tmp_path_factory, write_set):
 
 
 @pytest.fixture(scope="module")
-def console(system):
-    port = free_port()
-    environment = {**os.environ, **local.as_environment(system.settings)}
-    child = subprocess.Popen([GUARDIAN, "console", "--port", str(port)], env=environment)
-    url = f"http://{HOST}:{port}"
-
-    def ready():
-        try:
-            return httpx.get(f"{url}/ready", timeout=30).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    wait_for(ready)
-    yield url
-    child.send_signal(signal.SIGTERM)
-    child.wait(60)
+def console(system, start_console):
+    with start_console(system.settings) as url:
+        yield url
 
 
 def emitted(text):
@@ -153,7 +119,7 @@ def test_known_clips_through_the_real_queues_are_judged_hidden_and_removed(syste
     assert 'guardian_events_total{outcome="probe"} 2.0' in texts["intake"]
 
 
-def test_every_declared_metric_is_emitted(system, console, serve):
+def test_every_declared_metric_is_emitted(system, console, serve, wait_for):
     settings = system.settings
     scored = submit.put(settings, SAMPLES[0], lambda _: None)
     unheard = put(settings, "silence.wav", silence())

@@ -52,14 +52,7 @@ def receive(sqs, url):
     return once
 
 
-def wait_for(condition, timeout_s=30):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-
-
-def test_a_message_in_hand_stays_invisible_and_then_comes_back(sqs, url, keeper, receive):
+def test_a_message_in_hand_stays_invisible_and_then_comes_back(sqs, url, keeper, receive, wait_for):
     sqs.send_message(QueueUrl=url, MessageBody="x")
     (receipt,) = receive()
     keeper.keep(receipt)
@@ -85,7 +78,9 @@ def test_what_is_handed_back_is_visible_at_once(sqs, url, keeper, receive):
     assert receive()
 
 
-def test_a_receipt_that_is_gone_is_let_go_and_the_job_is_told(sqs, url, keeper, receive, told):
+def test_a_receipt_that_is_gone_is_let_go_and_the_job_is_told(
+    sqs, url, keeper, receive, told, wait_for
+):
     sqs.send_message(QueueUrl=url, MessageBody="x")
     (receipt,) = receive()
     sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt.handle)
@@ -100,7 +95,7 @@ def test_a_receipt_that_is_gone_is_let_go_and_the_job_is_told(sqs, url, keeper, 
 
 
 def test_a_message_is_let_go_when_its_task_is_killed_and_before_sqs_does(
-    aws_settings, sqs, url, receive, told
+    aws_settings, sqs, url, receive, told, wait_for
 ):
     longest = aws_settings.model_copy(update={"job_timeout_s": 43_200})
     assert Keeper(longest, print)._longest_s == 12 * 3600 - longest.visibility_timeout_s
@@ -118,7 +113,9 @@ def test_a_message_is_let_go_when_its_task_is_killed_and_before_sqs_does(
     wait_for(receive)
 
 
-def test_a_job_that_cannot_be_told_does_not_end_the_thread(aws_settings, sqs, url, receive):
+def test_a_job_that_cannot_be_told_does_not_end_the_thread(
+    aws_settings, sqs, url, receive, wait_for
+):
     def fails(*_):
         calls.append(1)
         raise ServiceUnavailable

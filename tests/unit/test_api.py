@@ -5,7 +5,6 @@ import errno
 import hashlib
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,13 +22,6 @@ from workers.samples import SAMPLES
 
 pytestmark = pytest.mark.unit
 PROBLEM = "application/problem+json"
-
-
-def wait_ready(client):
-    end = time.monotonic() + 60
-    while client.get("/ready").status_code != 200:
-        assert time.monotonic() < end, "the analyzer did not become ready"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +43,9 @@ def settings(endpoint_url, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def api(settings, serve):
+def api(settings, serve, wait_for):
     with serve(analyzer_api.create(settings, "audio")) as client:
-        wait_ready(client)
+        wait_for(lambda: client.get("/ready").status_code == 200)
         yield client
 
 
@@ -157,15 +149,14 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(api):
     assert (streamed.status_code, streamed.json()["code"]) == (413, "too_large")
 
 
-def test_a_job_is_begun_at_once_and_fetched_later(api):
+def test_a_job_is_begun_at_once_and_fetched_later(api, wait_for):
     begun = ask(api, path="/jobs")
     assert begun.status_code == 202
     assert int(begun.headers["retry-after"]) > 0
-    end = time.monotonic() + 60
-    while (job := api.get(begun.headers["location"]).json())["status"] == "queued":
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    where = begun.headers["location"]
+    wait_for(lambda: api.get(where).json()["status"] != "queued")
 
+    job = api.get(where).json()
     assert job["status"] == "complete"
     assert job["response"]["result"]["llr"] > 0
     assert api.get("/jobs/unknown").json()["code"] == "unknown_job"
@@ -361,12 +352,14 @@ def test_an_open_address_needs_a_token(token):
     check_exposure(Settings(host="127.0.0.1"))
 
 
-def test_an_analyzer_whose_network_cannot_be_run_any_more_ends(settings, serve, monkeypatch):
+def test_an_analyzer_whose_network_cannot_be_run_any_more_ends(
+    settings, serve, monkeypatch, wait_for
+):
     ended = []
     monkeypatch.setattr(os, "kill", lambda *what: ended.append(what))
     engine = Engine(settings, "audio")
     with serve(analyzer_api.create(settings, "audio", engine)) as client:
-        wait_ready(client)
+        wait_for(lambda: client.get("/ready").status_code == 200)
         assert ask(client, "uploads/gone.mp4").status_code == 404
         assert ended == []
         failed = InvalidArgument("CUDA failure 719")

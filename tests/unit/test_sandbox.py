@@ -117,7 +117,7 @@ def test_processes_are_counted_where_the_child_has_users_of_its_own(layers, pref
     assert layers.limits() == limits
 
 
-def test_a_child_dies_with_its_parent():
+def test_a_child_dies_with_its_parent(wait_for):
     program = (
         "import time\n"
         "from shared.decoder import Child, DecodeLimits\n"
@@ -134,10 +134,7 @@ def test_a_child_dies_with_its_parent():
     parent.wait()
     parent.stdout.close()
 
-    end = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not alive(pid)
+    wait_for(lambda: not alive(pid))
 
 
 def alive(pid):
