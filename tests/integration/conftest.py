@@ -18,7 +18,7 @@ from urllib.parse import quote_plus, urlsplit
 import httpx
 import pytest
 
-from shared import aws, depths
+from shared import aws, depths, objects
 from shared.jobs import JobStore
 from shared.queues import queue_url
 from shared.records import Upload
@@ -52,12 +52,7 @@ class House:
     def put(self, key: str, content: bytes) -> Upload:
         """Upload an object; the stand-in sends its event."""
         answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
-        return Upload(
-            bucket=self.bucket,
-            key=key,
-            version_id=answer.get("VersionId"),
-            etag=answer["ETag"].strip('"'),
-        )
+        return objects.as_upload(self.bucket, key, answer)
 
     def record(self, key, bucket=None, **item):
         return {

@@ -10,10 +10,9 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from shared import aws, halves
+from shared import aws, halves, objects
 from shared.errors import Retryable
 from shared.jobs import JobStore
-from shared.records import Upload
 from shared.telemetry import configure_logging, hide_keys, key_digest
 from workers.cli import main
 from workers.intake import admission
@@ -39,12 +38,7 @@ def upload_of(settings, body):
     answer = aws.client(settings, "s3").put_object(
         Bucket=settings.uploads_bucket, Key=KEY, Body=body
     )
-    return Upload(
-        bucket=settings.uploads_bucket,
-        key=KEY,
-        version_id=answer.get("VersionId"),
-        etag=answer["ETag"].strip('"'),
-    )
+    return objects.as_upload(settings.uploads_bucket, KEY, answer)
 
 
 def take_in(settings, upload):

@@ -11,13 +11,12 @@ import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared import aws, halves, items, telemetry
+from shared import aws, halves, items, objects, telemetry
 from shared.errors import ServiceUnavailable
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.outbox import Outbox
 from shared.queues import queue_url
-from shared.records import Upload
 from shared.settings import Settings
 from shared.visibility import Receipt
 from workers import analyzer_api, local, probe, submit
@@ -88,14 +87,7 @@ def put(settings, name, content):
     answer = aws.client(settings, "s3").put_object(
         Bucket=settings.uploads_bucket, Key=key, Body=content
     )
-    version = answer.get("VersionId")
-    return Upload(
-        bucket=settings.uploads_bucket,
-        key=key,
-        version_id=version,
-        etag=answer["ETag"].strip('"'),
-        size_bytes=len(content),
-    )
+    return objects.as_upload(settings.uploads_bucket, key, answer, len(content))
 
 
 def test_known_clips_through_the_real_queues_are_judged_hidden_and_removed(system):

@@ -1,6 +1,5 @@
 """The plan's queue behaves as the real one: waits in a running fleet are those it foretells."""
 
-import secrets
 import time
 import uuid
 
@@ -11,7 +10,7 @@ from shared import aws
 from shared.jobs import JobStore
 from shared.records import JobStatus
 from shared.settings import Settings
-from workers import local
+from workers import local, probe
 from workers.plan import Cluster, Scaling, simulate
 from workers.samples import SAMPLES
 
@@ -31,8 +30,8 @@ def system(tmp_path_factory):
 
 
 def upload(system) -> str:
-    """Upload a video that no other upload equals: a free box with random bytes ends it."""
-    content = SAMPLES[0].read_bytes() + b"\x00\x00\x00\x18free" + secrets.token_bytes(16)
+    """Upload a video that no other upload equals."""
+    content = probe.unlike_any_other(SAMPLES[0].read_bytes())
     key = f"uploads/{uuid.uuid4().hex}/clip.mp4"
     bucket = system.settings.uploads_bucket
     aws.client(system.settings, "s3").put_object(Bucket=bucket, Key=key, Body=content)
