@@ -16,7 +16,7 @@ from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import Role
 from shared.settings import Settings
-from workers import ending, health, lifespan
+from workers import ending, health, lifespan, one_child
 
 #: Ports of /health, /ready and /metrics.
 PORTS: dict[Role, int] = {"audio": 8000, "video": 8001, "aggregator": 9100}
@@ -56,6 +56,7 @@ def run(settings: Settings, role: Role) -> int:
     worker = app.Worker(
         hostname=f"{role}@{os.uname().nodename}-{os.getpid()}",
         queues=[queue],
+        pool=one_child.TaskPool,
         loglevel=settings.log_level.upper(),
         without_gossip=True,
         without_mingle=True,

@@ -1,7 +1,9 @@
 """However a process is ended, its work is finished or goes back: nothing is lost."""
 
+import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +89,28 @@ def test_a_child_that_lost_its_gpu_is_replaced_and_its_message_is_done(
     assert "child_replaced" in log
     assert "worker_lost" in log
     assert worker.poll() is None
+
+
+def test_a_child_that_is_killed_while_it_waits_for_work_is_replaced(
+    settings, start, notes, depth, wait_for
+):
+    worker = start(slow_s=0)
+    send_decision(settings, "first")
+    wait_for(lambda: notes() == ["start 1", "end"] and depth().in_flight == 0)
+
+    os.kill(pool_child(worker), signal.SIGKILL)
+    send_decision(settings, "second")
+
+    wait_for(lambda: notes()[2:] == ["start 1", "end"])
+    assert worker.poll() is None
+
+
+def pool_child(worker):
+    """The id of the process in which tasks run; the other child is billiard's own."""
+    started = Path(f"/proc/{worker.pid}/task").glob("*/children")
+    pids = [int(pid) for path in started for pid in path.read_text().split()]
+    (found,) = [p for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return found
 
 
 def test_intake_ends_at_the_second_sigterm_without_waiting_for_its_poll(
