@@ -12,6 +12,7 @@ import boto3
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.model import OperationModel
 
 from shared.errors import GuardianError, ServiceUnavailable, SetupError
 from shared.settings import Settings
@@ -67,11 +68,35 @@ def _config(service: str, endpoint_url: str | None) -> dict[str, Any]:
 
 @lru_cache(maxsize=32)
 def _client(service: str, region: str, endpoint_url: str | None) -> Any:
-    return boto3.session.Session(region_name=region).client(
+    made = boto3.session.Session(region_name=region).client(
         service,  # type: ignore[call-overload]  # the stubs want a literal
         endpoint_url=endpoint_url,
         config=Config(**_config(service, endpoint_url)),
     )
+    made.meta.events.register(f"before-parse.{service}", _fail_where_cut)
+    made.meta.events.register_first(f"needs-retry.{service}", _go_by_what_was_parsed)
+    return made
+
+
+def _fail_where_cut(
+    operation_model: OperationModel, response_dict: dict[str, Any], **_: object
+) -> None:
+    """Make an error of the server of an answer that breaks off.
+
+    botocore takes what has come for all of it, and JSON that it cannot read for a message: a job
+    would not be there, because its row came by half.
+    """
+    body, promised = response_dict["body"], response_dict["headers"].get("content-length", 0)
+    is_whole = not isinstance(body, bytes) or len(body) >= int(promised)
+    if not is_whole and operation_model.http["method"] != "HEAD":
+        response_dict |= {"status_code": _SERVER_ERROR, "body": b""}
+
+
+def _go_by_what_was_parsed(response: tuple[Any, dict[str, Any]] | None, **_: object) -> None:
+    """Let the error above be tried again, and raised in the end; those go by the status."""
+    if response is not None:
+        answer, parsed = response
+        answer.status_code = parsed["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def client(settings: Settings, service: str) -> Any:

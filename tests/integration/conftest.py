@@ -241,7 +241,8 @@ def failing(house, monkeypatch):
     The action is `S3.HEAD` and so on, or the target of a JSON call (`AmazonSQS.ReceiveMessage`).
     botocore's own retries are off.
     """
-    monkeypatch.setitem(aws._CONFIG, "retries", {"total_max_attempts": 1})
+    once = aws._CONFIG["retries"] | {"total_max_attempts": 1}
+    monkeypatch.setitem(aws._CONFIG, "retries", once)
 
     @contextmanager
     def through(fails):
