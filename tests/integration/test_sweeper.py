@@ -14,7 +14,7 @@ from shared.models import Registry
 from shared.queues import queue_url
 from shared.records import JobStatus, Outcome, PartialResult, Upload
 from shared.telemetry import SWEEPER_REPAIRS, SWEEPS, UNREADABLE
-from workers.aggregator import fusion, service, sweeper
+from workers.aggregator import fusion, service, sweeper, turns
 from workers.aggregator.lost import Patrol
 
 pytestmark = pytest.mark.integration
@@ -263,18 +263,24 @@ def test_more_workers_than_a_page_are_all_heard(aws_settings):
     assert {job_id for worker in found for job_id in worker.doing} == set(map(str, range(103)))
 
 
-def test_two_sweepers_at_once_ask_once_for_each_thing(store, aws_settings, model):
+def test_two_sweepers_at_once_ask_once_for_each_thing(store, aws_settings, model, monkeypatch):
     states = {"never_started": (), "half_missing": ("audio",), "no_verdict": ("audio", "video")}
     for name, present in states.items():
         for number in range(4):
             new_job(store, aws_settings, f"{name}-{number}", present)
     for number in range(4):
         decided(store, aws_settings, model, f"no_report-{number}")
-    together = threading.Barrier(2)
+    together, lines = threading.Barrier(2, timeout=60), turns.lines
+
+    def look_before_the_other_acts(*where):
+        found = lines(*where)
+        together.wait()
+        return found
 
     def sweep(_):
-        together.wait()
         return sweeper.sweep(aws_settings, JobStore(aws_settings), LATER)
+
+    monkeypatch.setattr(turns, "lines", look_before_the_other_acts)
 
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(sweep, range(2))
