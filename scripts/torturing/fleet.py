@@ -192,12 +192,20 @@ def _kill_parent(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_child(process: subprocess.Popen[bytes]) -> None:
-    """Kill what the process has started, as the kernel does when memory runs out."""
+    """Kill the largest of what the process has started, as the kernel does when memory runs out."""
     children = _tree(process.pid)[1:]
     if children:
-        _kill(children)
+        _kill([max(children, key=_memory)])
     else:
         _kill_pod(process)
+
+
+def _memory(pid: int) -> int:
+    """Return how many pages of memory a process holds; none where it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
