@@ -71,11 +71,14 @@ def endpoint_url():
     command = [sys.executable, "-m", "workers.standin", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    end = time.monotonic() + 120
+    while True:
         try:
             urllib.request.urlopen(f"{url}/moto-api/", timeout=2).close()
             break
         except (urllib.error.URLError, ConnectionError, TimeoutError):
+            assert server.poll() is None, "the stand-in ended"
+            assert time.monotonic() < end, "the stand-in did not start"
             time.sleep(0.1)
     yield url
     server.terminate()

@@ -184,8 +184,8 @@ def notes(tmp_path):
 
 @pytest.fixture
 def depth(settings):
-    """Measure the queue of the slow workers."""
-    return lambda: House(settings).depth("aggregate")
+    """Measure a queue; that of the slow workers if no other is named."""
+    return lambda name="aggregate": House(settings).depth(name)
 
 
 _OWN_HEADERS = {"connection", "transfer-encoding", "content-length", "date", "server"}

@@ -63,12 +63,16 @@ def test_a_task_that_hangs_is_killed_and_comes_back(settings, start, notes, wait
     assert worker.poll() is None
 
 
-def test_a_killed_workers_task_is_back_within_the_timeout(settings, start, notes, wait_for):
+def test_a_killed_workers_task_is_back_within_the_timeout(
+    settings, start, notes, tmp_path, wait_for
+):
     first = start(slow_s=60)
     send_decision(settings, "orphan")
     wait_for(notes)
     second = start(slow_s=0.1)
-    time.sleep(3)  # the second worker is up and polling
+    log = tmp_path / "process-1.log"
+    wait_for(lambda: "calling self.run()" in log.read_text())
+    time.sleep(3)  # its models are loaded, and it polls
     os.killpg(first.pid, signal.SIGKILL)
 
     waited = wait_for(lambda: "start 2" in notes())

@@ -322,10 +322,10 @@ def test_every_process_serves_its_metrics(system):
         if process.health_port is None:
             continue
         url = f"http://127.0.0.1:{process.health_port}"
-        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
             text = answer.read().decode()
         assert "guardian_" in text
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:
             assert json.load(answer) == {"status": "alive"}
 
 

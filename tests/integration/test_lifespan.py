@@ -93,7 +93,7 @@ def test_it_stays_until_what_it_counted_is_read(system, tmp_path, wait_for, free
 
     def read():
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
         except httpx.TransportError:
             return None
 

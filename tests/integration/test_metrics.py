@@ -137,8 +137,11 @@ def test_every_declared_metric_is_emitted(system, console, serve, wait_for):
     sqs.delete_queue(QueueUrl=queue_url(settings, settings.queue("aggregate")))
     wait_for(lambda: "guardian_receive_errors" in emitted(of_processes(system)["aggregator"]))
 
-    wait_for(lambda: 'unreadable_total{kind="worker"}' in httpx.get(f"{console}/metrics").text)
-    texts = [*of_processes(system).values(), httpx.get(f"{console}/metrics", timeout=60).text]
+    def of_console():
+        return httpx.get(f"{console}/metrics", timeout=60).text
+
+    wait_for(lambda: 'unreadable_total{kind="worker"}' in of_console())
+    texts = [*of_processes(system).values(), of_console()]
     found = set().union(*map(emitted, [*texts, serving, generate_latest(REGISTRY).decode()]))
     assert telemetry.TASKS
     declared = {one.name for one in REGISTRY.collect() if one.name.startswith("guardian_")}

@@ -114,11 +114,13 @@ def pool_child(worker):
 
 
 def test_intake_ends_at_the_second_sigterm_without_waiting_for_its_poll(
-    settings, start, tmp_path, wait_for
+    settings, start, depth, tmp_path, wait_for
 ):
     intake = start("-m", "workers.cli", "worker", "intake", RECEIVE_WAIT_S=20)
     log = tmp_path / "process-0.log"
     wait_for(lambda: "intake_listening" in log.read_text())
+    # the event by which S3 tries a notification is done, and it polls again
+    wait_for(lambda: (row := depth("uploads")).visible + row.in_flight == 0)
     time.sleep(1)
 
     intake.send_signal(signal.SIGTERM)
