@@ -60,6 +60,12 @@ class NotReady(Retryable):
     code = "not_ready"
 
 
+class Stuck(Retryable):
+    """The process hangs, and has to be started anew."""
+
+    code = "stuck"
+
+
 # --- Permanent: trying again gives the same answer ----------------------------------------------
 
 

@@ -80,12 +80,13 @@ def new_app(
     *,
     form_path: str | None = None,
     form_room: Callable[[], None] = lambda: None,
+    check_alive: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> FastAPI:
     """Make an app with problems, headers, limits, /health, /metrics and /docs.
 
     `gate` stands before every change. Bodies are short, but at `form_path`, which takes a form with
-    a file unless `form_room` raises.
+    a file unless `form_room` raises. /health fails where `check_alive` raises.
     """
     app = _App(
         title=title,
@@ -108,7 +109,7 @@ def new_app(
     )
     app.add_middleware(EarlyGate, gate=gate)
     app.add_middleware(Headers, headers=headers)
-    _serve_probes(app)
+    _serve_probes(app, check_alive)
     _serve_docs(app)
     app.state.leave = lambda: None
     return app
@@ -152,11 +153,12 @@ def _on_unknown(headers: dict[str, str]) -> Callable[[Request, Exception], Await
     return answer
 
 
-def _serve_probes(app: FastAPI) -> None:
+def _serve_probes(app: FastAPI, check_alive: Callable[[], None]) -> None:
     @app.head("/health", include_in_schema=False)
-    @app.get("/health")
+    @app.get("/health", responses=problems(503))
     async def alive() -> dict[str, str]:
-        """Tell that the process is alive."""
+        """Tell that the process is alive, and that no work in it hangs."""
+        check_alive()
         return {"status": "alive"}
 
     @app.head("/metrics", include_in_schema=False)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from shared import loading, objects
 from shared.batching import SharedRegistry, timed_load
 from shared.containers import SNIFF_BYTES, admit
-from shared.errors import Busy, GuardianError, KeyOutsideUploads, WrongBucket, code_of
+from shared.errors import Busy, GuardianError, KeyOutsideUploads, Stuck, WrongBucket, code_of
 from shared.halves import Analyze, decode_limits, examine
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
@@ -74,6 +74,7 @@ class Engine:
             self._analyze = _pipeline(settings, self.registry, modality)
         self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix="analysis")
         self._waiting = 0
+        self._begun: dict[object, float] = {}
         self.ready = False
         self.test: dict[str, float | str | None] = {}
 
@@ -90,6 +91,16 @@ class Engine:
         except Exception:  # noqa: BLE001  # the process stays up and says that it is not ready
             SELF_TEST.labels(self.modality).set(0)
             _log.exception("self_test_failed", modality=self.modality)
+
+    def check_alive(self) -> None:
+        """Tell an analysis that hangs, as a call to a GPU may: its thread is lost until a restart.
+
+        Raises:
+            Stuck: One has been in work for longer than the fleet would let it.
+        """
+        limit_s = self.settings.job_timeout_s
+        if any(time.monotonic() - begun_s > limit_s for begun_s in list(self._begun.values())):
+            raise Stuck(f"An analysis has been in work for more than {limit_s} s.")
 
     def close(self) -> None:
         """End the threads."""
@@ -190,8 +201,13 @@ class Engine:
         )
 
     def _run(self, path: Path, sample_rate: int | None) -> tuple[Analysis, Media | None]:
-        with self.registry.member():
-            return examine(path, self.modality, self._analyze(sample_rate), self.settings)
+        work = object()
+        self._begun[work] = time.monotonic()
+        try:
+            with self.registry.member():
+                return examine(path, self.modality, self._analyze(sample_rate), self.settings)
+        finally:
+            del self._begun[work]
 
 
 def _pipeline(

@@ -124,6 +124,7 @@ def create(settings: Settings, modality: Modality, engine: Engine | None = None)
         "manipulated; a typed reason stands where nothing can be said.",
         form_path=_FORM_PATH,
         form_room=engine.check_room,
+        check_alive=engine.check_alive,
         version=version("silver-guardian"),
         lifespan=lifespan,
     )

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -368,6 +369,22 @@ def test_an_analyzer_whose_network_cannot_be_run_any_more_ends(
         assert ask(client).status_code == 500
         assert ended == [(os.getpid(), signal.SIGTERM)]
         assert not engine.ready
+
+
+def test_an_analysis_that_hangs_is_noticed(settings, serve, monkeypatch, wait_for):
+    hurried = settings.model_copy(update={"job_timeout_s": 2})
+    engine = Engine(hurried, "audio")
+    with serve(analyzer_api.create(hurried, "audio", engine)) as client:
+        wait_for(lambda: client.get("/ready").status_code == 200)
+        ended = threading.Event()
+        monkeypatch.setattr(engine, "_analyze", lambda _: lambda *_: ended.wait(60))
+        client.post("/jobs", json={"s3_bucket": "api-uploads", "s3_key": "uploads/a.mp4"})
+        assert client.get("/health").json() == {"status": "alive"}
+        wait_for(lambda: client.get("/health").status_code == 503)
+        assert client.get("/health").json()["code"] == "stuck"
+
+        ended.set()
+        wait_for(lambda: client.get("/health").status_code == 200)
 
 
 # The last ones: their engines leave the figure of the self-test at 0.

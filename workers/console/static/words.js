@@ -96,7 +96,7 @@ const WORDS = {
   problem_setup: ["The installation is incomplete; the log says what is missing.", "설치가 완전하지 않습니다. 무엇이 빠졌는지는 로그에 있습니다."], problem_settings_invalid: ["The settings are not valid.", "설정이 올바르지 않습니다."],
   problem_tool_missing: ["A program that reads recordings is not installed.", "녹화나 녹음을 읽는 데 필요한 프로그램이 설치되어 있지 않습니다."], problem_sandbox_missing: ["This machine cannot lock in what reads recordings, as the settings require.", "설정에서 요구하는 격리 기능을 이 서버에서 쓸 수 없습니다."],
   problem_model_missing: ["A model's file is missing.", "모델 파일이 없습니다."], problem_model_corrupt: ["A model's file is not the one that was released.", "모델 파일이 배포된 것과 다릅니다."], problem_not_ready: ["It has started and is not ready yet; try again in a moment.", "시작하는 중입니다. 잠시 뒤 다시 시도하세요."],
-  problem_face_too_blurred: ["Faces are too blurred for a statement.", "얼굴이 흐려 판단할 수 없습니다."], problem_profile_only: ["Faces are only seen from the side.", "옆얼굴만 보입니다."], problem_undecodable: ["The file could not be decoded.", "파일을 읽을 수 없습니다."],
+  problem_stuck: ["The process hangs and has to be started anew.", "프로세스가 멈췄습니다. 다시 시작해야 합니다."], problem_face_too_blurred: ["Faces are too blurred for a statement.", "얼굴이 흐려 판단할 수 없습니다."], problem_profile_only: ["Faces are only seen from the side.", "옆얼굴만 보입니다."], problem_undecodable: ["The file could not be decoded.", "파일을 읽을 수 없습니다."],
 };
 
 const KEY = "guardian-language";
