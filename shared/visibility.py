@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -69,6 +69,15 @@ class Receipt:
         return cls(info["sqs_queue"], message["ReceiptHandle"], attempt)
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A message in hand, and since when; whoever changes its visibility has its lock meanwhile."""
+
+    receipt: Receipt
+    since: float
+    changing: threading.Lock = field(default_factory=threading.Lock)
+
+
 class Keeper:
     """Renews the visibility of every message that this process has in hand, from one thread.
 
@@ -87,54 +96,65 @@ class Keeper:
         self._sqs = aws.client(settings, "sqs")
         self._timeout_s = settings.visibility_timeout_s
         self._longest_s = min(settings.job_timeout_s, MAX_INVISIBLE_S - self._timeout_s)
-        self._in_hand: dict[str, tuple[Receipt, float]] = {}
+        self._in_hand: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def keep(self, receipt: Receipt) -> None:
         """Renew a message until it is released."""
         with self._lock:
-            self._in_hand[receipt.handle] = (receipt, time.monotonic())
+            self._in_hand[receipt.handle] = _Held(receipt, time.monotonic())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
                 self._thread.start()
 
     def release(self, handle: str) -> Receipt | None:
-        """Stop renewing a message and return its receipt; None where it is not in hand."""
+        """Stop renewing a message and return its receipt; None where it is not in hand.
+
+        A renewal in flight is waited for: it would undo what the caller makes of the visibility.
+        """
         with self._lock:
-            receipt, _ = self._in_hand.pop(handle, (None, 0.0))
-        return receipt
+            held = self._in_hand.pop(handle, None)
+        if held is None:
+            return None
+        with held.changing:
+            return held.receipt
 
     def hand_back(self) -> int:
         """Make every message in hand visible to other workers now; return how many there were."""
         with self._lock:
-            held = [receipt for receipt, _ in self._in_hand.values()]
+            in_hand = list(self._in_hand.values())
             self._in_hand.clear()
-        for receipt in held:
+        for held in in_hand:
             try:
-                change(self._sqs, receipt, 0)
+                with held.changing:
+                    change(self._sqs, held.receipt, 0)
             except (ClientError, BotoCoreError) as error:
                 _log.warning("message_not_given_back", error=str(error))
-        return len(held)
+        return len(in_hand)
 
     def _run(self) -> None:
         while True:
             time.sleep(self._timeout_s * _RENEW_AFTER)
             with self._lock:
-                held = list(self._in_hand.values())
-            for receipt, since in held:
+                in_hand = list(self._in_hand.values())
+            for held in in_hand:
                 try:
-                    self._renew(receipt, since)
+                    self._renew(held)
                 except Exception:  # noqa: BLE001  # one of them must not end the renewing of all
-                    _log.exception("not_renewed", job_id=receipt.job_id)
+                    _log.exception("not_renewed", job_id=held.receipt.job_id)
 
-    def _renew(self, receipt: Receipt, since: float) -> None:
+    def _renew(self, held: _Held) -> None:
         """Renew once; let go of a message whose receipt is gone, or whose task is killed by now."""
-        if time.monotonic() - since > self._longest_s:
+        receipt = held.receipt
+        if time.monotonic() - held.since > self._longest_s:
             self._let_go(receipt, "limit", f"{self._longest_s} seconds are the longest")
             return
         try:
-            change(self._sqs, receipt, self._timeout_s)
+            with held.changing:
+                if self._in_hand.get(receipt.handle) is not held:
+                    return  # released meanwhile
+                change(self._sqs, receipt, self._timeout_s)
         except ClientError as error:
             if aws.error_code(error) in _GONE:
                 self._let_go(receipt, "lost", str(error))

@@ -1,6 +1,7 @@
 """A message is kept while its work lasts; one that can be kept no longer is let go, and says so."""
 
 import json
+import threading
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -75,6 +76,37 @@ def test_what_is_handed_back_is_visible_at_once(sqs, url, keeper, receive):
             keeper.keep(receipt)
 
     assert keeper.hand_back() == 2
+    assert receive()
+
+
+@pytest.mark.parametrize("ending", ["hand_back", "release"])
+def test_a_renewal_in_flight_hides_no_message_that_is_given_up(
+    sqs, url, keeper, receive, wait_for, monkeypatch, ending
+):
+    """The renewal's request goes out first and reaches SQS late; then nothing more is renewed."""
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    (receipt,) = receive()
+    changes, sent, late = [], threading.Event(), threading.Event()
+    real = visibility.change
+
+    def slow(sqs, receipt, timeout_s):
+        if timeout_s:
+            sent.set()
+            late.wait(30)
+        real(sqs, receipt, timeout_s)
+        changes.append(timeout_s)
+
+    monkeypatch.setattr(visibility, "change", slow)
+    keeper.keep(receipt)
+    assert sent.wait(30)
+    threading.Timer(0.3, late.set).start()
+    if ending == "hand_back":
+        keeper.hand_back()
+    elif keeper.release(receipt.handle):
+        visibility.change(sqs, receipt, 0)
+    wait_for(lambda: len(changes) == 2)
+
+    assert changes == [TIMEOUT_S, 0]
     assert receive()
 
 
