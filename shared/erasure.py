@@ -55,10 +55,10 @@ def erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str, 
 
     Returns:
         The receipt (`ErasureReceipt`), signed where there is a key, as it lies in the reports
-        bucket under `receipts/`.
+        bucket under `receipts/`; that of the first time for a job that is erased already.
 
     Raises:
-        UnknownJob: There is no such job, or no longer.
+        UnknownJob: There is no such job, and none was erased.
         Busy: Somebody else is erasing it.
         ServiceUnavailable: S3, Redis or the table could not be reached; calling again carries on.
     """
@@ -83,8 +83,8 @@ def _erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str,
     try:
         job = store.get(job_id)
     except UnknownJob:
-        if was_erased(settings, job_id):
-            _remove_stored(settings, job_id)
+        with suppress(ObjectGone):
+            return _with_late(settings, json.loads(receipt_of(settings, job_id)))
         raise
     removed = remove(settings, job)
     receipt = ErasureReceipt(
@@ -100,7 +100,13 @@ def _erase(settings: Settings, job_id: str, by: str, now: datetime) -> dict[str,
     document = _write_down(settings, receipt)
     items.put(settings, _ERASED, job_id, {}, now, _LATE_EVENTS_S)
     store.erase(job_id)
-    late = _remove_stored(settings, job_id)
+    return _with_late(settings, document)
+
+
+def _with_late(settings: Settings, document: dict[str, Any]) -> dict[str, Any]:
+    """Remove what was stored until the row went, and return the receipt that counts it, too."""
+    receipt = ErasureReceipt.model_validate(document, extra="ignore")
+    late = _remove_stored(settings, receipt.job_id)
     if not any(late.values()):
         return document
     counted = {kind: count + late.get(kind, 0) for kind, count in receipt.removed.items()}

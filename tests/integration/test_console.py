@@ -205,7 +205,10 @@ def test_a_job_is_repeated_and_erased_by_hand(page, system, done, console, wait_
     )
     assert left["KeyCount"] == 0
     assert get(f"{console}/api/jobs/{done}").json()["code"] == "unknown_job"
-    assert get(f"{console}/api/receipts/{done}").json()["job_id"] == done
+    receipt = get(f"{console}/api/receipts/{done}").json()
+    assert receipt["job_id"] == done
+    again = {"json": {"confirm": done[:8]}, "headers": CHANGE}
+    assert post(f"{console}/api/jobs/{done}/erase", **again).json() == receipt
     assert get(f"{console}/api/receipts/{'0' * 32}").status_code == 404
 
 

@@ -87,8 +87,26 @@ def test_nothing_of_the_job_is_left_but_the_receipt(aws_settings):
     stored = objects.get_report(aws_settings, f"receipts/{job.job_id}.json")
     assert json.loads(stored) == document
     assert b"minsu" not in stored
-    with pytest.raises(UnknownJob):
-        erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+
+
+def test_whoever_asks_again_gets_the_first_receipt_as_it_was_signed(aws_settings, tmp_path):
+    path = tmp_path / "key.pem"
+    path.write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+    )
+    settings = aws_settings.model_copy(update={"signing_key_file": path})
+    job = uploaded(settings, "a.mp4")
+    document = erasure.erase(settings, job.job_id, "cli:someone", NOW)
+    stored = erasure.receipt_of(settings, job.job_id)
+
+    assert "signature" in document
+    assert erasure.erase(settings, job.job_id, "cli:another", datetime.now(UTC)) == document
+    assert erasure.receipt_of(settings, job.job_id) == stored
+    for unknown in ("f0" * 16, ""):
+        with pytest.raises(UnknownJob):
+            erasure.erase(settings, unknown, "cli:someone", NOW)
 
 
 def test_what_people_said_of_the_job_goes_with_it(aws_settings):
@@ -377,10 +395,12 @@ def test_an_erasure_that_broke_off_at_its_very_end_is_carried_on(aws_settings, m
         patched.setattr(JobStore, "erase", broken)
         with pytest.raises(ServiceUnavailable):
             erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
-    with pytest.raises(UnknownJob):
-        erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
+    document = erasure.erase(aws_settings, job.job_id, "cli:someone", NOW)
 
     assert left(aws_settings, job) == [f"receipts/{job.job_id}.json"]
+    counted = {"upload": 1, "evidence": 3, "reports": 2, "feedback": 0, "job": 1}
+    assert document["removed"] == counted
+    assert json.loads(erasure.receipt_of(aws_settings, job.job_id)) == document
 
 
 async def test_a_late_event_does_not_bring_the_erased_key_back(house):

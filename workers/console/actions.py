@@ -165,7 +165,10 @@ def _add_jobs(
         openapi_extra=_INTENT,
     )
     def erase(job_id: JobId, asked: Erasure, request: Request) -> dict[str, Any]:
-        """Remove a job and all that belongs to it, for a receipt; `confirm` is the id's start."""
+        """Remove a job and all that belongs to it, for a receipt; `confirm` is the id's start.
+
+        For a job that is erased already, the answer is the receipt that there is.
+        """
         if asked.confirm != job_id[:8]:
             raise NotConfirmed("To erase, confirm with the first eight digits of the id.")
         with log(request, "erase", job_id) as who:
