@@ -152,6 +152,12 @@ class MediaTooComplex(Permanent):
     code = "media_too_complex"
 
 
+class WorkerLost(Permanent):
+    """The analysis ended its process."""
+
+    code = "worker_lost"
+
+
 class UnparsableEvent(Permanent):
     """The message is no S3 notification in any known wrapping."""
 

@@ -21,6 +21,7 @@ from shared.errors import (
     ObjectGone,
     Permanent,
     UnknownJob,
+    WorkerLost,
     code_of,
 )
 from shared.jobs import JobStore
@@ -44,8 +45,6 @@ from shared.visibility import Receipt, give_back, wait_s
 _Item = TypeVar("_Item")
 #: Objects that are written at once.
 _AT_ONCE = 8
-#: Reason of what stands for a half while its last attempt is under way.
-WORKER_LOST = "worker_lost"
 _log = structlog.get_logger()
 
 
@@ -114,7 +113,7 @@ def _worker_lost(modality: Modality, attempt: int) -> PartialResult:
     return PartialResult(
         modality=modality,
         outcome=Outcome.FAILED,
-        reason=WORKER_LOST,
+        reason=WorkerLost.code,
         message=f"No worker survived this half, or finished it, in {attempt} attempts.",
         attempt=attempt,
     )
@@ -285,7 +284,7 @@ def last_attempts(job: Job) -> tuple[Modality, ...]:
 
     No verdict rests on them: their worker sends for it, or the sweeper, once none is at work.
     """
-    return tuple(half.modality for half in job.halves if half.reason == WORKER_LOST)
+    return tuple(half.modality for half in job.halves if half.reason == WorkerLost.code)
 
 
 def pass_on(settings: Settings, store: JobStore, written: Written) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shared.clips import TOGETHER, Clip, decode, sound_alone
-from shared.errors import SetupError, UndecodableAudio
+from shared.errors import SetupError, UndecodableAudio, WorkerLost
 from shared.halves import decode_limits
 from shared.models import Registry
 from shared.probing import probe
@@ -52,6 +52,9 @@ class Scored:
     reason: str | None
     media_s: float
     out_of_distribution: float = 0.0
+
+
+_LOST = Scored(None, WorkerLost.code, 0.0)
 
 
 def read_manifest(manifest: Path) -> list[Row]:
@@ -118,8 +121,14 @@ def evaluate_audio(
     def told_files(done: int, _: int) -> None:
         told(min(done * TOGETHER, len(paths)), len(paths))
 
-    score, begin = partial(_score_audio, settings), (_audio_detector, settings)
-    found = many.each(score, parts, processes, told=told_files, begin=begin)
+    score = partial(_score_audio, settings)
+
+    def lost(part: Sequence[Path]) -> list[Scored]:
+        if len(part) == 1:
+            return [_LOST]
+        return [one for path in part for one in many.each(score, [[path]], lost, 1)[0]]
+
+    found = many.each(score, parts, lost, processes, told=told_files)
     scored = [one for part in found for one in part]
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
@@ -290,8 +299,9 @@ def evaluate_video(
     threshold = _video_detector(settings).calibration.threshold
     started = time.perf_counter()
     paths = [row.line.path for row in rows]
-    score, begin = partial(_score_video, settings), (_video_detector, settings)
-    scored = many.each(score, paths, processes, told=told, begin=begin)
+    scored = many.each(
+        partial(_score_video, settings), paths, lambda _: _LOST, processes, told=told
+    )
     wall_s = time.perf_counter() - started
     _write(scores, rows, scored)
     return report(rows, scored, threshold, columns, wall_s, against_real=True)

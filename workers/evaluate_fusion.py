@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import SetupError
+from shared.errors import SetupError, WorkerLost
 from shared.halves import Analyze, decode_limits, examine
 from shared.models import Registry
 from shared.records import (
@@ -107,7 +107,7 @@ def evaluate_fusion(
     model = fusion.load(Registry(settings.models_dir))
     started = time.perf_counter()
     paths = [clip.line.path for clip in clips]
-    halves = many.each(partial(_score, settings), paths, processes, told=told)
+    halves = many.each(partial(_score, settings), paths, _lost, processes, told=told)
     wall_s = time.perf_counter() - started
     verdicts = decide(halves, model, settings.prior)
     if scores is not None:
@@ -159,8 +159,15 @@ def _half(path: Path, modality: Modality, analyze: Analyze, settings: Settings) 
     try:
         return examine(path, modality, analyze, settings)[0].result
     except many.FAULTS as error:
-        reason = many.reason(error)
-        return PartialResult(modality=modality, outcome=Outcome.FAILED, reason=reason)
+        return _failed(modality, many.reason(error))
+
+
+def _lost(_: Path) -> Halves:
+    return _failed("audio", WorkerLost.code), _failed("video", WorkerLost.code)
+
+
+def _failed(modality: Modality, reason: str) -> PartialResult:
+    return PartialResult(modality=modality, outcome=Outcome.FAILED, reason=reason)
 
 
 def report(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import NoVideoTrack, SetupError
+from shared.errors import NoVideoTrack, SetupError, WorkerLost
 from shared.halves import decode_limits
 from shared.media import DecodeLimits
 from shared.probing import probe
@@ -118,7 +118,8 @@ def evaluate_tamper(
     manifests.check(manifest, paths)
     started = time.perf_counter()
     look = partial(_examine, decode_limits(settings))
-    examined = many.each(look, paths, processes, told=told)
+    lost = Examined(error=WorkerLost.code)
+    examined = many.each(look, paths, lambda _: lost, processes, told=told)
     report = count(clips, examined)
     report["seconds"] = round(time.perf_counter() - started, 1)
     return report

@@ -11,7 +11,7 @@ from workers import console
 pytestmark = pytest.mark.unit
 WORDS = (Path(console.__file__).parent / "static" / "words.js").read_text(encoding="utf-8")
 #: Ends of halves and jobs that are no errors of ours.
-OTHERS = {"internal_error", "worker_lost", "no_result", "music"}
+OTHERS = {"internal_error", "no_result", "music"}
 #: What somebody at the log-in may get, and what the page itself comes upon.
 OTHERS |= {"unauthorized", "too_many_attempts", "unreachable", "s3_unreachable", "aborted"}
 
