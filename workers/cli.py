@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from shared.errors import GuardianError
-from workers import terminal
+from workers import phrases, terminal
 from workers.commands import evaluate, files, jobs, models, operating, plan, processes
 from workers.commands.basics import NOTES
+from workers.commands.options import LANGUAGE
 
 _SECTIONS = {
     "Try it here": (processes.demo, processes.local, files.analyze, files.verify),
@@ -51,13 +52,21 @@ class _Group(click.Group):
             if "--json" in sys.argv:
                 _tell(error.code, error.message)
             else:
-                NOTES.print(f"[red]{error.code}[/red]: {terminal.plain(error.message)}")
+                text = _told(error, context.meta.get(LANGUAGE, "en"))
+                NOTES.print(f"[red]{error.code}[/red]: {terminal.plain(text)}")
             context.exit(1)
         except click.UsageError as error:
             if "--json" not in sys.argv:
                 raise
             _tell("usage", error.format_message())
             context.exit(error.exit_code)
+
+
+def _told(error: GuardianError, language: phrases.Language) -> str:
+    """Return what an error says; what only its English message tells stands behind the words."""
+    words = phrases.of_problem(error.code, error.message, language)
+    alone = error.message in (words, type(error)().message)
+    return words if alone else f"{words} ({error.message})"
 
 
 def _tell(code: str, message: str) -> None:

@@ -17,7 +17,7 @@ from shared.rows import JobSummary
 from workers.aggregator import reasons
 from workers.aggregator.wording import HEADLINES, NEXT_STEPS, percent
 from workers.console.board import Overview
-from workers.phrases import Language, Text
+from workers.phrases import Language, Text, of_problem
 from workers.terminal import plain
 
 _COLOURS = {
@@ -43,9 +43,10 @@ def job(console: Console, item: Job, language: Language = "en") -> None:
         f"[bold]Job {item.job_id}[/bold]  {item.status}  {plain(item.key)}", highlight=False
     )
     if item.error:
-        console.print(f"[red]{item.error.code}[/red]: {plain(item.error.message)}", highlight=False)
+        told = of_problem(item.error.code, item.error.message, language)
+        console.print(f"[red]{item.error.code}[/red]: {plain(told)}", highlight=False)
     for half in item.halves:
-        console.print(f"  {half.modality}: {_half(half)}", highlight=False)
+        console.print(f"  {half.modality}: {_half(half, language)}", highlight=False)
     if not item.verdict:
         return
     verdict, colour = item.verdict, _COLOURS[item.verdict.label]
@@ -121,9 +122,10 @@ def _sure(item: Job) -> str:
     return f"{text} at prior {verdict.prior:.2f}"
 
 
-def _half(half: PartialResult) -> str:
+def _half(half: PartialResult, language: Language) -> str:
     if half.probability is None:
-        return plain(f"{half.outcome} ({half.reason}: {half.message})")
+        told = of_problem(half.reason or "", half.message or "", language)
+        return plain(f"{half.outcome} ({half.reason}: {told})")
     return f"{half.outcome}, probability {_of_1(half.probability)}, LLR {half.llr:+.2f}"
 
 

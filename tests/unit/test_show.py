@@ -23,6 +23,7 @@ from shared.records import (
     Verdict,
 )
 from shared.rows import JobSummary
+from shared.settings import Settings
 from workers import onefile, show, terminal
 from workers.aggregator import reasons
 from workers.cli import main
@@ -69,6 +70,31 @@ def test_no_text_from_outside_acts_on_a_terminal():
     assert console.file.getvalue() == f"{SHOWN}\n"
     assert terminal.document({"key": HOSTILE}).isprintable()
     assert json.loads(terminal.document({"key": HOSTILE, "목": 1})) == {"key": HOSTILE, "목": 1}
+
+
+def test_errors_are_told_in_the_language_that_is_asked_for(tmp_path, monkeypatch):
+    settings = Settings(max_upload_bytes=8)
+    monkeypatch.setattr("workers.commands.files.get_settings", lambda: settings)
+
+    def told(content, language):
+        (tmp_path / "a.mp4").write_bytes(content)
+        command = ["analyze", str(tmp_path / "a.mp4"), "--language", language]
+        return CliRunner().invoke(main, command).stderr.replace("\n", " ").strip()
+
+    assert told(b"", "en") == "empty_object: The object has no bytes."
+    assert told(b"", "ko") == "empty_object: 빈 파일입니다."
+    assert told(b"nine bytes", "ko").startswith("too_large: 파일이 너무 큽니다. (The file has 10 ")
+
+
+def test_what_became_of_a_half_is_told_in_the_language_that_is_asked_for():
+    half = PartialResult(
+        modality="audio", outcome=Outcome.NOT_APPLICABLE, reason="no_speech", message="No speech."
+    )
+    item = job(audio=half, error=JobError(code="no_verdict", message="No verdict."))
+
+    assert "(no_speech: 말소리를 찾지 못했습니다.)" in shown(show.job, item, "ko")
+    assert "no_verdict: 여러 번 시도했지만" in shown(show.job, item, "ko")
+    assert "(no_speech: No speech.)" in shown(show.job, item, "en")
 
 
 def test_a_job_with_a_hostile_key_and_message_is_shown_as_it_is():

@@ -1,15 +1,11 @@
 """The console has words for whatever may become of a job, in both languages."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from shared import errors
-from workers import console
+from workers import phrases
 
 pytestmark = pytest.mark.unit
-WORDS = (Path(console.__file__).parent / "static" / "words.js").read_text(encoding="utf-8")
 #: Ends of halves and jobs that are no errors of ours.
 OTHERS = {"internal_error", "no_result", "music"}
 #: What somebody at the log-in may get, and what the page itself comes upon.
@@ -27,7 +23,6 @@ def test_every_end_of_a_job_has_words_in_english_and_korean():
     named = {kind.code for kind in ends if kind.__module__ == errors.__name__}
     codes = named - abstract | OTHERS
 
-    assert {code for code in codes if f"problem_{code}: [" not in WORDS} == set()
-    pairs = re.findall(r'problem_\w+: \["((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"\]', WORDS)
-    assert len(pairs) >= len(codes)
-    assert all(english and korean for english, korean in pairs)
+    words = phrases.problems()
+    assert {code for code in codes if f"problem_{code}" not in words} == set()
+    assert all(english and korean for english, korean in words.values())

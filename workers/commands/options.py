@@ -14,12 +14,23 @@ from shared.containers import sniff_file
 from shared.errors import GuardianError, SetupError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def _speak(context: click.Context, _: click.Parameter, language: str) -> str:
+    """Let the errors that end the command be told in its language, too."""
+    context.meta[LANGUAGE] = language
+    return language
+
+
+#: Where a command's language is noted for what it is called from.
+LANGUAGE = "guardian.language"
 language_option = click.option(
     "--language",
     type=click.Choice(["en", "ko"]),
+    callback=_speak,
     default="en",
     show_default=True,
-    help="Language of the verdict and of the page.",
+    help="Language of verdict, page and errors.",
 )
 
 PORT = click.IntRange(0, 65_535)

@@ -1,5 +1,7 @@
 // Every word that people read, in English and Korean: [en, ko] by name.
 
+import PROBLEMS from "./problems.js";
+
 const WORDS = {
   skip: ["Skip to the content", "본문으로 건너뛰기"], pages: ["Pages", "페이지"], colours: ["Colours", "화면 색"],
   theme_auto: ["Auto", "자동"], theme_light: ["Light", "밝게"], theme_dark: ["Dark", "어둡게"],
@@ -76,27 +78,7 @@ const WORDS = {
   redrive: ["Send back", "다시 보내기"], redrive_all: ["Send all back", "모두 다시 보내기"], discard: ["Discard", "버리기"], discard_all: ["Discard all", "모두 버리기"], discarded: ["discarded", "버렸습니다"],
   n_redriven: ["{n} sent back", "{n}건을 다시 보냈습니다"], discard_title: ["Discard for good?", "영구히 버릴까요?"], discard_text: ["Discarded messages cannot be brought back.", "버린 메시지는 되돌릴 수 없습니다."],
   cause_unparsable_event: ["Not an upload notification", "업로드 알림이 아님"], cause_wrong_bucket: ["About another bucket", "다른 버킷에 관한 것"], cause_task_failed: ["The analysis failed at every attempt", "모든 시도에서 분석 실패"], cause_job_gone: ["The job was erased", "작업이 지워짐"], cause_not_processed: ["No worker finished it", "끝까지 처리한 작업자가 없음"],
-
-  problem_not_confirmed: ["What was typed does not confirm it.", "입력한 내용이 맞지 않습니다."], problem_not_decided: ["There is no verdict yet.", "아직 판정이 없습니다."],
-  problem_decoder_timeout: ["Decoding took too long.", "파일을 읽는 데 너무 오래 걸렸습니다."], problem_media_too_complex: ["The recording needs more memory than one may have.", "파일이 허용된 것보다 많은 메모리를 씁니다."],
-  problem_object_changed: ["The file was replaced while it was analysed.", "분석하는 동안 파일이 바뀌었습니다."], problem_no_verdict: ["No verdict was reached at any attempt.", "여러 번 시도했지만 판정을 내리지 못했습니다."],
-  problem_not_admitted: ["It was never taken in; uploading it again helps.", "접수되지 않았습니다. 다시 올리면 됩니다."], problem_internal_error: ["Something went wrong here; the log says what.", "내부 오류입니다. 자세한 내용은 로그에 있습니다."],
-  problem_worker_lost: ["The analysis ended its process at every attempt.", "분석할 때마다 프로세스가 중단되었습니다."], problem_no_result: ["No result came in time.", "제때 결과가 나오지 않았습니다."],
-  problem_wrong_bucket: ["It is in another bucket.", "다른 버킷에 있는 파일입니다."], problem_unparsable_event: ["The notification cannot be read.", "알림을 읽을 수 없습니다."], problem_busy: ["Others are at work; try again in a moment.", "다른 작업이 진행 중입니다. 잠시 뒤 다시 시도하세요."],
-  problem_unauthorized: ["This token is not known.", "알 수 없는 토큰입니다."], problem_too_many_attempts: ["Too many wrong tokens came from this address; wait a minute.", "이 주소에서 잘못된 토큰이 너무 많이 왔습니다. 1분 뒤 다시 시도하세요."], problem_too_large: ["The file is too large.", "파일이 너무 큽니다."], problem_not_media: ["The content is no video or sound that can be analysed, whatever its name says.", "이름과 달리 분석할 수 있는 영상이나 소리 파일이 아닙니다."],
-  problem_empty_object: ["The file is empty.", "빈 파일입니다."], problem_key_outside_uploads: ["Only files under uploads/ are analysed.", "uploads/ 아래의 파일만 분석합니다."], problem_object_gone: ["It is no longer in storage.", "저장소에 더 이상 없습니다."],
-  problem_unknown_job: ["There is no such job.", "그런 작업이 없습니다."], problem_unknown_letter: ["There is no such dead letter; somebody may have moved it.", "그런 메시지가 없습니다. 다른 사람이 처리했을 수 있습니다."],
-  problem_s3_unreachable: ["Storage cannot be reached from this browser; its bucket must allow this page's address (CORS).", "이 브라우저에서 저장소에 연결할 수 없습니다. 버킷이 이 페이지의 주소를 허용해야 합니다(CORS)."], problem_aborted: ["Cancelled.", "취소했습니다."],
-  problem_unreachable: ["The console cannot be reached; is there a connection?", "콘솔에 연결할 수 없습니다. 네트워크 연결을 확인하세요."],
-  problem_service_unavailable: ["A service cannot be reached; try again in a moment.", "서비스에 연결할 수 없습니다. 잠시 뒤 다시 시도하세요."], problem_not_repeatable: ["This job cannot be repeated now.", "지금은 다시 분석할 수 없는 작업입니다."],
-  problem_no_audio_track: ["The recording has no sound.", "소리가 없는 영상입니다."], problem_undecodable_audio: ["The sound could not be decoded.", "소리를 읽을 수 없습니다."], problem_no_speech: ["No speech was found in the sound.", "말소리를 찾지 못했습니다."],
-  problem_too_little_speech: ["There is too little speech for a statement about the voice.", "말소리가 너무 짧아 목소리를 판단할 수 없습니다."], problem_no_video_track: ["The recording has no moving picture.", "화면이 없는 파일입니다."], problem_undecodable_video: ["The picture could not be decoded.", "화면을 읽을 수 없습니다."],
-  problem_too_few_frames: ["There are too few pictures for a statement.", "화면 수가 너무 적어 판단할 수 없습니다."], problem_no_face: ["No face was found in the picture.", "얼굴을 찾지 못했습니다."], problem_face_too_small: ["Faces are too small for a statement.", "얼굴이 너무 작아 판단할 수 없습니다."],
-  problem_music: ["The sound is music or tones, without speech.", "말소리 없이 음악이나 신호음만 들립니다."], problem_receipt_lost: ["The worker lost its message; another may do the work.", "작업자가 메시지를 놓쳤습니다. 다른 작업자가 이어서 처리할 수 있습니다."],
-  problem_setup: ["The installation is incomplete; the log says what is missing.", "설치가 완전하지 않습니다. 무엇이 빠졌는지는 로그에 있습니다."], problem_settings_invalid: ["The settings are not valid.", "설정이 올바르지 않습니다."],
-  problem_tool_missing: ["A program that reads recordings is not installed.", "녹화나 녹음을 읽는 데 필요한 프로그램이 설치되어 있지 않습니다."], problem_sandbox_missing: ["This machine cannot lock in what reads recordings, as the settings require.", "설정에서 요구하는 격리 기능을 이 서버에서 쓸 수 없습니다."],
-  problem_model_missing: ["A model's file is missing.", "모델 파일이 없습니다."], problem_model_corrupt: ["A model's file is not the one that was released.", "모델 파일이 배포된 것과 다릅니다."], problem_not_ready: ["It has started and is not ready yet; try again in a moment.", "시작하는 중입니다. 잠시 뒤 다시 시도하세요."],
-  problem_stuck: ["The process hangs and has to be started anew.", "프로세스가 멈췄습니다. 다시 시작해야 합니다."], problem_face_too_blurred: ["Faces are too blurred for a statement.", "얼굴이 흐려 판단할 수 없습니다."], problem_profile_only: ["Faces are only seen from the side.", "옆얼굴만 보입니다."], problem_undecodable: ["The file could not be decoded.", "파일을 읽을 수 없습니다."],
+  ...PROBLEMS,
 };
 
 const KEY = "guardian-language";
