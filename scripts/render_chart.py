@@ -98,23 +98,28 @@ def alerts() -> Iterator[tuple[Path, str]]:
 PANELS = Path(__file__).with_name("panels.toml")
 
 
-#: Which installation is shown; all of them at first.
-_NAMESPACE = {
-    "name": "namespace",
-    "type": "query",
-    "datasource": {"type": "prometheus", "uid": "${source}"},
-    "query": "label_values(guardian_last_receive_timestamp_seconds, namespace)",
-    "refresh": 2,
-    "includeAll": True,
-    "allValue": ".*",
-    "multi": True,
-    "current": {"text": "All", "value": "$__all"},
-}
+#: What tells installations apart, where several share a namespace, too.
+_APART = ("namespace", "installation")
+
+
+def _choice(label: str) -> dict[str, Any]:
+    """Let somebody choose whose installations are shown; all of them at first."""
+    return {
+        "name": label,
+        "type": "query",
+        "datasource": {"type": "prometheus", "uid": "${source}"},
+        "query": f"label_values(guardian_last_receive_timestamp_seconds, {label})",
+        "refresh": 2,
+        "includeAll": True,
+        "allValue": ".*",
+        "multi": True,
+        "current": {"text": "All", "value": "$__all"},
+    }
 
 
 def _of_one_installation(query: str) -> str:
-    """Let every metric of a query be of the namespaces that are chosen."""
-    chosen = '{namespace=~"$namespace"'
+    """Let every metric of a query be of the installations that are chosen."""
+    chosen = "{" + ", ".join(f'{label}=~"${label}"' for label in _APART)
     query = re.sub(r"\b(guardian_\w+)(?![\w{])", rf"\1{chosen}}}", query)
     return re.sub(r"\b(guardian_\w+)\{(?!namespace)", rf"\1{chosen}, ", query)
 
@@ -150,7 +155,10 @@ def dashboard() -> Iterator[tuple[Path, str]]:
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
         "templating": {
-            "list": [{"name": "source", "type": "datasource", "query": "prometheus"}, _NAMESPACE]
+            "list": [
+                {"name": "source", "type": "datasource", "query": "prometheus"},
+                *map(_choice, _APART),
+            ]
         },
         "panels": panels,
     }

@@ -103,6 +103,17 @@ def test_alerts_name_declared_metrics(rules):
         assert metrics <= declared(), rule["alert"]
 
 
+def test_alerts_keep_installations_apart(rules, render):
+    for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]:
+        told = re.findall(r"\bby \(([^)]*)\)", rule["expr"])
+        assert told, rule["alert"]
+        assert all(labels.startswith("namespace, installation") for labels in told), rule["alert"]
+    values = {"monitoring": {"serviceMonitor": True}, "global": {"prefix": "one"}}
+    (monitor,) = render(values).of("ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "installation", "replacement": "one"}]
+
+
 def test_every_alert_says_what_happened_and_what_to_do(rules):
     for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]:
         assert set(rule["annotations"]) == {"summary", "runbook"}
@@ -124,9 +135,11 @@ def test_the_dashboard_asks_for_declared_metrics_in_valid_queries(promtool, rend
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    (chosen,) = [one for one in document["templating"]["list"] if one["name"] == "namespace"]
-    assert chosen["allValue"] == ".*"  # those without a namespace, too
-    of_one = re.findall(r'\bguardian_\w+({namespace=~"\$namespace")?', " ".join(queries))
+    chosen = {one["name"]: one.get("allValue") for one in document["templating"]["list"]}
+    # those without such a label, too
+    assert chosen == {"source": None, "namespace": ".*", "installation": ".*"}
+    apart = r'{namespace=~"\$namespace", installation=~"\$installation"'
+    of_one = re.findall(rf"\bguardian_\w+({apart})?", " ".join(queries))
     assert all(of_one), "a panel sums the installations up"
     shown = named(" ".join(queries))
     assert shown <= declared()

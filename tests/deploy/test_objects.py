@@ -54,6 +54,27 @@ def unrestricted(pod):
     return found
 
 
+def test_two_releases_in_one_namespace_share_no_object_and_select_only_their_own_pods(render):
+    values = {
+        "monitoring": dict.fromkeys(("serviceMonitor", "prometheusRule", "dashboard"), True),
+        "keda": {"scaledJobs": {"workers": ["video"]}},
+    }
+    one, two = (render(values, name=name) for name in ("one", "two"))
+    names = [{(item["kind"], item["metadata"]["name"]) for item in each} for each in (one, two)]
+
+    assert names[0] & names[1] == set()
+    assert {"ScaledJob", "ScaledObject", "NetworkPolicy"} <= {kind for kind, _ in names[0]}
+    selectors = [
+        item["spec"][field]
+        for item in one
+        for field in ("selector", "podSelector")
+        if field in item.get("spec", {})
+    ]
+    assert len(selectors) > 5
+    of_release = [one_of.get("matchLabels", one_of) for one_of in selectors]
+    assert {labels["app.kubernetes.io/instance"] for labels in of_release} == {"one"}
+
+
 def test_an_api_server_accepts_every_object(example, violations):
     assert [(item["kind"], found) for item in example if (found := violations(item))] == []
 
