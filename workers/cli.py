@@ -53,7 +53,7 @@ class _Group(click.Group):
                 _tell(error.code, error.message)
             else:
                 text = _told(error, context.meta.get(LANGUAGE, "en"))
-                NOTES.print(f"[red]{error.code}[/red]: {terminal.plain(text)}")
+                NOTES.print(f"[red]{error.code}[/red]: {terminal.plain(text)}", soft_wrap=True)
             context.exit(1)
         except click.UsageError as error:
             if "--json" not in sys.argv:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Column, Table
 
@@ -34,19 +35,23 @@ _WORDS: dict[str, Text] = {
 }
 #: Lines that a narrow terminal breaks and a pipe keeps whole; what may be long comes last.
 _JOB = "{:32}  {:8}  {:23}  {:11}  {}"
+_MODEL = "{:14}  {:7}  {:6}  {:12}  {}"
 _LETTER = "{:36}  {:19}  {:>8}  {:32}  {}"
 
 
 def job(console: Console, item: Job, language: Language = "en") -> None:
     """Print one job: verdict, halves, reasons, next step; what people are told in a language."""
-    console.print(
-        f"[bold]Job {item.job_id}[/bold]  {item.status}  {plain(item.key)}", highlight=False
-    )
+    _mark(console, f"[bold]Job {item.job_id}[/bold]  {item.status}  {plain(item.key)}")
     if item.error:
         told = of_problem(item.error.code, item.error.message, language)
-        console.print(f"[red]{item.error.code}[/red]: {plain(told)}", highlight=False)
+        _mark(console, f"[red]{item.error.code}[/red]: {plain(told)}")
+    analysis(console, item, language)
+
+
+def analysis(console: Console, item: Job, language: Language = "en") -> None:
+    """Print what was found: halves, reasons, next step."""
     for half in item.halves:
-        console.print(f"  {half.modality}: {_half(half, language)}", highlight=False)
+        _mark(console, f"  {half.modality}: {_half(half, language)}")
     if not item.verdict:
         return
     verdict, colour = item.verdict, _COLOURS[item.verdict.label]
@@ -131,7 +136,7 @@ def _half(half: PartialResult, language: Language) -> str:
 
 def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
     """Print a job list, newest first."""
-    _line(console, _JOB.format("job", "status", "verdict", "created", "key"), "bold")
+    _line(console, _JOB.format("job", "status", "verdict", "created UTC", "key"), "bold")
     for row in rows:
         verdict = row.label or (row.error.code if row.error else "")
         if row.probability is not None:
@@ -141,7 +146,12 @@ def jobs(console: Console, rows: Iterable[JobSummary]) -> None:
 
 
 def _line(console: Console, text: str, style: str | None = None) -> None:
-    console.print(plain(text), style=style, soft_wrap=True, highlight=False)
+    _mark(console, plain(text), style)
+
+
+def _mark(console: Console, markup: str, style: str | None = None) -> None:
+    """Print a line that the terminal breaks, if need be, and a pipe keeps whole."""
+    console.print(markup, style=style, soft_wrap=True, highlight=False)
 
 
 def queues(overview: Overview) -> Group:
@@ -198,11 +208,11 @@ def letters(console: Console, rows: Iterable[Letter]) -> None:
 
 def models(console: Console, registry: Registry) -> None:
     """Print the models of a registry."""
-    names = Column("model", no_wrap=True)
-    table = _table(names, *map(Column, ("version", "half", "sha256", "licence", "measured")))
+    _line(console, _MODEL.format("model", "version", "half", "sha256", "licence"), "bold")
     for entry in registry.entries.values():
-        measured = ", ".join(f"{name} {value}" for name, value in entry.measured.items())
-        table.add_row(
-            entry.name, entry.version, entry.modality, entry.sha256[:12], entry.licence, measured
-        )
-    console.print(table)
+        what = (entry.name, entry.version, entry.modality, entry.sha256[:12], entry.licence)
+        _line(console, _MODEL.format(*what))
+        if entry.measured:
+            measured = ", ".join(f"{name} {value}" for name, value in entry.measured.items())
+            padded = Padding(f"[dim]{plain(measured)}[/dim]", (0, 0, 0, 4), expand=False)
+            console.print(padded, highlight=False)

@@ -86,6 +86,13 @@ def test_errors_are_told_in_the_language_that_is_asked_for(tmp_path, monkeypatch
     assert told(b"nine bytes", "ko").startswith("too_large: 파일이 너무 큽니다. (The file has 10 ")
 
 
+@pytest.mark.parametrize("command", ["analyze", "submit"])
+def test_a_file_that_is_not_there_is_a_slip_of_the_command_line(tmp_path, command):
+    done = CliRunner().invoke(main, [command, str(tmp_path / "gone.mp4")])
+
+    assert (done.exit_code, "gone.mp4' does not exist" in done.stderr) == (2, True)
+
+
 def test_what_became_of_a_half_is_told_in_the_language_that_is_asked_for():
     half = PartialResult(
         modality="audio", outcome=Outcome.NOT_APPLICABLE, reason="no_speech", message="No speech."
@@ -151,8 +158,10 @@ def test_no_probability_is_told_as_0_or_1():
 
 
 @pytest.mark.parametrize("options", [["--language", "ko"], ["--json"]])
-def test_a_terminal_that_is_not_utf_8_loses_signs_and_no_verdict(monkeypatch, options):
+def test_a_terminal_that_is_not_utf_8_loses_signs_and_no_verdict(monkeypatch, tmp_path, options):
     decided = job(verdict=verdict(), key="uploads/목.mp4")
+    (tmp_path / "목.mp4").touch()
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(onefile, "analyze_file", lambda *_: (decided, {}))
 
     done = CliRunner(charset="ascii").invoke(main, ["analyze", "목.mp4", *options])
@@ -208,6 +217,9 @@ def test_a_narrow_terminal_and_a_pipe_lose_nothing_of_lists(width):
     assert row.split("  ")[:4] == ["f0" * 16, "complete", "likely_manipulated 0.98", "11-26 02:00"]
     assert row.endswith(f"uploads/{SHOWN}")
 
+    named = job(key=f"uploads/{'long ' * 20}.mp4", error=JobError(code="x", message="y " * 80))
+    assert len(shown(show.job, named, width=width).splitlines()) == 2
+
     row = shown(show.letters, [letter], width=width).splitlines()[1]
     assert letter.message_id in row
     assert letter.job_id in row
@@ -229,7 +241,9 @@ def test_the_models_are_named_in_full_on_a_narrow_terminal():
     registry = Registry(None)
     text = shown(show.models, registry, width=80)
 
-    assert all(name in text for name in registry.entries)
+    words = text.replace(",", "").split()
+    for entry in registry.entries.values():
+        assert {entry.name, entry.version, *entry.measured} <= set(words)
     assert "…" not in text
 
 

@@ -19,7 +19,7 @@ NOTES = Console(stderr=True, highlight=False)
 #: How long a command waits for a verdict, in seconds.
 PATIENCE_S = 900.0
 
-file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

@@ -60,7 +60,7 @@ def analyze(
         parts = job.model_dump(mode="json", include={"audio", "video", "verdict", "media"})
         emit({"file": str(file), "sha256": job.sha256, **parts})
     else:
-        show.job(Console(), job, language)
+        show.analysis(Console(), job, language)
     if job.verdict and job.verdict.label == "failed":
         raise SystemExit(1)
 

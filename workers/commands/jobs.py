@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, Task, TransferSpeedColumn
+from rich.text import Text
 
 from workers import terminal
 from workers.commands.basics import (
@@ -34,12 +35,21 @@ from workers.commands.options import (
 )
 
 
+class _Speed(TransferSpeedColumn):
+    """How fast it goes; nothing where it was over before that was known, and no question mark."""
+
+    def render(self, task: Task) -> Text:
+        """Show it."""
+        return super().render(task) if task.finished_speed or task.speed else Text()
+
+
 @click.command("submit")
 @file_argument
 @click.option("--wait/--no-wait", default=True, help="Follow the job to its verdict.")
 @click.option("--timeout", default=PATIENCE_S, show_default=True, help="Seconds to wait at most.")
 @json_option
-def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> None:
+@language_option
+def submit_command(file: Path, wait: bool, timeout: float, as_json: bool, language: Any) -> None:
     """Upload FILE to uploads/ in parts, then follow its job."""
     from workers import show, submit
 
@@ -47,7 +57,7 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
         raise click.BadParameter(f"{file} is no file.")
     settings = installation()
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), console=NOTES) as bar:
+    with Progress(*columns, _Speed(), console=NOTES) as bar:
         task = bar.add_task(terminal.plain(file.name), total=file.stat().st_size)
         upload = submit.put(settings, file, lambda sent: bar.advance(task, sent))
     if not wait:
@@ -60,7 +70,7 @@ def submit_command(file: Path, wait: bool, timeout: float, as_json: bool) -> Non
             done = ", ".join(half.modality for half in job.halves)
             status.update(f"{job.status} … {done}")
     assert job
-    emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job)
+    emit(job.model_dump(mode="json")) if as_json else show.job(Console(), job, language)
     if job.status != "complete":
         raise SystemExit(1)
 

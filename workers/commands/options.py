@@ -30,7 +30,7 @@ language_option = click.option(
     callback=_speak,
     default="en",
     show_default=True,
-    help="Language of verdict, page and errors.",
+    help="Language of what people are told: verdict, page, errors.",
 )
 
 PORT = click.IntRange(0, 65_535)

@@ -174,7 +174,7 @@ function half(job, modality) {
   const facts = [
     ["probability", result.probability === null ? null : percent(result.probability)],
     ["llr", result.llr === null ? null : `${result.llr.toFixed(2)}${result.llr_interval ? ` [${result.llr_interval.map((v) => v.toFixed(2)).join(", ")}]` : ""}`],
-    ["analysed_s", duration(cover.analysed_s)],
+    ["analysed_s", cover.analysed_s ? duration(cover.analysed_s) : null],
     ["speech_s", cover.speech_s === null ? null : duration(cover.speech_s)],
     ["windows", cover.windows],
     ["frames_sampled", cover.frames_sampled],
