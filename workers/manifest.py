@@ -43,12 +43,17 @@ def read(manifest: Path, *needed: str) -> list[Line]:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            names = reader.fieldnames or ()
+    except UnicodeDecodeError as error:
+        raise SetupError(f"The manifest {manifest} is not written in UTF-8.") from error
+    except (OSError, csv.Error) as error:
         raise SetupError(f"The manifest {manifest} cannot be read: {error}.") from error
-    names = rows[0][1].keys() if rows else ()
-    if not all(set(name.split("|")) & set(names) for name in ("file", *needed)):
+    if not rows or not all(set(name.split("|")) & set(names) for name in ("file", *needed)):
         wanted = ", ".join(name.replace("|", " or ") for name in ("file", *needed))
-        raise SetupError(f"The manifest {manifest} needs lines with the columns {wanted}.")
+        raise SetupError(
+            f"The manifest {manifest} needs lines with the columns {wanted}, between commas; "
+            f"its first line names {', '.join(names) or 'none'}."
+        )
     lines = []
     for number, row in rows:
         columns = {key: value or "" for key, value in row.items() if key}

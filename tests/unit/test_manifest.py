@@ -47,7 +47,8 @@ def test_a_short_line_has_empty_cells_and_a_long_one_is_cut(tmp_path):
         (b"", "the columns file, label"),
         (b"file,label\n", "the columns file, label"),
         (b"name,label\na.wav,spoof\n", "the columns file, label"),
-        (b"file,label\n\xff\xfe.wav,spoof\n", "cannot be read"),
+        (b"file;label\na.wav;spoof\n", "between commas; its first line names file;label"),
+        (b"file,label\n\xff\xfe.wav,spoof\n", "is not written in UTF-8"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(tmp_path, content, message):
