@@ -160,13 +160,13 @@ def sync_reasons(llr: float, found: crossmodal.Agreement | None) -> tuple[Reason
 def unexamined(audio: PartialResult | None, video: PartialResult | None) -> tuple[Reason, ...]:
     """Return why each half without a score has none, and what was left out of the others."""
     sides: tuple[tuple[Side, PartialResult | None], ...] = (("voice", audio), ("picture", video))
-    found = tuple(
-        registry.make(_unexamined_code(side, half))
+    codes = [
+        _unexamined_code(side, half)
         for side, half in sides
         if half is None or half.outcome is not Outcome.SCORED
-    )
-    codes = (code for _, half in sides if half for code in (*left_out(half), *_further(half)))
-    return (*found, *map(registry.make, dict.fromkeys(codes)))
+    ]
+    codes += (code for _, half in sides if half for code in (*left_out(half), *_further(half)))
+    return tuple(map(registry.make, dict.fromkeys(codes)))  # what both have is said once
 
 
 def left_out(half: PartialResult) -> tuple[str, ...]:

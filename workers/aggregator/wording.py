@@ -100,12 +100,13 @@ NEXT_STEPS: dict[Label, Text] = {
     },
     Label.FAILED: {
         "en": (
-            "This says nothing about the recording itself. Please submit it again. Until then, "
-            "call the person on a number you already know."
+            "This says nothing about whether the recording was manipulated. Please submit it "
+            "again, and if that does not help, another copy of it. Until then, call the person on "
+            "a number you already know."
         ),
         "ko": (
-            "파일 자체에 문제가 있다는 뜻은 아닙니다. 다시 올려 주세요. 그 전까지는 알고 있던 "
-            "번호로 그 사람에게 직접 전화해 확인하세요."
+            "조작 여부와는 관계없는 결과입니다. 다시 올려 주시고, 그래도 같으면 다른 사본을 올려 "
+            "주세요. 그 전까지는 알고 있던 번호로 그 사람에게 직접 전화해 확인하세요."
         ),
     },
 }
