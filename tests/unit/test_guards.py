@@ -225,6 +225,9 @@ class NoEngine:
     def check_room(self):
         pass
 
+    def check_alive(self):
+        pass
+
     def close(self):
         pass
 
