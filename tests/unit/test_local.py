@@ -1,11 +1,16 @@
 """The local system beside another one, or beside what has its port; nothing is started."""
 
+import io
 import json
 import os
+import signal
 import socket
+import threading
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from shared.errors import SetupError
 from shared.settings import Settings
@@ -71,3 +76,30 @@ def test_the_demo_keeps_apart_from_a_local_system(tmp_path, monkeypatch):
     CliRunner().invoke(main, ["demo"])
 
     assert asked == [tmp_path / "demo"]
+
+
+def test_a_system_that_is_ready_is_not_said_to_be_starting_and_one_that_stops_says_so(
+    tmp_path, monkeypatch
+):
+    """Where the processes are none, Ctrl-C comes a second after it is ready."""
+
+    @contextmanager
+    def ready(settings, *_, **__):
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        here = settings.model_copy(update={"state_dir": tmp_path})
+        yield local.LocalSystem(here, "http://127.0.0.1:4566", (), "http://127.0.0.1:8080/")
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(local, "running", ready)
+    monkeypatch.setattr(processes, "NOTES", screen)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        CliRunner().invoke(main, ["local"], catch_exceptions=False)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    starting, while_ready = screen.file.getvalue().split("ready", 1)
+    assert "starting" in starting
+    assert "starting" not in while_ready
+    assert "stopping" in while_ready

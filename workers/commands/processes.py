@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any, get_args
 
 import click
@@ -75,8 +76,10 @@ def local(port: int, console_port: int) -> None:
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
-    running = system.running(get_settings(), port, console_port=console_port)
-    with NOTES.status("starting …"), running as here:
+    with ExitStack() as stack:
+        with NOTES.status("starting …"):
+            running = system.running(get_settings(), port, console_port=console_port)
+            here = stack.enter_context(running)
         bucket = here.settings.uploads_bucket
         NOTES.print(f"[green]ready[/green]: the console is at {here.console_url}")
         NOTES.print(f"S3, SQS and DynamoDB are at {here.endpoint_url}; upload with any S3 client:")
@@ -94,6 +97,8 @@ def local(port: int, console_port: int) -> None:
             ended = here.dead()
             if ended:
                 raise SystemExit(f"The {ended.name} process ended: {system.tail(ended.log)}")
+        with NOTES.status("stopping …"):
+            stack.close()
 
 
 @click.command()
