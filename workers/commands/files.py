@@ -10,7 +10,7 @@ from rich.console import Console
 
 from shared.errors import SetupError
 from shared.settings import get_settings
-from workers.commands.basics import emit, file_argument
+from workers.commands.basics import NOTES, emit, file_argument
 from workers.commands.options import NewFile, json_option, language_option, not_the_same, write
 
 #: What is told of each kind of signed document, and where it stands in there.
@@ -45,7 +45,8 @@ def analyze(
     not_the_same(html, json_path)
     settings = get_settings()
     key = signing.key_file(settings.signing_key_file)
-    job, analyses = analyze_file(settings, file)
+    with NOTES.status("analysing …"):
+        job, analyses = analyze_file(settings, file)
     document = report.encode(report.render_json(job, Registry(settings.models_dir)), key)
     if json_path:
         write(json_path, document)
