@@ -18,6 +18,11 @@ def read_a_row(settings, job_id):
     return JobStore(settings).get(job_id).job_id
 
 
+def make_a_job_again(settings, job_id):
+    store = JobStore(settings)
+    return store.create(store.get(job_id).upload, NOW).job.job_id
+
+
 def look_up_a_queue(settings, _):
     return queue_url(settings, settings.queue("audio"))
 
@@ -28,6 +33,7 @@ def list_a_bucket(settings, _):
 
 CALLS = [
     (read_a_row, "DynamoDB_20120810.GetItem"),
+    (make_a_job_again, "DynamoDB_20120810.PutItem"),  # which is refused: it is there
     (look_up_a_queue, "AmazonSQS.GetQueueUrl"),
     (list_a_bucket, "S3.GET"),
 ]
