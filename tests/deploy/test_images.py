@@ -296,7 +296,7 @@ def start(image, container, tmp_path):
 
 def wait_until_ready(process, port, log):
     for path in ("/health", "/ready"):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while True:
             assert process.poll() is None, log.read_text()[-2000:]
             assert time.monotonic() < end, f"{path}: {log.read_text()[-2000:]}"
