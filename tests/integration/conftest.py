@@ -278,7 +278,7 @@ def start_console(free_port, wait_for):
                 return False
 
         try:
-            wait_for(is_ready)
+            wait_for(is_ready, 300)
             yield url
         finally:
             console.terminate()

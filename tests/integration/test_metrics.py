@@ -128,19 +128,22 @@ def test_every_declared_metric_is_emitted(system, console, serve, wait_for):
         *_, job = submit.follow(settings, upload.job_id, _WAIT_S)
         assert job.status == "complete"
     check_shadow(JobStore(settings).get(scored.job_id))
-    wait_for(lambda: (job := Outbox(settings).get(scored.job_id)).telling and job.telling.attempts)
+    outbox = Outbox(settings)
+    wait_for(lambda: (job := outbox.get(scored.job_id)).telling and job.telling.attempts, _WAIT_S)
     fail_once(settings, scored)
     with serve(analyzer_api.create(settings, "audio")) as analyzer:
-        wait_for(lambda: analyzer.get("/ready").status_code == 200)
+        wait_for(lambda: analyzer.get("/ready").status_code == 200, _WAIT_S)
         analyzer.post("/analyze", json={"s3_bucket": scored.bucket, "s3_key": scored.key})
         serving = analyzer.get("/metrics").text
     sqs.delete_queue(QueueUrl=queue_url(settings, settings.queue("aggregate")))
-    wait_for(lambda: "guardian_receive_errors" in emitted(of_processes(system)["aggregator"]))
+    wait_for(
+        lambda: "guardian_receive_errors" in emitted(of_processes(system)["aggregator"]), _WAIT_S
+    )
 
     def of_console():
         return httpx.get(f"{console}/metrics", timeout=60).text
 
-    wait_for(lambda: 'unreadable_total{kind="worker"}' in of_console())
+    wait_for(lambda: 'unreadable_total{kind="worker"}' in of_console(), _WAIT_S)
     texts = [*of_processes(system).values(), of_console()]
     found = set().union(*map(emitted, [*texts, serving, generate_latest(REGISTRY).decode()]))
     assert telemetry.TASKS
