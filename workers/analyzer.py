@@ -21,14 +21,15 @@ from shared import loading, objects
 from shared.batching import SharedRegistry, timed_load
 from shared.containers import SNIFF_BYTES, admit
 from shared.errors import Busy, GuardianError, KeyOutsideUploads, Stuck, WrongBucket, code_of
-from shared.halves import Analyze, decode_limits, examine
+from shared.halves import Analyze, examine
 from shared.records import Analysis, Media, Modality, PartialResult, Upload
 from shared.settings import UPLOADS_PREFIX, Settings
 from shared.telemetry import REQUESTS, SELF_TEST
 from workers import known_answers
 from workers.audio import pipeline as audio
+from workers.audio.bound import bind as bind_audio
 from workers.video import pipeline as video
-from workers.video.bound import bind
+from workers.video.bound import bind as bind_video
 
 #: Requests that are analysed at once; what they want scored shares runs of the network.
 CONCURRENT = 4
@@ -215,12 +216,7 @@ def _pipeline(
 ) -> Callable[[int | None], Analyze]:
     """Load one pipeline; the result takes a sampling rate and gives the analysis."""
     if modality == "audio":
-        hear, limits = audio.load(registry), decode_limits(settings)
-
-        def listen(path: Path, media: Media) -> Analysis:
-            half = audio.analyze(path, media, hear, limits=limits, clock=time.perf_counter)
-            return Analysis(half)
-
+        listen = bind_audio(settings, audio.load(registry), draws_sound=False)
         return lambda _: listen
     look = video.load(registry)
-    return lambda sample_every: bind(settings, look, sample_every=sample_every)
+    return lambda sample_every: bind_video(settings, look, sample_every=sample_every)

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 
 from shared.errors import SetupError, WorkerLost
-from shared.halves import Analyze, decode_limits, examine
+from shared.halves import Analyze, examine
 from shared.models import Registry
 from shared.records import (
-    Analysis,
     Label,
-    Media,
     Modality,
     Outcome,
     PartialResult,
@@ -30,8 +28,9 @@ from workers import evaluation, many
 from workers import manifest as manifests
 from workers.aggregator import crossmodal, fusion
 from workers.audio import pipeline as audio
+from workers.audio.bound import bind as bind_audio
 from workers.video import pipeline as video
-from workers.video.bound import bind
+from workers.video.bound import bind as bind_video
 
 #: What may be manipulated in a clip; `mismatch` is genuine sound that is not the face's own.
 KINDS = ("real", "voice", "picture", "both", "mismatch")
@@ -145,13 +144,8 @@ def _detectors(settings: Settings) -> tuple[audio.AudioDetector, video.VideoDete
 
 def _score(settings: Settings, path: Path) -> Halves:
     hear, look = _detectors(settings)
-    limits = decode_limits(settings)
-
-    def analyze_audio(file: Path, media: Media) -> Analysis:
-        return Analysis(audio.analyze(file, media, hear, limits=limits))
-
-    heard = _half(path, "audio", analyze_audio, settings)
-    return heard, _half(path, "video", bind(settings, look), settings)
+    heard = _half(path, "audio", bind_audio(settings, hear, draws_sound=False), settings)
+    return heard, _half(path, "video", bind_video(settings, look), settings)
 
 
 def _half(path: Path, modality: Modality, analyze: Analyze, settings: Settings) -> PartialResult:

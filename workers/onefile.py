@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.containers import SNIFF_BYTES, admit, require_file
 from shared.errors import NotMedia
-from shared.halves import Analyze, decode_limits, examine
+from shared.halves import Analyze, examine
 from shared.models import Registry
 from shared.records import Analysis, Job, JobStatus, Media, Modality, Upload
 from shared.settings import Settings
 from workers.aggregator import fusion
 from workers.audio import pipeline as audio
+from workers.audio.bound import bind as bind_audio
 from workers.video import pipeline as video
-from workers.video.bound import bind
+from workers.video.bound import bind as bind_video
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,4 @@ def pipelines(
     settings: Settings, hear: audio.AudioDetector, look: video.VideoDetector
 ) -> dict[Modality, Analyze]:
     """Bind detectors to the settings: what is left takes a file."""
-    limits = decode_limits(settings)
-
-    def analyze_audio(path: Path, media: Media) -> Analysis:
-        return audio.examine(path, media, hear, limits=limits, clock=time.perf_counter)
-
-    return {"audio": analyze_audio, "video": bind(settings, look)}
+    return {"audio": bind_audio(settings, hear), "video": bind_video(settings, look)}

@@ -39,8 +39,7 @@ def test_a_half_whose_network_cannot_be_run_ends_its_child(exits, monkeypatch, m
         nothing = np.zeros((), np.float32)
         session.run(None, {one.name: nothing for one in session.get_inputs()})
 
-    monkeypatch.setattr(task, "run_half", fail)
-    monkeypatch.setattr(task, "_shadow", lambda: None)
+    monkeypatch.setattr("workers.half.run_half", fail)
 
     with pytest.raises(InvalidArgument):
         task.analyze("job", SCHEMA_VERSION)
