@@ -15,6 +15,7 @@ import structlog
 from shared import cache, measures, objects, provenance, queues, tracing
 from shared.compact import compact
 from shared.containers import AUDIO_CONTAINERS
+from shared.decoder import DecodeLimits
 from shared.errors import (
     GuardianError,
     NotApplicable,
@@ -25,7 +26,6 @@ from shared.errors import (
     code_of,
 )
 from shared.jobs import JobStore
-from shared.media import DecodeLimits
 from shared.probing import probe
 from shared.records import (
     Analysis,

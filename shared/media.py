@@ -25,26 +25,6 @@ from shared.decoder import (
 from shared.errors import Undecodable
 from shared.records import Media, Track
 
-__all__ = [
-    "BLOCK_S",
-    "DEFAULT_LIMITS",
-    "FULL_DECODE_FRAMES",
-    "MAX_DECODED_S",
-    "MAX_SIDE_PX",
-    "PCM",
-    "PCM_RATE",
-    "DecodeLimits",
-    "Frame",
-    "FrameReader",
-    "PcmReader",
-    "Sampling",
-    "as_samples",
-    "breaks_off",
-    "open_sound",
-    "plan_sampling",
-    "scaled_size",
-]
-
 #: Samples a second of all PCM handed to analyses.
 PCM_RATE = 16_000
 #: How children write it: mono, 32-bit floats.

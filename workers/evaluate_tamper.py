@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from shared.decoder import DecodeLimits
 from shared.errors import NoVideoTrack, SetupError, WorkerLost
 from shared.halves import decode_limits
-from shared.media import DecodeLimits
 from shared.probing import probe
 from shared.records import Finding
 from shared.settings import Settings

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import workers
+from shared.decoder import DEFAULT_LIMITS
 from shared.errors import NoAudioTrack, UndecodableAudio
-from shared.media import DEFAULT_LIMITS, PCM_RATE, PcmReader
+from shared.media import PCM_RATE, PcmReader
 from shared.models import Registry
 from shared.probing import probe
 from shared.records import Media, Outcome, Track

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from shared import clips
-from shared.media import DecodeLimits, PcmReader
+from shared.decoder import DecodeLimits
+from shared.media import PcmReader
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from shared import loading
-from shared.media import DEFAULT_LIMITS
+from shared.decoder import DEFAULT_LIMITS
 from shared.models import Registry
 from shared.settings import Settings
 from workers import known_answers

@@ -10,7 +10,8 @@ import pytest
 
 import workers.samples
 from shared.agreement import MOUTH, load, smooth, stretches
-from shared.media import DEFAULT_LIMITS, Frame, FrameReader, Sampling
+from shared.decoder import DEFAULT_LIMITS
+from shared.media import Frame, FrameReader, Sampling
 from shared.models import Registry
 from shared.probing import probe
 from workers.video import lips

@@ -12,7 +12,7 @@ import pytest
 
 from shared import probing
 from shared.containers import admit, sniff, sniff_file
-from shared.decoder import Child
+from shared.decoder import Child, DecodeLimits
 from shared.dense import GreyReader, read_packets
 from shared.errors import (
     DecoderTimeout,
@@ -22,7 +22,7 @@ from shared.errors import (
     TooLarge,
     Undecodable,
 )
-from shared.media import DecodeLimits, FrameReader, PcmReader, Sampling, plan_sampling, scaled_size
+from shared.media import FrameReader, PcmReader, Sampling, plan_sampling, scaled_size
 from shared.onepass import Bursts, OnePassReader
 from shared.probing import probe
 from shared.records import Media, Track

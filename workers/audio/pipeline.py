@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from shared.agreement import SPEECH, Projection, stretches
 from shared.agreement import load as load_projection
 from shared.clips import Clip
+from shared.decoder import DEFAULT_LIMITS, DecodeLimits
 from shared.errors import NoAudioTrack, Undecodable, UndecodableAudio
-from shared.media import DEFAULT_LIMITS, PCM_RATE, DecodeLimits, PcmReader, breaks_off
+from shared.media import PCM_RATE, PcmReader, breaks_off
 from shared.models import Registry
 from shared.records import (
     Analysis,

@@ -6,9 +6,10 @@ from dataclasses import replace
 from threading import BoundedSemaphore
 
 from shared import objects, spectrum
+from shared.decoder import DecodeLimits
 from shared.errors import Busy, NoAudioTrack, ObjectGone, Permanent
 from shared.halves import decode_limits
-from shared.media import DecodeLimits, PcmReader
+from shared.media import PcmReader
 from shared.probing import probe
 from shared.records import Job
 from shared.settings import Settings

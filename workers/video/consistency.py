@@ -17,8 +17,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.decoder import DEFAULT_LIMITS, DecodeLimits
 from shared.dense import GreyReader, Packets, read_packets
-from shared.media import DEFAULT_LIMITS, DecodeLimits
 from shared.records import Finding, Media, Track
 from workers.video import container, sequence
 from workers.video.jumps import find_jumps, without_key_jumps

@@ -11,8 +11,9 @@ from queue import SimpleQueue
 import numpy as np
 
 from shared.agreement import RATE_HZ, Projection, Span
+from shared.decoder import DecodeLimits
 from shared.errors import Undecodable
-from shared.media import DecodeLimits, Frame, FrameReader, Sampling
+from shared.media import Frame, FrameReader, Sampling
 from shared.onepass import OnePassReader
 from shared.records import Media, SyncSeries, Track
 from workers.video import lips

@@ -13,13 +13,9 @@ from typing import Any
 
 from shared.agreement import MOUTH, Projection
 from shared.agreement import load as load_projection
+from shared.decoder import DEFAULT_LIMITS, DecodeLimits
 from shared.errors import NoVideoTrack, Undecodable, UndecodableVideo
-from shared.media import (
-    DEFAULT_LIMITS,
-    DecodeLimits,
-    Frame,
-    breaks_off,
-)
+from shared.media import Frame, breaks_off
 from shared.models import Registry
 from shared.records import (
     Analysis,

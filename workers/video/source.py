@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.agreement import Span
+from shared.decoder import DecodeLimits
 from shared.dense import Packets, read_packets
 from shared.errors import Undecodable
-from shared.media import DecodeLimits, Frame, FrameReader, Sampling, plan_sampling
+from shared.media import Frame, FrameReader, Sampling, plan_sampling
 from shared.onepass import OnePassReader
 from shared.records import Media, Track
 from workers.video import lips, stretches
