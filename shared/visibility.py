@@ -92,7 +92,7 @@ class Keeper:
             settings: Which installation.
             tell: Called with the job of a message that could be kept no longer, and the cause.
         """
-        self._tell = tell
+        self._settings, self._tell = settings, tell
         self._sqs = aws.client(settings, "sqs")
         self._timeout_s = settings.visibility_timeout_s
         self._longest_s = min(settings.job_timeout_s, MAX_INVISIBLE_S - self._timeout_s)
@@ -126,11 +126,8 @@ class Keeper:
             in_hand = list(self._in_hand.values())
             self._in_hand.clear()
         for held in in_hand:
-            try:
-                with held.changing:
-                    change(self._sqs, held.receipt, 0)
-            except (ClientError, BotoCoreError) as error:
-                _log.warning("message_not_given_back", error=str(error))
+            with held.changing:
+                give_back(self._settings, held.receipt, delay_s=0)
         return len(in_hand)
 
     def _run(self) -> None:

@@ -208,7 +208,7 @@ class _Resolver:
             return self.name(name)
         if name == "AWS::AccountId" and name not in self._values:
             identity = aws.client(self._settings, "sts").get_caller_identity()
-            return str(identity["Account"])
+            self._values[name] = str(identity["Account"])
         return self._values[name]
 
     def _arn(self, logical: str) -> str:
