@@ -44,6 +44,10 @@ _THROTTLED = frozenset(
     }
 )
 _SERVER_ERROR = 500
+#: SQS hands out, takes and deletes at most this many messages a call.
+SQS_BATCH = 10
+#: What DynamoDB answers where the condition of a write does not hold.
+CONDITION_FAILED = "ConditionalCheckFailedException"
 Answer = TypeVar("Answer")
 _log = structlog.get_logger()
 _CONFIG: dict[str, Any] = {

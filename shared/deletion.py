@@ -9,11 +9,10 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import aws
+from shared.aws import SQS_BATCH
 from shared.settings import Settings
 from shared.visibility import Receipt
 
-#: SQS deletes at most ten messages a call.
-_BATCH = 10
 #: A message that is done waits this long for others, or a small part of its time out of sight.
 _WAIT_S, _WAIT_PART = 1.0, 0.1
 _log = structlog.get_logger()
@@ -37,7 +36,7 @@ class Deletion:
         """Delete a message soon."""
         with self._lock:
             self._done.append(receipt)
-            is_full = len(self._done) >= _BATCH
+            is_full = len(self._done) >= SQS_BATCH
             if self._timer is None and not is_full:
                 self._timer = threading.Timer(self._wait_s, self.flush)
                 self._timer.daemon = True
@@ -54,8 +53,8 @@ class Deletion:
                 self._timer = None
         for url in dict.fromkeys(receipt.queue_url for receipt in done):
             handles = [receipt.handle for receipt in done if receipt.queue_url == url]
-            for start in range(0, len(handles), _BATCH):
-                self._delete(url, handles[start : start + _BATCH])
+            for start in range(0, len(handles), SQS_BATCH):
+                self._delete(url, handles[start : start + SQS_BATCH])
 
     def _delete(self, url: str, handles: list[str]) -> None:
         entries: list[Any] = [

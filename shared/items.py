@@ -22,9 +22,6 @@ _BATCH = 100
 _RESTS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
-_TAKEN = "ConditionalCheckFailedException"
-
-
 class _Taken(GuardianError):
     """Somebody else has the claim."""
 
@@ -114,7 +111,7 @@ def claim(
         ServiceUnavailable: The table could not be reached.
     """
     try:
-        with aws.translated(f"claiming {kind}", {_TAKEN: _Taken}):
+        with aws.translated(f"claiming {kind}", {aws.CONDITION_FAILED: _Taken}):
             answer = aws.client(settings, "dynamodb").update_item(
                 TableName=settings.table,
                 Key={"pk": {"S": f"{kind}:{name}"}},

@@ -20,8 +20,6 @@ from shared.settings import Settings
 from shared.telemetry import passing_over
 from shared.visibility import Receipt, give_back
 
-#: SQS hands out at most ten messages a receive.
-_BATCH = 10
 #: A receive that waits asks all servers of SQS, one that does not asks some: only of the first kind
 #: does an empty answer mean an empty queue. In seconds.
 _WAIT_S = 1
@@ -180,7 +178,7 @@ def _hold(
         with aws.translated("reading dead letters"):
             answer = sqs.receive_message(
                 QueueUrl=url,
-                MaxNumberOfMessages=min(_BATCH, limit - len(seen)),
+                MaxNumberOfMessages=min(aws.SQS_BATCH, limit - len(seen)),
                 VisibilityTimeout=hold_s,
                 WaitTimeSeconds=_WAIT_S,
                 MessageSystemAttributeNames=["All"],

@@ -14,8 +14,6 @@ from shared.errors import UnknownJob
 from shared.records import Job
 from shared.settings import Settings
 
-_CONDITION_FAILED = "ConditionalCheckFailedException"
-
 
 @dataclass(frozen=True)
 class Written:
@@ -150,7 +148,7 @@ class Table:
                     TableName=self._name, **request
                 )
             except ClientError as error:
-                if aws.error_code(error) == _CONDITION_FAILED:
+                if aws.error_code(error) == aws.CONDITION_FAILED:
                     raise _ConditionFailed(error.response.get("Item")) from error
                 raise
         return answer

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared import queues
+from shared.aws import SQS_BATCH
 from shared.records import MODALITIES, Modality
 from shared.settings import Settings
 
-#: SQS takes at most ten messages a call.
-_BATCH = 10
 #: Longest wait for others to send with.
 _WAIT_S = 0.1
 _Waiting = list[tuple[str, asyncio.Future[None]]]
@@ -45,15 +44,15 @@ class Outgoing:
         loop, waiting = asyncio.get_running_loop(), self._waiting[modality]
         taken = loop.create_future()
         waiting.append((job_id, taken))
-        if len(waiting) >= min(_BATCH, self._in_hand):
+        if len(waiting) >= min(SQS_BATCH, self._in_hand):
             self._send(modality)
         elif len(waiting) == 1:
             loop.call_later(_WAIT_S, self._send, modality)
         await taken
 
     def _send(self, modality: Modality) -> None:
-        batch = self._waiting[modality][:_BATCH]
-        del self._waiting[modality][:_BATCH]
+        batch = self._waiting[modality][:SQS_BATCH]
+        del self._waiting[modality][:SQS_BATCH]
         if batch:
             task = asyncio.create_task(self._send_batch(modality, batch))
             self._sending.add(task)

@@ -24,8 +24,6 @@ from workers.intake.outgoing import Outgoing
 
 #: Port of /health, /ready and /metrics.
 PORT = 9100
-#: SQS hands out at most ten messages a receive.
-_BATCH = 10
 _MIN_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
 #: Rest between two looks at a paused queue's flag.
@@ -57,7 +55,7 @@ class _Intake:
         self._url = queues.queue_url(settings, self._queue)
         self._dead_url = queues.queue_url(settings, settings.dead_letter_queue("uploads"))
         self._stop = asyncio.Event()
-        self._batch = min(_BATCH, settings.intake_concurrency)
+        self._batch = min(aws.SQS_BATCH, settings.intake_concurrency)
         #: Messages handled at once; the batches in hand are just enough to fill these places.
         self._places = asyncio.Semaphore(settings.intake_concurrency)
         self._free = asyncio.Semaphore(-(-settings.intake_concurrency // self._batch))
