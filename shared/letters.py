@@ -46,7 +46,7 @@ class Letter(Record):
 
 @dataclass(frozen=True)
 class _Held:
-    """A letter and the receipt that it is held with."""
+    """A letter, without the cause that its job knows, and the receipt that it is held with."""
 
     letter: Letter
     handle: str
@@ -64,10 +64,15 @@ def read(settings: Settings, queue: str) -> list[Letter]:
         SettingsInvalid: There is no such queue.
         ServiceUnavailable: SQS could not be reached.
     """
-    held = [one for batch in _hold(settings, queue, _LOOK_S, MAX_LETTERS) for one in batch]
-    for one in held:
-        _release(settings, queue, one)
-    return sorted((one.letter for one in held), key=lambda letter: letter.sent_at)
+    held: list[_Held] = []
+    try:
+        for batch in _hold(settings, queue, _LOOK_S, MAX_LETTERS):
+            held += batch
+    finally:
+        for one in held:
+            _release(settings, queue, one)
+    found = (_with_cause(settings, one.letter) for one in held)
+    return sorted(found, key=lambda letter: letter.sent_at)
 
 
 def by_cause(rows: Iterable[Letter]) -> dict[str, int]:
@@ -140,19 +145,20 @@ def _take_out(
     held: dict[str, _Held] = {}
     done: list[Letter] = []
 
-    def meant(letter: Letter) -> bool:
-        named = letter.message_id == message_id if message_id else letter.sent_at <= began
-        return named and code in (None, letter.code)
+    def named(letter: Letter) -> bool:
+        return letter.message_id == message_id if message_id else letter.sent_at <= began
 
     try:
         for batch in _hold(settings, queue, _MOVE_S):
             held |= {one.letter.message_id: one for one in batch}
-            for one in batch:
-                if meant(one.letter):
+            for one in filter(lambda one: named(one.letter), batch):
+                letter = _with_cause(settings, one.letter)
+                if code in (None, letter.code):
                     with aws.translated("moving a dead letter"):
                         act(one)
                         sqs.delete_message(QueueUrl=url, ReceiptHandle=one.handle)
-                    done.append(held.pop(one.letter.message_id).letter)
+                    del held[letter.message_id]
+                    done.append(letter)
             if done if message_id else all(one.letter.sent_at > began for one in batch):
                 break
     finally:
@@ -188,10 +194,7 @@ def _hold(
         if not fresh:
             return
         seen |= {raw["MessageId"] for raw in fresh}
-        yield [
-            _Held(_with_cause(settings, _letter(queue, raw)), raw["ReceiptHandle"], raw)
-            for raw in fresh
-        ]
+        yield [_Held(_letter(queue, raw), raw["ReceiptHandle"], raw) for raw in fresh]
 
 
 def _release(settings: Settings, queue: str, one: _Held) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shared import aws, depths, letters, queues
-from shared.errors import NoVerdict
+from shared.errors import NoVerdict, SetupError
 from shared.jobs import JobStore
 from shared.models import Registry
 from shared.queues import queue_url
@@ -64,6 +64,20 @@ def test_causes_come_from_the_jobs_and_are_counted(store, aws_settings):
         "job_gone": 1,
     }
     assert {row.cause for row in rows} >= {"service_unavailable, at last"}
+
+
+@pytest.mark.parametrize("use", [letters.read, letters.redrive, letters.discard])
+def test_letters_whose_jobs_cannot_be_asked_for_are_put_back_at_once(store, aws_settings, use):
+    failed(store, aws_settings, "a", "service_unavailable")
+    aws.client(aws_settings, "dynamodb").delete_table(TableName=aws_settings.table)
+
+    with pytest.raises(SetupError, match="jobs table"):
+        use(aws_settings, "audio")
+
+    (row,) = [one for one in depths.measure(aws_settings) if one.name.endswith("-audio")]
+    assert (row.dead, row.visible) == (1, 0)
+    dead = queue_url(aws_settings, aws_settings.dead_letter_queue("audio"))
+    assert aws.client(aws_settings, "sqs").receive_message(QueueUrl=dead)["Messages"]
 
 
 def test_a_letter_whose_job_cannot_be_read_is_listed_and_the_job_counted(store, aws_settings):
