@@ -120,6 +120,10 @@ def test_every_declared_metric_is_emitted(system, console, serve, wait_for):
     sqs.send_message(  # a dead letter
         QueueUrl=queue_url(settings, settings.queue("uploads")), MessageBody="no notification"
     )
+
+    def of_console():
+        return httpx.get(f"{console}/metrics", timeout=60).text
+
     items.put(settings, "worker", "of-another-release", {"name": "w"}, datetime.now(UTC), 60)
     headers = {"X-Guardian-Console": "1"}
     for action in ("pause", "resume"):
@@ -135,15 +139,11 @@ def test_every_declared_metric_is_emitted(system, console, serve, wait_for):
         wait_for(lambda: analyzer.get("/ready").status_code == 200, _WAIT_S)
         analyzer.post("/analyze", json={"s3_bucket": scored.bucket, "s3_key": scored.key})
         serving = analyzer.get("/metrics").text
+    wait_for(lambda: 'unreadable_total{kind="worker"}' in of_console(), _WAIT_S)
     sqs.delete_queue(QueueUrl=queue_url(settings, settings.queue("aggregate")))
     wait_for(
         lambda: "guardian_receive_errors" in emitted(of_processes(system)["aggregator"]), _WAIT_S
     )
-
-    def of_console():
-        return httpx.get(f"{console}/metrics", timeout=60).text
-
-    wait_for(lambda: 'unreadable_total{kind="worker"}' in of_console(), _WAIT_S)
     texts = [*of_processes(system).values(), of_console()]
     found = set().union(*map(emitted, [*texts, serving, generate_latest(REGISTRY).decode()]))
     declared = {one.name for one in REGISTRY.collect() if one.name.startswith("guardian_")}
