@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 from shared import queues
 from shared.models import PACKAGED, Registry
 from shared.settings import Settings
+from workers.local import free_port
 from workers.provision import provision
 
 for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -38,18 +38,6 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="session")
-def free_port():
-    """Find a port that is not taken: `free_port()`."""
-    return _free_port
-
-
 @pytest.fixture(scope="session")
 def wait_for():
     """Wait until something holds, and tell for how many seconds: `wait_for(condition, at_most)`."""
@@ -67,7 +55,7 @@ def _wait_for(condition, at_most=100.0):
 @pytest.fixture(scope="session")
 def endpoint_url():
     """Where the session's moto server answers."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "workers.standin", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ from shared.settings import Settings
 from workers.provision import provision
 
 HOST = "127.0.0.1"
+#: Ports below those that Linux and macOS give to outgoing connections and to whoever asks for any.
+_PORTS = range(20_000, 32_000)
 ROLES = ("intake", "audio", "video", "aggregator")
 _START_S = 120.0
 _STOP_S = 30.0
@@ -95,7 +98,7 @@ def running(
             f"A local system runs already, at {found.endpoint_url}. End it first, or set "
             "GUARDIAN_STATE_DIR to another directory for a second one."
         )
-    port = port or _free_port()
+    port = port or free_port()
     if not _is_free(port):
         raise SetupError(f"Port {port} is taken or not to be had; give another with --port.")
     endpoint = f"http://{HOST}:{port}"
@@ -134,7 +137,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 def _spawn_worker(role: str, logs: Path, environment: Mapping[str, str]) -> Process:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "workers.cli", "worker", role]
     return _spawn(role, command, logs, {**environment, "GUARDIAN_METRICS_PORT": str(port)}, port)
 
@@ -143,7 +146,7 @@ def _start_console(
     children: list[Process], logs: Path, environment: Mapping[str, str], wanted: int
 ) -> str:
     """Start the console beside the workers, wait for it, and return its address."""
-    port = wanted if _is_free(wanted) else _free_port()
+    port = wanted if _is_free(wanted) else free_port()
     command = [sys.executable, "-m", "workers.cli", "console", "--port", str(port)]
     console = _spawn("console", command, logs, environment)
     children.append(console)
@@ -219,11 +222,9 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Find a port that no connection takes until a process listens there."""
+    return next(port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
 
 
 @contextmanager
@@ -246,7 +247,7 @@ def find(settings: Settings) -> Settings | None:
         os.kill(found["pid"], 0)
         if _is_free(urlsplit(found["endpoint_url"]).port or 0):  # the id is another program's now
             return None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     for name, value in _CREDENTIALS.items():
         os.environ.setdefault(name, value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -222,9 +221,7 @@ def _arrivals(settings: Settings, rate: float) -> Iterator[list[float]]:
 @contextmanager
 def _console(settings: Settings) -> Iterator[str]:
     """Run the console; yield its address."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+    port = local.free_port()
     command = [sys.executable, "-m", "workers.cli", "console", "--port", str(port)]
     environment, quiet = {**os.environ, **local.as_environment(settings)}, subprocess.DEVNULL
     child = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)

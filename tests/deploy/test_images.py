@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -267,9 +266,7 @@ def test_the_pods_of_the_chart_run_as_plain_processes(image, render, tmp_path):
 
 def start(image, container, tmp_path):
     """Start a container's command from the image's venv."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = local.free_port()
     name = container["name"]
     here = {
         "PATH": f"{image}/opt/venv/bin:/usr/bin:/bin",

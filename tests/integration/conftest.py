@@ -258,12 +258,12 @@ def failing(house, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def start_console(free_port, wait_for):
+def start_console(wait_for):
     """Run `guardian console` as a process of its own: `with start_console(settings) as url`."""
 
     @contextmanager
     def started(settings, **variables):
-        port = free_port()
+        port = local.free_port()
         console = subprocess.Popen(
             [Path(sys.executable).with_name("guardian"), "console", "--port", str(port)],
             env={**os.environ, **local.as_environment(settings), **variables},

@@ -24,6 +24,7 @@ from shared.records import (
     Upload,
 )
 from shared.telemetry import CACHE_LOOKUPS
+from workers import local
 from workers.aggregator import fusion, page, report, service
 from workers.samples import SAMPLES
 
@@ -37,10 +38,7 @@ def redis_server(directory, port=0):
     if program is None:
         assert not os.environ.get("CI"), "scripts/ensure-redis gets redis-server"
         pytest.skip("redis-server is not installed")
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    port = port or local.free_port()
     options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--save", "")
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:

@@ -81,8 +81,8 @@ def test_it_ends_after_its_job_and_leaves_the_next(system):
     assert waiting(system) == 1
 
 
-def test_it_stays_until_what_it_counted_is_read(system, tmp_path, wait_for, free_port):
-    port = free_port()
+def test_it_stays_until_what_it_counted_is_read(system, tmp_path, wait_for):
+    port = local.free_port()
     log = tmp_path / "log"
     with log.open("w") as output:
         worker = subprocess.Popen(

@@ -29,7 +29,7 @@ _WAIT_S = 300
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory, write_set, free_port):
+def system(tmp_path_factory, write_set):
     directory = tmp_path_factory.mktemp("metrics")
     second = directory / "second-set"
     second.mkdir()
@@ -39,7 +39,7 @@ def system(tmp_path_factory, write_set, free_port):
         work_dir=directory / "work",
         visibility_timeout_s=3,
         sweep_interval_s=1,
-        webhook_url=f"http://{HOST}:{free_port()}/",  # nobody answers there
+        webhook_url=f"http://{HOST}:{local.free_port()}/",  # nobody answers there
         webhook_secret="secret",
     )
     with local.running(settings) as running:

@@ -59,7 +59,14 @@ def test_a_note_whose_process_id_went_to_another_program_is_passed_over(settings
     note(settings, taken)
     assert local.find(settings).endpoint_url.endswith(f":{taken}")
 
-    note(settings, local._free_port())
+    note(settings, local.free_port())
+    assert local.find(settings) is None
+
+
+@pytest.mark.parametrize("text", ["[1]", '"x"', '{"pid": "x", "endpoint_url": 5}', "{", "{}"])
+def test_a_note_that_is_none_is_passed_over(settings, text):
+    note(settings, local.free_port()).write_text(text)
+
     assert local.find(settings) is None
 
 
