@@ -12,7 +12,7 @@ from shared.errors import Undecodable
 from shared.probing import probe
 from workers.video import sequence
 from workers.video.consistency import TYPES, examine, judge
-from workers.video.jumps import Jump, find_jumps
+from workers.video.jumps import ALONE, LONELY, Jump, find_jumps
 from workers.video.motion import measure
 from workers.video.order import reorderings
 from workers.video.packets import scheduled_keys
@@ -487,7 +487,7 @@ def test_a_single_missing_frame_is_no_finding(steps, told):
 def test_a_jump_that_is_less_clear_is_told_where_no_other_step_nearby_is_odd(others, told):
     frames = shot(150)
     motion = measure((at / FPS, frame) for at, frame in enumerate(frames))
-    jumps = [Jump(70, 2.7, 5.0, firm=True, cut=False)]
+    jumps = [Jump(70, (LONELY + ALONE) / 2, 5.0, firm=True, cut=False)]
     jumps += [Jump(at, -0.5, 2.0, firm=False, cut=False) for at in others]
 
     kinds = [finding.type for finding in sequence.findings(motion, jumps)]

@@ -15,9 +15,8 @@ Booleans = NDArray[np.bool_]
 
 #: Log odds of a joint from which on it is told without other evidence, from which on it is told
 #: where no other step nearby is odd, from which on it can begin a finding that has other evidence
-#: too, and from which on it can be a part of one. No step of untouched development clips reaches
-#: either of the first two, see the card.
-ALONE, LONELY, FIRM, WEAK = 2.9, 2.5, 2.0, -1.0
+#: too, and from which on it can be a part of one; what the first two cost and find: see the card.
+ALONE, LONELY, FIRM, WEAK = 2.5, 2.0, 2.0, -1.0
 #: Steps below this share of those around them show the same frame again (an encoder's skip).
 HELD = 0.2
 #: Share of a step that is left, at most, where the one a turn of the loop away is taken from it.
